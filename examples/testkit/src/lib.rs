@@ -1,0 +1,47 @@
+//! A fresh, migrated database with the family's handles, for the tests of this workspace.
+
+use sqlx::PgPool;
+use tenancy_core::{
+    OperatorDb, TenantDb, WorkerDb,
+    migrate::{self, Component},
+};
+use tenancy_devdb::{BoxError, Database, TestDb};
+
+/// A database of one test: migrated, with a handle of each kind. Dropped with this value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Db {
+    /// As a host's service: the login that row-level security binds.
+    pub app: TenantDb,
+    /// As background work.
+    pub worker: WorkerDb,
+    /// As the operator: not a superuser.
+    pub operator: OperatorDb,
+    /// The database itself, with its URLs.
+    pub server: TestDb,
+}
+
+impl Db {
+    /// A database with these components.
+    pub async fn new(components: &'static [&'static Component]) -> Result<Self, BoxError> {
+        let key = migrate::fingerprint(components);
+        let build = move |template: Database| async move {
+            let operator = OperatorDb::connect(template.operator_url()).await?;
+            migrate::migrate(&operator, components).await?;
+            operator.pool().close().await;
+            Ok::<(), BoxError>(())
+        };
+        let server = TestDb::from_template(&key, build).await?;
+        Ok(Self {
+            app: TenantDb::connect(server.app_url()).await?,
+            worker: WorkerDb::connect(server.worker_url()).await?,
+            operator: OperatorDb::connect(server.operator_url()).await?,
+            server,
+        })
+    }
+
+    /// Connections of the superuser, for a test that plants a fault or looks behind the policies.
+    pub async fn superuser(&self) -> Result<PgPool, BoxError> {
+        Ok(PgPool::connect(self.server.superuser_url()?).await?)
+    }
+}

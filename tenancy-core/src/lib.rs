@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+extern crate self as tenancy_core;
+
+mod error;
+mod model;
+mod port;
+mod postgres;
+mod service;
+
+#[cfg(feature = "axum")]
+pub mod http;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, ErrorKind};
+pub use model::*;
+pub use port::*;
+pub use postgres::{
+    DbOptions, Isolation, NoAudit, NoRoles, OperatorDb, OwnerAuthorizer, PgStore, PoolerMode,
+    TenantDb, TenantTx, TxOptions, WorkerDb, migrate,
+};
+pub use service::{Invitations, Members, Tenants, perm};
+
+/// What the macros of this crate name; not for direct use.
+#[doc(hidden)]
+pub mod __private {
+    pub use serde;
+    pub use sqlx;
+    pub use uuid::Uuid;
+}

@@ -1,0 +1,80 @@
+//! The proof that somebody may act in a tenant.
+
+use std::sync::Arc;
+
+use crate::{Principal, RequestId, TenantId, UserId};
+
+/// Somebody acting in a tenant, after the database said that he may.
+///
+/// Its fields are private and it is neither `Default` nor `Deserialize`: the only ways to one are
+/// [`TenantDb::enter`](crate::TenantDb::enter) and its siblings, which check that the tenant and
+/// the membership are active. A clone costs one reference count.
+///
+/// ```compile_fail
+/// // There is no way around the check.
+/// let ctx = tenancy_core::TenantCtx { tenant: tenancy_core::TenantId::new() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct TenantCtx(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    tenant: TenantId,
+    principal: Principal,
+    access: Access,
+    request: RequestId,
+}
+
+/// What a context may be used for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Reads only: the tenant is suspended and its plan leaves reading open.
+    ReadOnly,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+impl TenantCtx {
+    pub(crate) fn proven(tenant: TenantId, principal: Principal, access: Access) -> Self {
+        Self(Arc::new(Inner {
+            tenant,
+            principal,
+            access,
+            request: RequestId::new(),
+        }))
+    }
+
+    /// The tenant acted in.
+    pub fn tenant(&self) -> TenantId {
+        self.0.tenant
+    }
+
+    /// Who acts.
+    pub fn principal(&self) -> &Principal {
+        &self.0.principal
+    }
+
+    /// The user whose rights count; `None` for services and API keys.
+    pub fn user(&self) -> Option<UserId> {
+        self.0.principal.effective_user()
+    }
+
+    /// Whether writes are open.
+    pub fn access(&self) -> Access {
+        self.0.access
+    }
+
+    /// The request this context was opened for.
+    pub fn request_id(&self) -> RequestId {
+        self.0.request
+    }
+
+    /// The same context under a request id that came from outside.
+    pub fn with_request_id(self, request: RequestId) -> Self {
+        Self(Arc::new(Inner {
+            request,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+}

@@ -1,0 +1,74 @@
+use async_trait::async_trait;
+
+use crate::{Decision, Error, Granted, Permission, PermissionKey, RoleKey, TenantCtx, TenantTx};
+
+/// Decides what a principal may do in his tenant.
+///
+/// # Contract
+/// [`require_key`](Self::require_key) records a denial, once, before it returns
+/// [`Denied`](crate::ErrorKind::Denied); a denial that can't be recorded is a denial all the same,
+/// and is counted. [`check`](Self::check) records nothing: it is for hiding a button. A back end
+/// that can't answer is [`Unavailable`](crate::ErrorKind::Unavailable), never an allowance and
+/// never a denial. Services and API keys have exactly the permissions of their principal.
+///
+/// # Concurrency
+/// A cached answer may be stale for a bound that the implementation documents. The `*_in` forms
+/// ask the database inside the caller's transaction and are never stale.
+///
+/// # Errors and retry
+/// `Unavailable` may be retried; a denial may not.
+///
+/// # Cancellation
+/// A dropped call has decided nothing; its denial may or may not be recorded.
+///
+/// # For implementors
+/// `tenancy_core::testing::conformance::authorizer` is the suite.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait Authorizer: Send + Sync + 'static {
+    /// Decides without recording.
+    async fn check(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Result<Decision, Error>;
+
+    /// Decides freshly, in the caller's transaction, without recording.
+    async fn check_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<Decision, Error>;
+
+    /// Returns only if the permission is held; records the denial otherwise.
+    async fn require_key(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Result<(), Error>;
+
+    /// Like [`require_key`](Self::require_key), deciding freshly in the caller's transaction. The
+    /// denial is recorded outside it, so that it survives the rollback.
+    async fn require_key_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<(), Error>;
+
+    /// The roles the transaction's principal has now, sorted; none for services and API keys.
+    async fn roles_in(&self, tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error>;
+}
+
+/// Checks with permissions as types. Implemented for every [`Authorizer`]; don't implement it.
+#[async_trait]
+pub trait AuthorizerExt: Authorizer {
+    /// Returns the proof that the permission is held; records the denial otherwise.
+    async fn require<P: Permission>(&self, ctx: &TenantCtx, _: P) -> Result<Granted<P>, Error> {
+        self.require_key(ctx, &P::KEY).await?;
+        Ok(Granted::to(ctx))
+    }
+
+    /// The same, decided freshly in the caller's transaction: for dangerous actions.
+    async fn require_in<P: Permission>(
+        &self,
+        tx: &mut TenantTx,
+        _: P,
+    ) -> Result<Granted<P>, Error> {
+        self.require_key_in(tx, &P::KEY).await?;
+        Ok(Granted::to(tx.ctx()))
+    }
+}
+
+impl<A: Authorizer + ?Sized> AuthorizerExt for A {}

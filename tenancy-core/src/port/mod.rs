@@ -1,0 +1,28 @@
+//! The traits that a host may implement, and those that the crates of the family share.
+//!
+//! Every port is object-safe, `Send + Sync + 'static`, and has no default methods, so that a
+//! wrapper can't lose one. Each documents its *contract*, *concurrency*, *errors*, *cancellation*
+//! and where its *conformance suite* is.
+
+mod audit;
+mod authenticate;
+mod authorizer;
+mod credential;
+mod job;
+mod role;
+mod store;
+
+pub use audit::AuditSink;
+pub use authenticate::{Authenticate, Identity, RequestHead};
+pub use authorizer::{Authorizer, AuthorizerExt};
+pub use credential::CredentialSource;
+pub use job::{JobHandler, JobProgress, JobSink};
+pub use role::RoleDirectory;
+pub use store::{InvitationStore, MembershipStore, OpenedInvitation, TenantStore};
+
+#[cfg(feature = "testing")]
+pub use self::{
+    audit::MockAuditSink, authenticate::MockAuthenticate, authorizer::MockAuthorizer,
+    credential::MockCredentialSource, job::MockJobHandler, job::MockJobProgress, job::MockJobSink,
+    role::MockRoleDirectory,
+};

@@ -1,0 +1,141 @@
+//! Turns sqlx's errors into ours, without what must not be shown.
+
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, Retry};
+
+/// What is kept of a database error. Postgres' DETAIL and CONTEXT may hold whole rows, so they
+/// are left out; sqlx's own `Debug` would print them.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (sqlstate {sqlstate})")]
+struct DbFault {
+    sqlstate: String,
+    message: String,
+    constraint: Option<String>,
+}
+
+/// Classes and codes of SQLSTATE after which the connection or the server is gone.
+fn is_disconnect(sqlstate: &str) -> bool {
+    sqlstate.starts_with("08") || matches!(sqlstate, "57P01" | "57P02" | "57P03")
+}
+
+/// Whether the connection died, so that nothing is known of what was sent last.
+pub(crate) fn lost_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(db) => db.code().is_some_and(|code| is_disconnect(&code)),
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    /// Classifies a database error; the cause keeps SQLSTATE and constraint, never row contents.
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(db) => {
+                let sqlstate = db.code().unwrap_or_default().into_owned();
+                let fault = DbFault {
+                    message: db.message().to_owned(),
+                    constraint: db.constraint().map(ToOwned::to_owned),
+                    sqlstate,
+                };
+                from_fault(fault)
+            }
+            sqlx::Error::PoolTimedOut => Self::new(
+                ErrorKind::Unavailable,
+                "pool_exhausted",
+                "no database connection became free in time",
+            ),
+            sqlx::Error::RowNotFound => {
+                Self::new(ErrorKind::NotFound, "not_found", "there is no such row")
+            }
+            sqlx::Error::ColumnDecode { index, .. } => Self::new(
+                ErrorKind::Internal,
+                "unexpected_row",
+                format!("column {index} of a row has an unexpected type"),
+            ),
+            other => Self::new(
+                ErrorKind::Unavailable,
+                "database_unavailable",
+                "the database can't be reached",
+            )
+            .with_source(Unreachable(summary(&other))),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unreachable(String);
+
+fn summary(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(io) => format!("i/o: {io}"),
+        sqlx::Error::Tls(tls) => format!("tls: {tls}"),
+        sqlx::Error::PoolClosed => "the pool is closed".to_owned(),
+        sqlx::Error::Configuration(_) => "the connection settings are not valid".to_owned(),
+        _ => "unexpected answer of the driver".to_owned(),
+    }
+}
+
+fn from_fault(fault: DbFault) -> Error {
+    let constraint = fault
+        .constraint
+        .clone()
+        .unwrap_or_else(|| "unnamed".to_owned());
+    let error = match fault.sqlstate.as_str() {
+        "40001" | "40P01" => Error::new(
+            ErrorKind::Unavailable,
+            "serialization",
+            "two transactions were in each other's way",
+        )
+        .with_retry(Retry::Backoff),
+        "53300" | "53400" => Error::new(
+            ErrorKind::Unavailable,
+            "too_many_connections",
+            "the database has no connection to spare",
+        )
+        .with_retry(Retry::After(Duration::from_secs(1))),
+        "57014" | "55P03" | "25P03" | "25P04" => Error::new(
+            ErrorKind::Unavailable,
+            "statement_timeout",
+            "the database took too long",
+        ),
+        state if is_disconnect(state) => Error::new(
+            ErrorKind::Unavailable,
+            "database_unavailable",
+            "the database closed the connection",
+        ),
+        "23505" => Error::new(
+            ErrorKind::Conflict,
+            "already_exists",
+            format!("something like it exists already (`{constraint}`)"),
+        ),
+        "23503" => Error::new(
+            ErrorKind::NotFound,
+            "reference_unknown",
+            format!("it refers to something that does not exist in this tenant (`{constraint}`)"),
+        ),
+        "23514" | "23502" | "22001" | "22P02" | "22P05" | "22021" | "22003" => Error::new(
+            ErrorKind::InvalidInput,
+            "value_refused",
+            format!("the database refused a value (`{constraint}`)"),
+        ),
+        "42501" => Error::new(
+            ErrorKind::Misconfigured,
+            "database_privilege",
+            "the database role may not do that, or the row belongs to another tenant",
+        ),
+        "42P01" | "3F000" | "42883" => Error::new(
+            ErrorKind::Misconfigured,
+            "schema_missing",
+            "a table or function is missing: run the migrations",
+        ),
+        _ => Error::new(
+            ErrorKind::Internal,
+            "database",
+            "the database refused a statement",
+        ),
+    };
+    error.with_source(fault)
+}

@@ -1,0 +1,20 @@
+//! The adapter: everything that knows SQL.
+
+mod alone;
+mod context_sql;
+mod db;
+mod fault;
+mod login;
+pub mod migrate;
+mod operator;
+mod store;
+mod tx;
+mod worker;
+
+pub use alone::{NoAudit, NoRoles, OwnerAuthorizer};
+pub use context_sql::{Isolation, TxOptions};
+pub use db::{DbOptions, PoolerMode, TenantDb};
+pub use operator::OperatorDb;
+pub use store::PgStore;
+pub use tx::TenantTx;
+pub use worker::WorkerDb;

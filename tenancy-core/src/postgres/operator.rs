@@ -1,0 +1,42 @@
+//! The handle of whoever runs the database.
+
+use sqlx::{PgPool, Postgres, Transaction};
+
+use super::db::DbOptions;
+use crate::Error;
+
+/// Connections of a login that may become `tenancy_owner`: for migrations, partitions, index
+/// builds, the doctor and exports. Not for serving requests.
+#[derive(Clone, Debug)]
+pub struct OperatorDb(PgPool);
+
+impl OperatorDb {
+    /// Connects. The login needs `CREATEROLE` and `CREATE` on the database for the first
+    /// migration, and membership in `tenancy_owner`, which that migration gives it, afterwards.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let mut options = DbOptions::default().with_max_connections(4);
+        // Index builds and migrations of large tables take as long as they take.
+        options.statement_timeout = std::time::Duration::ZERO;
+        options.idle_in_transaction_timeout = std::time::Duration::from_mins(10);
+        let connect = options.connect_options(url)?;
+        let pool = options
+            .pool(options.max_connections)
+            .connect_with(connect)
+            .await?;
+        Ok(Self(pool))
+    }
+
+    /// The connections, as the login itself.
+    pub fn pool(&self) -> &PgPool {
+        &self.0
+    }
+
+    /// A transaction as `tenancy_owner`. The owner sees rows of tenant tables only where a policy
+    /// of its own lets it.
+    pub async fn owner(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        Ok(self
+            .0
+            .begin_with("BEGIN; SET LOCAL ROLE tenancy_owner")
+            .await?)
+    }
+}

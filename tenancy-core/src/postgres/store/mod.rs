@@ -1,0 +1,20 @@
+//! Tenants, members and invitations in Postgres.
+
+mod invitation;
+mod membership;
+mod tenant;
+
+use super::db::TenantDb;
+
+/// The Postgres adapter of the core's own stores.
+#[derive(Clone, Debug)]
+pub struct PgStore {
+    db: TenantDb,
+}
+
+impl PgStore {
+    /// Uses this database.
+    pub fn new(db: TenantDb) -> Self {
+        Self { db }
+    }
+}

@@ -1,0 +1,39 @@
+//! The handle of background work.
+
+use sqlx::PgPool;
+
+use super::{db::DbOptions, login};
+use crate::Error;
+
+/// Connections of a login that is a member of `tenancy_worker`.
+///
+/// It reaches across tenants, but only through the closed list of functions that the role may
+/// execute: claiming jobs, sweeping, sealing, purging. What a job does for a tenant it does on a
+/// [`TenantDb`](crate::TenantDb), in that tenant's context.
+#[derive(Clone, Debug)]
+pub struct WorkerDb(PgPool);
+
+impl WorkerDb {
+    /// Connects with the defaults of [`DbOptions`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_with(url, &DbOptions::default().with_max_connections(4)).await
+    }
+
+    /// Connects, and refuses a login that is more or less than a worker.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::ErrorKind::Misconfigured) with what to change.
+    pub async fn connect_with(url: &str, options: &DbOptions) -> Result<Self, Error> {
+        let connect = options.connect_options(url)?;
+        let pool = options
+            .pool(options.max_connections)
+            .connect_lazy_with(connect);
+        login::check_worker(&pool).await?;
+        Ok(Self(pool))
+    }
+
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.0
+    }
+}

@@ -1,0 +1,19 @@
+//! The use cases: they talk to ports and know no SQL.
+
+mod invitations;
+mod members;
+mod tenants;
+
+pub use invitations::Invitations;
+pub use members::Members;
+pub use tenants::Tenants;
+
+crate::permissions! {
+    /// The permissions that the core's services ask for.
+    pub mod perm {
+        MembersRead = "members.read", "see who is a member", [member, support];
+        MembersInvite = "members.invite", "invite people and take invitations back", [];
+        MembersManage = "members.manage", "deactivate and remove members", [];
+        TenantManage = "tenant.manage", "suspend and resume the tenant", [];
+    }
+}

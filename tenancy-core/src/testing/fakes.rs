@@ -1,0 +1,325 @@
+//! Fakes of the shared ports that keep everything in memory.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource, Decision,
+    DenyReason, Error, ErrorKind, Event, Identity, JobId, JobProgress, JobSink, NewJob, Outcome,
+    PermissionKey, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx, TenantId,
+    TenantTx, UserId,
+};
+
+type Shared<K, V> = Arc<Mutex<HashMap<K, V>>>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry that a [`MemoryAudit`] keeps.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// By whom.
+    pub principal: Principal,
+    /// In which request.
+    pub request: RequestId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An audit log in memory. Entries of a transaction appear when it commits.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryAudit(Arc<Mutex<Vec<Recorded>>>);
+
+impl MemoryAudit {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every entry, oldest first.
+    pub fn entries(&self) -> Vec<Recorded> {
+        locked(&self.0).clone()
+    }
+
+    /// The entries of one action.
+    pub fn of(&self, action: &str) -> Vec<Recorded> {
+        self.entries()
+            .into_iter()
+            .filter(|entry| entry.event.action == action)
+            .collect()
+    }
+
+    fn entry(ctx: &TenantCtx, event: Event) -> Recorded {
+        Recorded {
+            tenant: ctx.tenant(),
+            principal: ctx.principal().clone(),
+            request: ctx.request_id(),
+            event,
+        }
+    }
+}
+
+#[async_trait]
+impl AuditSink for MemoryAudit {
+    async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), Error> {
+        locked(&self.0).push(Self::entry(ctx, event));
+        Ok(())
+    }
+
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
+        let (log, entry) = (self.0.clone(), Self::entry(tx.ctx(), event));
+        tx.after_commit(move || locked(&log).push(entry));
+        Ok(())
+    }
+}
+
+/// Decides by what a test granted; records denials in a [`MemoryAudit`].
+#[derive(Clone, Debug, Default)]
+pub struct FakeAuthorizer {
+    all: bool,
+    granted: Arc<Mutex<HashSet<(TenantId, UserId, PermissionKey)>>>,
+    roles: Shared<(TenantId, UserId), Vec<RoleKey>>,
+    audit: MemoryAudit,
+}
+
+impl FakeAuthorizer {
+    /// Denies everything that is not granted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows everything.
+    pub fn allowing_all() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+
+    /// Records denials there.
+    pub fn with_audit(mut self, audit: MemoryAudit) -> Self {
+        self.audit = audit;
+        self
+    }
+
+    /// Grants a permission to the context's user.
+    pub fn grant(&self, ctx: &TenantCtx, permission: PermissionKey) {
+        if let Some(user) = ctx.user() {
+            locked(&self.granted).insert((ctx.tenant(), user, permission));
+        }
+    }
+
+    /// Takes a permission from the context's user.
+    pub fn revoke(&self, ctx: &TenantCtx, permission: &PermissionKey) {
+        if let Some(user) = ctx.user() {
+            locked(&self.granted).remove(&(ctx.tenant(), user, permission.clone()));
+        }
+    }
+
+    /// Says which roles the context's user has.
+    pub fn set_roles(&self, ctx: &TenantCtx, roles: Vec<RoleKey>) {
+        if let Some(user) = ctx.user() {
+            locked(&self.roles).insert((ctx.tenant(), user), roles);
+        }
+    }
+
+    fn decide(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Decision {
+        let brought = ctx.principal().actor.permissions();
+        let held = match (brought, ctx.user()) {
+            (Some(brought), _) => brought.contains(permission),
+            (None, Some(user)) => {
+                self.all
+                    || locked(&self.granted).contains(&(ctx.tenant(), user, permission.clone()))
+            }
+            (None, None) => false,
+        };
+        if held {
+            Decision::Allow
+        } else {
+            Decision::Deny(DenyReason::NotGranted)
+        }
+    }
+}
+
+#[async_trait]
+impl Authorizer for FakeAuthorizer {
+    async fn check(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Result<Decision, Error> {
+        Ok(self.decide(ctx, permission))
+    }
+
+    async fn check_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<Decision, Error> {
+        Ok(self.decide(tx.ctx(), permission))
+    }
+
+    async fn require_key(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Result<(), Error> {
+        if self.decide(ctx, permission).is_allowed() {
+            return Ok(());
+        }
+        let event = Event::new("access.denied")
+            .outcome(Outcome::Denied)
+            .target("permission", permission);
+        self.audit.record(ctx, event).await?;
+        Err(Error::denied(permission))
+    }
+
+    async fn require_key_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<(), Error> {
+        let ctx = tx.ctx().clone();
+        self.require_key(&ctx, permission).await
+    }
+
+    async fn roles_in(&self, tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error> {
+        let ctx = tx.ctx();
+        let Some(user) = ctx.user() else {
+            return Ok(Vec::new());
+        };
+        Ok(locked(&self.roles)
+            .get(&(ctx.tenant(), user))
+            .cloned()
+            .unwrap_or_default())
+    }
+}
+
+/// Keeps enqueued jobs in a list. Jobs of a transaction appear when it commits.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryJobs(Arc<Mutex<Vec<(TenantId, JobId, NewJob)>>>);
+
+impl MemoryJobs {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every job, oldest first.
+    pub fn jobs(&self) -> Vec<(TenantId, JobId, NewJob)> {
+        locked(&self.0).clone()
+    }
+
+    fn known(&self, tenant: TenantId, job: &NewJob) -> Option<JobId> {
+        job.idempotency_key.as_ref()?;
+        let same = |(other, _, known): &&(TenantId, JobId, NewJob)| {
+            *other == tenant
+                && known.kind == job.kind
+                && known.idempotency_key == job.idempotency_key
+        };
+        locked(&self.0).iter().find(same).map(|(_, id, _)| *id)
+    }
+}
+
+#[async_trait]
+impl JobSink for MemoryJobs {
+    async fn enqueue(&self, ctx: &TenantCtx, job: NewJob) -> Result<JobId, Error> {
+        if let Some(id) = self.known(ctx.tenant(), &job) {
+            return Ok(id);
+        }
+        let id = JobId::new();
+        locked(&self.0).push((ctx.tenant(), id, job));
+        Ok(id)
+    }
+
+    async fn enqueue_in(&self, tx: &mut TenantTx, job: NewJob) -> Result<JobId, Error> {
+        let tenant = tx.ctx().tenant();
+        if let Some(id) = self.known(tenant, &job) {
+            return Ok(id);
+        }
+        let (list, id) = (self.0.clone(), JobId::new());
+        tx.after_commit(move || locked(&list).push((tenant, id, job)));
+        Ok(id)
+    }
+}
+
+/// Gives out the credentials a test stored; each renewal counts the generation up.
+#[derive(Clone, Debug, Default)]
+pub struct FakeCredentials(Shared<(TenantId, CredentialId), (String, i64)>);
+
+impl FakeCredentials {
+    /// Knows no credential.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores a credential for the context's tenant.
+    pub fn put(&self, ctx: &TenantCtx, secret: &str) -> CredentialId {
+        let id = CredentialId::new();
+        locked(&self.0).insert((ctx.tenant(), id), (secret.to_owned(), 1));
+        id
+    }
+
+    /// Replaces what the next renewal gives out.
+    pub fn replace(&self, ctx: &TenantCtx, id: CredentialId, secret: &str) {
+        if let Some(known) = locked(&self.0).get_mut(&(ctx.tenant(), id)) {
+            *known = (secret.to_owned(), known.1 + 1);
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialSource for FakeCredentials {
+    async fn credential(&self, ctx: &TenantCtx, id: CredentialId) -> Result<Credential, Error> {
+        let known = locked(&self.0).get(&(ctx.tenant(), id)).cloned();
+        let (secret, generation) = known.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                "credential_unknown",
+                "there is no such credential",
+            )
+        })?;
+        Ok(Credential::new(SecretText::new(secret), generation))
+    }
+
+    async fn renewed(
+        &self,
+        ctx: &TenantCtx,
+        id: CredentialId,
+        _: i64,
+    ) -> Result<Credential, Error> {
+        self.credential(ctx, id).await
+    }
+}
+
+/// Ignores progress.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a unit")]
+pub struct NoProgress;
+
+#[async_trait]
+impl JobProgress for NoProgress {
+    async fn report(&self, _: u64, _: u64) {}
+}
+
+/// Takes the bearer token for the user's id. Whoever knows an id is that user: tests only.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a unit")]
+pub struct TestLogin;
+
+#[async_trait]
+impl Authenticate for TestLogin {
+    async fn authenticate(&self, request: &RequestHead) -> Result<Option<Identity>, Error> {
+        let Some(token) = request.bearer() else {
+            return Ok(None);
+        };
+        let user = token.parse().map_err(|_| {
+            Error::new(
+                ErrorKind::Unauthenticated,
+                "login_invalid",
+                "this login is not valid",
+            )
+        })?;
+        Ok(Some(Identity::new(user)))
+    }
+}
