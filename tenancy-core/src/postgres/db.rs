@@ -25,7 +25,7 @@ pub struct DbOptions {
     /// Connections for the host's work; 10 by default.
     pub max_connections: u32,
     /// Connections for what must not wait for the host's open transactions: denials, audit
-    /// entries of their own, checks of rights; 2 by default.
+    /// entries of their own, checks of rights; 4 by default.
     pub max_aside_connections: u32,
     /// How long to wait for a free connection; 10 s by default.
     pub acquire_timeout: Duration,
@@ -56,7 +56,7 @@ impl Default for DbOptions {
     fn default() -> Self {
         Self {
             max_connections: 10,
-            max_aside_connections: 2,
+            max_aside_connections: 4,
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),

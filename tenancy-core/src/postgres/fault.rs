@@ -54,29 +54,41 @@ impl From<sqlx::Error> for Error {
                 "unexpected_row",
                 format!("column {index} of a row has an unexpected type"),
             ),
-            other => Self::new(
-                ErrorKind::Unavailable,
-                "database_unavailable",
-                "the database can't be reached",
-            )
-            .with_source(Unreachable(summary(&other))),
+            sqlx::Error::Configuration(_) => Self::new(
+                ErrorKind::Misconfigured,
+                "database_settings",
+                "the database connection's settings are not valid",
+            ),
+            sqlx::Error::Io(io) => unreachable(&io),
+            sqlx::Error::Tls(tls) => unreachable(&tls),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
+                unreachable(&"the pool is closed or its connection broke")
+            }
+            // These may quote what they could not read, so they are named and not repeated.
+            sqlx::Error::Protocol(_) => driver("the server's answer breaks the protocol"),
+            sqlx::Error::Decode(_) => driver("a value of a row has an unexpected form"),
+            sqlx::Error::Encode(_) => driver("a parameter can't be sent"),
+            _ => driver("the driver refused the call"),
         }
     }
 }
 
+fn unreachable(cause: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "database_unavailable",
+        "the database can't be reached",
+    )
+    .with_source(Cause(cause.to_string()))
+}
+
+fn driver(cause: &'static str) -> Error {
+    Error::new(ErrorKind::Internal, "database_driver", cause)
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unreachable(String);
-
-fn summary(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Io(io) => format!("i/o: {io}"),
-        sqlx::Error::Tls(tls) => format!("tls: {tls}"),
-        sqlx::Error::PoolClosed => "the pool is closed".to_owned(),
-        sqlx::Error::Configuration(_) => "the connection settings are not valid".to_owned(),
-        _ => "unexpected answer of the driver".to_owned(),
-    }
-}
+struct Cause(String);
 
 fn from_fault(fault: DbFault) -> Error {
     let constraint = fault

@@ -22,6 +22,7 @@ impl Cache {
         Ok(Self { root })
     }
 
+    #[cfg(unix)]
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

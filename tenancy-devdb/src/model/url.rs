@@ -17,6 +17,7 @@ pub(crate) struct Address {
 
 impl Address {
     /// The socket itself.
+    #[cfg(unix)]
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket_dir.join(format!(".s.PGSQL.{PORT}"))
     }

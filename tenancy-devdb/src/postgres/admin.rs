@@ -173,8 +173,8 @@ impl Admin {
         self.drop(name).await
     }
 
-    /// Makes `login` a member of `group`, once both exist. Hold [`Locked::Roles`]: grants of the
-    /// same membership at the same time fail.
+    /// Makes `login` a member of `group`, once both exist. Postgres itself lets those who grant the
+    /// same membership wait for each other.
     pub(crate) async fn join_group(&mut self, login: &str, group: &str) -> Result<(), Error> {
         let fail = |e| Error::sql(format!("make `{login}` a member of `{group}`"), e);
         let missing: bool = sqlx::query_scalar(include_str!("sql/is_member_missing.sql"))
@@ -221,8 +221,6 @@ impl Admin {
 pub(crate) enum Locked {
     /// Making a named database.
     Names,
-    /// Granting membership.
-    Roles,
     /// Making a template.
     Templates,
 }
@@ -233,8 +231,7 @@ impl Locked {
         const BASE: i64 = 0x6465_7664_6200;
         match self {
             Self::Names => BASE,
-            Self::Roles => BASE + 1,
-            Self::Templates => BASE + 2,
+            Self::Templates => BASE + 1,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{BoxError, Error};
 use crate::host::{Binaries, Cache, Server, clean};
 use crate::model::{DbName, Endpoint, Login, PgMajor, Settings};
-use crate::postgres::{self, Admin, Copying, Locked};
+use crate::postgres::{self, Admin, Copying};
 use crate::service::{Database, DevDbBuilder, TestDb, external, local, template};
 
 /// A running Postgres with pgvector, shared with every other process that asked for the same.
@@ -150,7 +150,6 @@ impl DevDb {
     }
 
     pub(crate) async fn grant_logins_in(&self, admin: &mut Admin) -> Result<(), Error> {
-        admin.lock(Locked::Roles).await?;
         for login in [Login::App, Login::Worker] {
             if let Some(group) = login.group() {
                 admin
@@ -158,7 +157,7 @@ impl DevDb {
                     .await?;
             }
         }
-        admin.unlock(Locked::Roles).await
+        Ok(())
     }
 
     /// A connection of the login that makes databases: ours is the superuser, theirs the operator.

@@ -45,9 +45,9 @@ async fn the_fast_and_the_durable_server_are_two() {
 
 #[tokio::test]
 async fn a_second_start_in_one_process_costs_next_to_nothing() {
-    let first = DevDb::start().await.unwrap();
+    let first = packaged().start().await.unwrap();
     let since = Instant::now();
-    let second = DevDb::start().await.unwrap();
+    let second = packaged().start().await.unwrap();
     println!("second start in {:?}", since.elapsed());
     assert_eq!(first.operator_url(), second.operator_url());
 }

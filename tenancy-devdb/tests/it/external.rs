@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tenancy_devdb::{DevDb, DevDbBuilder, ErrorKind, PgMajor, TestDb};
+use tenancy_devdb::{DevDb, DevDbBuilder, ErrorKind, PgMajor};
 
 use crate::support::*;
 use crate::templates::{MAKE_TABLE, migrate};
@@ -17,7 +17,8 @@ fn vars(list: &[(&str, &str)]) -> DevDbBuilder {
 
 #[tokio::test]
 async fn the_server_in_the_variable_is_used_and_nothing_is_written_to_it_without_leave() {
-    let there = TestDb::from_template(MAKE_TABLE, migrate).await.unwrap();
+    let server = packaged().start().await.unwrap();
+    let there = server.test_db(MAKE_TABLE, migrate).await.unwrap();
     let superuser = there.superuser_url().unwrap();
     let before = names(superuser).await;
 
@@ -105,7 +106,7 @@ async fn a_server_that_cannot_be_reached_is_not_passed_over() {
 
 #[tokio::test]
 async fn a_version_that_is_wanted_has_to_be_there() {
-    let there = DevDb::start().await.unwrap();
+    let there = packaged().start().await.unwrap();
     let other = match there.major() {
         PgMajor::V17 => PgMajor::V18,
         _ => PgMajor::V17,

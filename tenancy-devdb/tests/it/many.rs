@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tenancy_devdb::{Database, DevDb};
+use tenancy_devdb::Database;
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -26,6 +26,26 @@ async fn eight_databases_are_migrated_at_once_on_a_cluster_without_the_roles() {
         });
     }
     assert_eq!(tasks.join_all().await.len(), 8);
+    signal(postmaster(dev.operator_url()), "-INT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_join_their_groups_however_many_grant_at_once() {
+    let place = Place::new("grants");
+    let dev = place.builder().await.start().await.unwrap();
+    run(dev.operator_url(), MAKE_ROLES).await.unwrap();
+    let revoke = "REVOKE tenancy_app FROM tenancy_dev_app";
+    let member = "SELECT pg_has_role('tenancy_dev_app', 'tenancy_app', 'MEMBER')::text";
+    for _ in 0..10 {
+        let mut tasks = JoinSet::new();
+        for _ in 0..8 {
+            let dev = dev.clone();
+            tasks.spawn(async move { dev.grant_logins().await.unwrap() });
+        }
+        tasks.join_all().await;
+        assert_eq!(text(dev.app_url(), member).await, "true");
+        run(dev.superuser_url().unwrap(), revoke).await.unwrap();
+    }
     signal(postmaster(dev.operator_url()), "-INT");
 }
 
@@ -56,7 +76,7 @@ async fn eight_templates_asked_for_at_once_are_all_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_clones_at_once_each_hold_what_the_template_holds() {
-    let dev = DevDb::start().await.unwrap();
+    let dev = packaged().start().await.unwrap();
     drop(dev.test_db(MAKE_TABLE, migrate).await.unwrap());
     let since = Instant::now();
     let mut tasks = JoinSet::new();

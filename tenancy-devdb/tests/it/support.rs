@@ -85,19 +85,19 @@ impl Place {
     }
 
     /// A process that keeps the server here alive, and the operator's URL it prints.
-    pub(crate) async fn serve(&self) -> (Child, String) {
-        let mut child = self.spawn().await;
-        let url = first_url(&mut child);
-        (child, url)
+    pub(crate) async fn serve(&self) -> (Client, String) {
+        let mut client = self.spawn().await;
+        let url = client.url();
+        (client, url)
     }
 
-    pub(crate) async fn spawn(&self) -> Child {
+    pub(crate) async fn spawn(&self) -> Client {
         let mut command = binary();
         command
             .arg("serve")
             .env("TENANCY_DEVDB_CACHE", self.cache());
         command.env("TENANCY_PG_BIN", programs().await);
-        command.stdout(Stdio::piped()).spawn().unwrap()
+        Client::spawn(command.stdout(Stdio::piped()))
     }
 
     pub(crate) fn tools_dir(&self) -> PathBuf {
@@ -153,21 +153,33 @@ pub(crate) fn binary() -> Command {
     command
 }
 
-pub(crate) fn first_url(child: &mut Child) -> String {
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap_or_default()
-        .to_owned()
+/// A process of this crate's program, killed with this value.
+pub(crate) struct Client(Child);
+
+impl Client {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// The operator's URL, which it prints once the server is there.
+    pub(crate) fn url(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned()
+    }
 }
 
-pub(crate) fn kill(mut child: Child) {
-    // SIGKILL on Unix.
-    child.kill().unwrap();
-    child.wait().unwrap();
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SIGKILL on Unix.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The directory of the fetched Postgres of the version under test.
@@ -202,13 +214,12 @@ pub(crate) fn postmaster(url: &str) -> u32 {
     file.lines().next().unwrap().trim().parse().unwrap()
 }
 
+/// Whether it runs. One that ended and was not waited for, as where nobody adopts orphans, does not.
 pub(crate) fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let mut kill = Command::new("kill");
-    kill.args(["-0", &pid.to_string()])
-        .stderr(Stdio::null())
-        .status()
-        .unwrap()
-        .success()
+    kill.args(["-0", &pid.to_string()]).stderr(Stdio::null());
+    kill.status().unwrap().success() && !stat.contains(") Z ")
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {

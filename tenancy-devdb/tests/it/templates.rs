@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tenancy_devdb::{BoxError, Database, DevDb, ErrorKind, TestDb};
+use tenancy_devdb::{BoxError, Database, ErrorKind, TestDb};
 
 use crate::support::*;
 
@@ -31,7 +31,8 @@ pub(crate) async fn migrate(db: Database) -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn each_login_may_do_what_the_migration_granted_its_role_and_no_more() {
-    let db = TestDb::from_template(MAKE_TABLE, migrate).await.unwrap();
+    let dev = packaged().start().await.unwrap();
+    let db = dev.test_db(MAKE_TABLE, migrate).await.unwrap();
     assert_eq!(text(db.app_url(), "SELECT id::text FROM notes").await, "1");
     let denied = run(db.app_url(), "DELETE FROM notes").await.unwrap_err();
     assert_eq!(state(&denied), "42501");
@@ -47,7 +48,13 @@ async fn each_login_may_do_what_the_migration_granted_its_role_and_no_more() {
 
 #[tokio::test]
 async fn no_login_but_the_superusers_is_a_superuser() {
-    let db = TestDb::empty().await.unwrap();
+    let db = packaged()
+        .start()
+        .await
+        .unwrap()
+        .empty_test_db()
+        .await
+        .unwrap();
     let query = "SELECT concat_ws(' ', rolsuper, rolbypassrls, rolcreaterole, rolcreatedb)
                  FROM pg_roles WHERE rolname = current_user";
     assert_eq!(text(db.operator_url(), query).await, "f f t t");
@@ -69,7 +76,13 @@ async fn two_tests_do_not_see_each_other() {
 
 #[tokio::test]
 async fn a_test_database_goes_with_its_guard_even_while_a_session_is_open() {
-    let db = TestDb::empty().await.unwrap();
+    let db = packaged()
+        .start()
+        .await
+        .unwrap()
+        .empty_test_db()
+        .await
+        .unwrap();
     let (name, dev) = (db.name().to_owned(), db.server().clone());
     let open = connect(db.app_url()).await;
     drop(db);
@@ -105,7 +118,7 @@ async fn a_template_is_migrated_once_however_many_ask_for_it() {
 
 #[tokio::test]
 async fn a_migration_that_fails_says_so_and_is_tried_again() {
-    let dev = DevDb::start().await.unwrap();
+    let dev = packaged().start().await.unwrap();
     let key = format!("it-fails-{}", std::process::id());
     let failed = dev.test_db(&key, async |db: Database| {
         run(db.operator_url(), "CREATE TABLE half (id int)").await?;
@@ -122,7 +135,8 @@ async fn a_migration_that_fails_says_so_and_is_tried_again() {
 
 #[tokio::test]
 async fn a_clone_has_the_grants_and_settings_of_its_template() {
-    let db = TestDb::from_template(MAKE_EXTRAS, async |db: Database| {
+    let dev = packaged().start().await.unwrap();
+    let db = dev.test_db(MAKE_EXTRAS, async |db: Database| {
         run(db.operator_url(), MAKE_ROLES).await?;
         Ok(run(db.operator_url(), MAKE_EXTRAS).await?)
     });
@@ -145,7 +159,7 @@ async fn a_clone_has_the_grants_and_settings_of_its_template() {
 
 #[tokio::test]
 async fn vector_is_there_for_a_login_that_could_not_make_it_unless_left_out() {
-    let dev = DevDb::start().await.unwrap();
+    let dev = packaged().start().await.unwrap();
     let with = dev.empty_test_db().await.unwrap();
     run(with.operator_url(), ASK_FOR_VECTOR).await.unwrap();
     let without = dev.empty_test_db_without_vector().await.unwrap();
@@ -164,7 +178,7 @@ async fn vector_is_there_for_a_login_that_could_not_make_it_unless_left_out() {
 
 #[tokio::test]
 async fn a_named_database_lasts_until_it_is_dropped() {
-    let dev = DevDb::start().await.unwrap();
+    let dev = packaged().start().await.unwrap();
     let name = format!("it_named_{}", std::process::id());
     let db = dev.database(&name).await.unwrap();
     run(db.operator_url(), "CREATE TABLE kept ()")

@@ -98,8 +98,16 @@ impl Server {
     }
 }
 
-/// Whether the process exists, whoever owns it.
+/// Whether the process exists, whoever owns it. One that ended and was not waited for, as where
+/// nobody adopts orphans, does not, as far as the operating system says so in `/proc`.
 pub(crate) fn process_is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    if stat
+        .rsplit_once(')')
+        .is_some_and(|(_, state)| state.starts_with(" Z"))
+    {
+        return false;
+    }
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }

@@ -10,7 +10,7 @@ shift
 leases() {
     idle=0
     # Three tenths of a second bridge the gap between one test process and the next.
-    while [ "$idle" -lt 3 ]; do
+    while [ "$idle" -lt 15 ]; do
         if IFS= read -r token; then
             idle=0
             case $token in
@@ -19,7 +19,7 @@ leases() {
             esac
         else
             idle=$((idle + 1))
-            sleep 0.1
+            sleep 0.02
         fi
     done
 }

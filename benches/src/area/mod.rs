@@ -1,0 +1,4 @@
+//! What is measured, by area.
+
+pub(crate) mod core;
+pub(crate) mod devdb;

@@ -1,0 +1,32 @@
+//! Measures the family against its goals and its peers: `tenancy-bench <area>`.
+
+mod area;
+mod report;
+mod sample;
+
+use std::process::ExitCode;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let run = match arguments.as_slice() {
+        ["core"] => area::core::run().await,
+        ["devdb"] => area::devdb::run().await,
+        // One start in a process of its own, whose end takes the server along.
+        ["devdb-start", cache] => area::devdb::start_once(cache).await,
+        _ => {
+            eprintln!("usage: tenancy-bench core|devdb");
+            return ExitCode::from(2);
+        }
+    };
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
