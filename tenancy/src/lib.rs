@@ -1,1 +1,19 @@
-//! The front door of the tenancy crates.
+#![doc = include_str!("../README.md")]
+
+mod components;
+
+pub use components::{Migrated, components, migrate, verify};
+pub use tenancy_core as core;
+
+#[cfg(feature = "audit")]
+pub use tenancy_audit as audit;
+#[cfg(feature = "authz")]
+pub use tenancy_authz as authz;
+#[cfg(feature = "jobs")]
+pub use tenancy_jobs as jobs;
+#[cfg(feature = "mcp")]
+pub use tenancy_mcp as mcp;
+#[cfg(feature = "rag")]
+pub use tenancy_rag as rag;
+#[cfg(feature = "secrets")]
+pub use tenancy_secrets as secrets;

@@ -115,8 +115,8 @@ impl DevDb {
         TestDb::plain(self, false).await
     }
 
-    /// Removes the clusters of this user whose server does not run, with everything in them, and
-    /// returns their directories. What was fetched stays.
+    /// Removes the clusters whose server does not run, with everything in them, and returns their
+    /// directories. What was fetched stays.
     pub async fn clean() -> Result<Vec<PathBuf>, Error> {
         let settings = Settings::read(|name| std::env::var(name).ok())?;
         local::blocking(settings, |settings| {

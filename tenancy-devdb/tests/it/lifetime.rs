@@ -146,6 +146,27 @@ async fn a_cluster_that_does_not_start_any_more_is_made_anew() {
     assert_eq!(text(&url, "SELECT '[1]'::vector::text").await, "[1]");
 }
 
+#[tokio::test]
+async fn a_cluster_whose_cache_was_removed_goes_with_the_next_start() {
+    let gone = Place::new("removed");
+    let (client, url) = gone.serve().await;
+    let (server, run) = (
+        postmaster(&url),
+        socket_of(&url).ancestors().nth(2).unwrap().to_owned(),
+    );
+    std::fs::remove_dir_all(gone.cache()).unwrap();
+    let other = Place::new("next");
+    drop(other.serve().await);
+    assert!(is_alive(server), "one that is in use stays");
+    drop(client);
+    while is_alive(server) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let another = Place::new("after");
+    drop(another.serve().await);
+    assert!(!run.exists());
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_server_whose_supervisor_was_killed_is_replaced() {

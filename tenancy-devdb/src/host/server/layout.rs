@@ -33,6 +33,9 @@ impl Layout {
             address: Address { socket_dir },
             run,
         };
+        let mark = layout.run.join(CACHE);
+        fs::write(&mark, cache.root().to_string_lossy().as_bytes())
+            .map_err(|e| Error::io("write", &mark, e))?;
         user::own_dir(&layout.acks, 0o700, server)?;
         user::own_dir(&layout.address.socket_dir, 0o700, server)?;
         Ok(layout)
@@ -87,26 +90,40 @@ fn run_dir(cache: &Cache, key: &str, durable: bool) -> PathBuf {
     on_disk
 }
 
-/// The directories of all servers that were ever started from this cache, with their keys. Others
-/// are locked elsewhere.
-pub(super) fn all(cache: &Cache) -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    for (place, prefix) in [
-        (cache.join("run"), String::new()),
-        (MEMORY.into(), memory_prefix()),
-    ] {
-        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(key) = name.strip_prefix(&prefix) else {
-                continue;
-            };
-            let ours = cache.join(lock_name(key)).with_extension("lock").is_file();
-            if ours && user::owns(&entry.path()) {
-                found.push((key.to_owned(), entry.path()));
-            }
-        }
-    }
+/// The directories of the servers that belong to this cache, with their keys.
+pub(super) fn of(cache: &Cache) -> Vec<(String, PathBuf)> {
+    let mut found = list(&cache.join("run"), "");
+    let in_memory = list(Path::new(MEMORY), &memory_prefix());
+    let root = cache.root().to_string_lossy();
+    found.extend(
+        in_memory
+            .into_iter()
+            .filter(|(_, run)| cache_of(run) == Some(root.clone().into())),
+    );
     found
+}
+
+/// The directories in memory whose cache was removed: nobody else can start or clean them.
+pub(super) fn abandoned() -> Vec<PathBuf> {
+    let in_memory = list(Path::new(MEMORY), &memory_prefix())
+        .into_iter()
+        .map(|(_, run)| run);
+    in_memory
+        .filter(|run| cache_of(run).is_some_and(|cache| !Path::new(&cache).exists()))
+        .collect()
+}
+
+fn list(place: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some((name.strip_prefix(prefix)?.to_owned(), entry.path()))
+    });
+    named.filter(|(_, run)| user::owns(run)).collect()
+}
+
+fn cache_of(run: &Path) -> Option<String> {
+    fs::read_to_string(run.join(CACHE)).ok()
 }
 
 /// The lock under which this server is started, joined or removed.
@@ -142,6 +159,8 @@ fn dir_mode() -> u32 {
 }
 
 pub(super) const FIFO: &str = "lease";
+/// Names the cache that the server belongs to.
+const CACHE: &str = "cache";
 const MEMORY: &str = "/dev/shm";
 /// A cluster, its write-ahead log and some dozens of cloned databases.
 const MEMORY_MIN: u64 = 1 << 30;

@@ -112,20 +112,38 @@ pub(crate) fn process_is_alive(pid: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Removes the clusters of this user whose server does not run. Returns their directories.
+/// Removes the clusters of this cache, and of caches that are gone, whose server does not run.
+/// Returns their directories.
 pub(crate) fn clean(cache: &Cache) -> Result<Vec<PathBuf>, Error> {
-    let mut gone = Vec::new();
-    for (key, run) in layout::all(cache) {
+    let mut gone = clean_abandoned()?;
+    for (key, run) in layout::of(cache) {
         let _lock = cache.lock(&layout::lock_name(&key))?;
-        if !lease::is_read(&run)? {
-            std::fs::remove_dir_all(&run).map_err(|e| Error::io("remove", &run, e))?;
-            gone.push(run);
-        }
+        gone.extend(remove_unused(run)?);
     }
     Ok(gone)
 }
 
+fn clean_abandoned() -> Result<Vec<PathBuf>, Error> {
+    let mut gone = Vec::new();
+    for run in layout::abandoned() {
+        gone.extend(remove_unused(run)?);
+    }
+    Ok(gone)
+}
+
+fn remove_unused(run: PathBuf) -> Result<Option<PathBuf>, Error> {
+    if lease::is_read(&run)? {
+        return Ok(None);
+    }
+    match std::fs::remove_dir_all(&run) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &run, e)),
+        _ => Ok(Some(run)),
+    }
+}
+
 fn start(bin: &Binaries, layout: &Layout, durable: bool) -> Result<Lease, Error> {
+    // Memory that nobody will give back; whoever is at it as well may win.
+    let _ = clean_abandoned();
     cluster::stop_orphan(layout);
     layout.clear_acks();
     if !cluster::is_whole(layout, bin) {

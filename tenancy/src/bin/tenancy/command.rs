@@ -1,0 +1,152 @@
+//! What each command does.
+
+use std::process::ExitCode;
+
+use tenancy::core::{OperatorDb, TenantDb, WorkerDb, doctor as checks, migrate};
+
+use crate::{Audit, Command, Doctor, Kb, Migrations, Operator, SecretKeys, Secrets};
+
+type Result<T = ExitCode> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+pub(crate) async fn run(command: Command) -> Result {
+    match command {
+        Command::Migrate(operator) => bring_up_to_date(&operator).await,
+        Command::Migrations(Migrations::Print) => {
+            print!("{}", migrate::print(&tenancy::components())?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrations(Migrations::List) => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(options) => doctor(&options).await,
+        Command::Secrets(Secrets::Rotate(keys)) => rotate(&keys).await,
+        Command::Secrets(Secrets::Rewrap(keys)) => rewrap(&keys).await,
+        Command::Kb(which) => kb(which).await,
+        Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
+    }
+}
+
+async fn connect(operator: &Operator) -> Result<OperatorDb> {
+    Ok(OperatorDb::connect(&operator.database_url).await?)
+}
+
+async fn bring_up_to_date(operator: &Operator) -> Result {
+    let done = tenancy::migrate(&connect(operator).await?, &[]).await?;
+    for step in &done.applied {
+        println!("applied {} {}: {}", step.component, step.version, step.name);
+    }
+    if done.applied.is_empty() {
+        println!("the schema is up to date");
+    }
+    println!("{} permissions registered", done.permissions);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list() {
+    for part in tenancy::components() {
+        for step in part.migrations {
+            let breaking = if step.breaking { " (breaking)" } else { "" };
+            println!("{} {}: {}{breaking}", part.name, step.version, step.name);
+        }
+    }
+}
+
+async fn doctor(options: &Doctor) -> Result {
+    let operator = connect(&options.operator).await?;
+    let app = match &options.app_url {
+        Some(url) => Some(TenantDb::connect(url).await?),
+        None => None,
+    };
+    let mut how = checks::Options::default();
+    if let Some(app) = &app {
+        how = how.with_app(app.clone());
+    }
+    let report = checks::run(&operator, &how).await?;
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        print!(
+            "{}",
+            report.to_text(std::io::IsTerminal::is_terminal(&std::io::stdout()))
+        );
+    }
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+async fn rotation(keys: &SecretKeys) -> Result<tenancy::secrets::Rotation> {
+    let worker = WorkerDb::connect(&keys.worker_url).await?;
+    Ok(tenancy::secrets::Rotation::new(
+        worker,
+        tenancy::secrets::LocalKeyring::from_env()?,
+    ))
+}
+
+async fn rotate(keys: &SecretKeys) -> Result {
+    let options = tenancy::secrets::RotateOptions::default();
+    let report = rotation(keys)
+        .await?
+        .rotate_all(&options, |at| {
+            println!("{}: {} of {}", at.tenant, at.done, at.total)
+        })
+        .await?;
+    println!(
+        "{} tenants, {} secrets sealed anew, {} old keys destroyed",
+        report.tenants, report.rows, report.destroyed
+    );
+    for (tenant, code) in &report.failed {
+        eprintln!("failed: {tenant} ({code}); run it again");
+    }
+    Ok(if report.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+async fn rewrap(keys: &SecretKeys) -> Result {
+    println!(
+        "{} data keys wrapped anew",
+        rotation(keys).await?.rewrap_all().await?
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn kb(which: Kb) -> Result {
+    match which {
+        Kb::IndexHealth(operator) => {
+            let indexes = tenancy::rag::index_health(&connect(&operator).await?).await?;
+            for index in &indexes {
+                println!(
+                    "{}: {}",
+                    index.name,
+                    if index.valid { "valid" } else { "NOT VALID" }
+                );
+            }
+            if indexes.is_empty() {
+                println!("no vector index: every search is exact");
+            }
+            let healthy = indexes.iter().all(|index| index.valid);
+            Ok(if healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(1)
+            })
+        }
+        Kb::BuildIndex { operator, tenant } => {
+            let options = tenancy::rag::IndexOptions::default();
+            let operator = connect(&operator).await?;
+            let index = tenancy::rag::build_tenant_index(&operator, tenant, &options).await?;
+            println!("{}: valid {}", index.name, index.valid);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn partitions(operator: &Operator, ahead: u8) -> Result {
+    let partitions = tenancy::audit::Partitions::of_operator(connect(operator).await?);
+    for (name, state) in partitions.make(ahead).await? {
+        println!("{name}: {state:?}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

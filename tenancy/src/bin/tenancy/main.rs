@@ -1,0 +1,124 @@
+//! The operator's binary: `tenancy --help`.
+
+mod command;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenancy",
+    version,
+    about = "Operates a database of the tenancy crates"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How to reach the database.
+#[derive(Args, Debug)]
+struct Operator {
+    /// The operator's login: no superuser, but one that may become `tenancy_owner`.
+    #[arg(long, env = "TENANCY_OPERATOR_URL", hide_env_values = true)]
+    database_url: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings the schema up to date and registers permissions; all or nothing.
+    Migrate(Operator),
+    /// Shows migrations without running them.
+    #[command(subcommand)]
+    Migrations(Migrations),
+    /// Looks for what could let one tenant see another, and attacks the database. Exit code 0: nothing
+    /// found; 1: something found; 2: it could not look.
+    Doctor(Doctor),
+    /// Integration secrets and their keys.
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// Knowledge bases.
+    #[command(subcommand)]
+    Kb(Kb),
+    /// Audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrations {
+    /// Prints all steps as one script that can be pasted into a SQL editor, for an empty schema.
+    Print,
+    /// Lists the steps of every part.
+    List,
+}
+
+#[derive(Args, Debug)]
+struct Doctor {
+    #[command(flatten)]
+    operator: Operator,
+    /// The application's login, for the attack; without it only the catalog is read.
+    #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
+    app_url: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Secrets {
+    /// Re-encrypts every secret under new data keys; resumes where an interrupted run ended.
+    Rotate(SecretKeys),
+    /// Wraps every data key under the primary key-encryption key; touches no secret.
+    Rewrap(SecretKeys),
+}
+
+#[derive(Args, Debug)]
+struct SecretKeys {
+    /// The worker's login. The key-encryption keys are read from the environment
+    /// (`TENANCY_KEYRING`).
+    #[arg(long, env = "TENANCY_WORKER_URL", hide_env_values = true)]
+    worker_url: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kb {
+    /// Lists the vector indexes, and whether they are valid. Exit code 1 if one is not.
+    IndexHealth(Operator),
+    /// Builds the vector index of one tenant, without blocking writes.
+    BuildIndex {
+        #[command(flatten)]
+        operator: Operator,
+        /// The tenant.
+        tenant: tenancy::core::TenantId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Makes the partitions of the months ahead.
+    Partitions {
+        #[command(flatten)]
+        operator: Operator,
+        /// How many months.
+        #[arg(long, default_value_t = 3)]
+        ahead: u8,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match command::run(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&*error);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! All parts in one call.
+
+use tenancy_core::{
+    Error, OperatorDb, TenantDb,
+    migrate::{self, AppliedMigration, Component},
+};
+
+/// The parts of the family that are switched on, the core first.
+pub fn components() -> Vec<&'static Component> {
+    vec![
+        &migrate::CORE,
+        #[cfg(feature = "audit")]
+        &tenancy_audit::COMPONENT,
+        #[cfg(feature = "authz")]
+        &tenancy_authz::COMPONENT,
+        #[cfg(feature = "secrets")]
+        &tenancy_secrets::COMPONENT,
+        #[cfg(feature = "jobs")]
+        &tenancy_jobs::COMPONENT,
+        #[cfg(feature = "mcp")]
+        &tenancy_mcp::COMPONENT,
+        #[cfg(feature = "rag")]
+        &tenancy_rag::COMPONENT,
+    ]
+}
+
+/// What [`migrate`] did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// The steps that were applied; empty if the schema was up to date.
+    pub applied: Vec<AppliedMigration>,
+    /// How many permissions are registered now.
+    pub permissions: usize,
+}
+
+/// Brings the schema of all parts, and of the host's own components, up to date, and registers
+/// their permissions. Safe to run by every process that starts, and in a rolling deploy.
+///
+/// # Errors
+/// As [`tenancy_core::migrate::migrate`]; the schema is changed as a whole or not at all.
+pub async fn migrate(
+    operator: &OperatorDb,
+    host: &[&'static Component],
+) -> Result<Migrated, Error> {
+    let all: Vec<&Component> = components()
+        .into_iter()
+        .chain(host.iter().copied())
+        .collect();
+    let applied = migrate::migrate(operator, &all).await?;
+    let permissions: Vec<_> = all
+        .iter()
+        .flat_map(|part| part.permissions)
+        .copied()
+        .collect();
+    #[cfg(feature = "authz")]
+    tenancy_authz::sync_permissions(operator, &permissions).await?;
+    Ok(Migrated {
+        applied,
+        permissions: permissions.len(),
+    })
+}
+
+/// Refuses a schema that these parts can't work with. Reads only: for the start of a service.
+///
+/// # Errors
+/// As [`TenantDb::verify`].
+pub async fn verify(db: &TenantDb, host: &[&'static Component]) -> Result<(), Error> {
+    let all: Vec<&Component> = components()
+        .into_iter()
+        .chain(host.iter().copied())
+        .collect();
+    db.verify(&all).await
+}
