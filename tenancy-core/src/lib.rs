@@ -2,6 +2,7 @@
 
 extern crate self as tenancy_core;
 
+pub mod doctor;
 mod error;
 mod model;
 mod port;

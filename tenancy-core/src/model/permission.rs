@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use crate::{PermissionKey, Principal, TenantCtx, TenantId};
 
 /// A permission known at compile time; made by [`permissions!`](crate::permissions).
-pub trait Permission: Copy + Send + Sync + 'static {
+pub trait Permission: Copy + Default + Send + Sync + 'static {
     /// The key that the database and messages use.
     const KEY: PermissionKey;
 }
@@ -73,7 +73,7 @@ macro_rules! permissions {
         $vis mod $module {
             $(
                 #[doc = concat!("`", $key, "`: ", $description, ".")]
-                #[derive(Clone, Copy, Debug)]
+                #[derive(Clone, Copy, Debug, Default)]
                 #[non_exhaustive]
                 pub struct $name;
 

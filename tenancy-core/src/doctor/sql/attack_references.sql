@@ -13,6 +13,8 @@ WITH RECURSIVE needed AS (
 )
 SELECT n.conrelid AS child,
     n.confrelid AS parent,
+    (SELECT format('%I.%I', c.relnamespace::regnamespace::name, c.relname)
+     FROM pg_catalog.pg_class c WHERE c.oid = n.confrelid) AS parent_name,
     pair.mine,
     pair.theirs,
     -- A key that holds a NULL refers to nothing.

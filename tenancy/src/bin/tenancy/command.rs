@@ -60,7 +60,7 @@ async fn doctor(options: &Doctor) -> Result {
     };
     let mut how = checks::Options::default();
     if let Some(app) = &app {
-        how = how.with_app(app.clone());
+        how = how.with_app(app);
     }
     let report = checks::run(&operator, &how).await?;
     if options.json {
@@ -71,7 +71,7 @@ async fn doctor(options: &Doctor) -> Result {
             report.to_text(std::io::IsTerminal::is_terminal(&std::io::stdout()))
         );
     }
-    Ok(ExitCode::from(report.exit_code()))
+    Ok(ExitCode::from(u8::try_from(report.exit_code())?))
 }
 
 async fn rotation(keys: &SecretKeys) -> Result<tenancy::secrets::Rotation> {
@@ -87,7 +87,7 @@ async fn rotate(keys: &SecretKeys) -> Result {
     let report = rotation(keys)
         .await?
         .rotate_all(&options, |at| {
-            println!("{}: {} of {}", at.tenant, at.done, at.total)
+            println!("{}: {} of {}", at.tenant, at.done, at.total);
         })
         .await?;
     println!(

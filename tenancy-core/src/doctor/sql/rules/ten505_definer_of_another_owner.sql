@@ -9,5 +9,6 @@ FROM pg_catalog.pg_proc f
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 WHERE f.prosecdef AND n.nspname IN ('tenancy', 'util')
   AND f.proowner::regrole::text <> 'tenancy_definer'
-  AND NOT (f.oid = to_regprocedure('tenancy.audit_make_partitions(integer)') AND f.proowner::regrole::text = 'tenancy_owner')
+  AND (f.oid IS DISTINCT FROM to_regprocedure('tenancy.audit_make_partitions(integer)')
+       OR f.proowner::regrole::text <> 'tenancy_owner')
 ORDER BY 1

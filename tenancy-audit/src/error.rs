@@ -1,0 +1,157 @@
+//! The crate's error.
+
+use std::{error::Error as StdError, fmt};
+
+use tenancy_core::{Error as CoreError, ErrorKind as CoreKind, InvalidInput, Retry};
+
+/// What went wrong with the audit log, why, and whether trying again can help.
+///
+/// Converts into [`tenancy_core::Error`], the error of the ports that the family shares, without a
+/// loss. The message may be shown to a user; it repeats no secret.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    inner: CoreError,
+}
+
+/// The classes of errors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The clock of this machine and the database's are more than a day apart.
+    ClockSkew,
+    /// The buffer was shut down.
+    Closed,
+    /// The transaction may or may not have been committed.
+    CommitOutcomeUnknown,
+    /// The entry is there already.
+    Conflict,
+    /// The cursor is damaged, of another version, or belongs to another query or tenant.
+    Cursor,
+    /// The permission is missing.
+    Denied,
+    /// A bug, or a row that can't be read.
+    Internal,
+    /// The event or the query is wrong, or over a limit.
+    InvalidInput,
+    /// A login, a role or the schema is not as it has to be.
+    Misconfigured,
+    /// There is no such entry in this tenant.
+    NotFound,
+    /// The tenant is suspended or nobody may enter it.
+    NotAccessible,
+    /// The database can't be reached or is overloaded.
+    Unavailable,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            inner: CoreError::new(kind.in_core(), code, message),
+        }
+    }
+
+    pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, code, message)
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The stable code, such as `audit_meta_too_large`; all of them are listed in the guide.
+    pub fn code(&self) -> &'static str {
+        self.inner.code()
+    }
+
+    /// Whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        self.inner.retry()
+    }
+}
+
+impl ErrorKind {
+    fn in_core(self) -> CoreKind {
+        match self {
+            Self::ClockSkew | Self::Misconfigured => CoreKind::Misconfigured,
+            Self::Closed | Self::Unavailable => CoreKind::Unavailable,
+            Self::CommitOutcomeUnknown => CoreKind::CommitOutcomeUnknown,
+            Self::Conflict => CoreKind::Conflict,
+            Self::Cursor | Self::InvalidInput => CoreKind::InvalidInput,
+            Self::Denied => CoreKind::Denied,
+            Self::Internal => CoreKind::Internal,
+            Self::NotFound => CoreKind::NotFound,
+            Self::NotAccessible => CoreKind::Suspended,
+        }
+    }
+
+    fn of_core(kind: CoreKind) -> Self {
+        match kind {
+            CoreKind::Unauthenticated | CoreKind::Denied => Self::Denied,
+            CoreKind::NotAMember | CoreKind::Suspended => Self::NotAccessible,
+            CoreKind::InvalidInput | CoreKind::Limit => Self::InvalidInput,
+            CoreKind::NotFound => Self::NotFound,
+            CoreKind::Conflict => Self::Conflict,
+            CoreKind::CommitOutcomeUnknown => Self::CommitOutcomeUnknown,
+            CoreKind::Misconfigured => Self::Misconfigured,
+            CoreKind::Unavailable => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source()
+    }
+}
+
+impl From<CoreError> for Error {
+    fn from(inner: CoreError) -> Self {
+        Self {
+            kind: ErrorKind::of_core(inner.kind()),
+            inner,
+        }
+    }
+}
+
+impl From<Error> for CoreError {
+    fn from(error: Error) -> Self {
+        error.inner
+    }
+}
+
+impl From<InvalidInput> for Error {
+    fn from(invalid: InvalidInput) -> Self {
+        Self::from(CoreError::from(invalid))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let constraint = error.as_database_error().and_then(|db| db.constraint());
+        if constraint == Some("audit_logs_id_time") {
+            return Self::new(
+                ErrorKind::ClockSkew,
+                "audit_clock_skew",
+                "the clock of this machine is more than a day off the database's",
+            );
+        }
+        Self::from(CoreError::from(error))
+    }
+}
+
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for Error {
+    fn into_response(self) -> axum::response::Response {
+        self.inner.into_response()
+    }
+}

@@ -1,0 +1,31 @@
+//! For axum 0.8: every mutating request leaves an entry, whatever its handler does.
+//!
+//! [`AuditLayer`] goes inside [`TenantLayer`](tenancy_core::http::TenantLayer), which says who acts
+//! in which tenant; requests that it turns away belong to no tenant and are not recorded here.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use axum::{Router, routing::post};
+//! # use tenancy_audit::http::{AuditLayer, AuditNote};
+//! # use tenancy_core::{AuditSink, http::TenantLayer};
+//! async fn rename(note: AuditNote) {
+//!     note.target("template", 7).change("name", "old", "new");
+//! }
+//!
+//! # fn build(sink: Arc<dyn AuditSink>, tenants: TenantLayer) -> Router {
+//! Router::new()
+//!     .route("/templates/{id}/name", post(rename)) // nothing to do with the log
+//!     .layer(AuditLayer::new(sink))
+//!     .layer(tenants)
+//! # }
+//! ```
+
+mod layer;
+mod naming;
+mod note;
+mod origin;
+mod pending;
+mod route;
+
+pub use layer::{AuditLayer, AuditService};
+pub use note::AuditNote;

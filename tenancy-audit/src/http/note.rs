@@ -1,0 +1,124 @@
+//! What a handler adds to the entry of its request.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::FromRequestParts;
+use http::{StatusCode, request::Parts};
+use serde_json::{Map, Value, json};
+use tenancy_core::{Target, http::Problem};
+
+/// A handler's side of the entry that [`AuditLayer`](super::AuditLayer) writes for its request: an
+/// extractor, and an extension of the request.
+///
+/// Everything said through it is redacted and limited as any event is. What is too much makes the
+/// entry smaller: it is then written without `meta` of the handler's, and says so.
+#[derive(Clone, Debug, Default)]
+pub struct AuditNote(Arc<Mutex<Noted>>);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Noted {
+    pub(super) action: Option<String>,
+    pub(super) targets: Vec<Target>,
+    pub(super) changes: Map<String, Value>,
+    pub(super) meta: Map<String, Value>,
+    pub(super) is_recorded: bool,
+}
+
+impl AuditNote {
+    /// Names what was done, such as `template.renamed`, instead of `http.post`.
+    pub fn action(&self, action: impl Into<String>) -> &Self {
+        self.locked().action = Some(action.into());
+        self
+    }
+
+    /// Adds what was acted on; the first one is the entry's resource.
+    pub fn target(&self, kind: impl Into<String>, id: impl ToString) -> &Self {
+        self.locked().targets.push(Target::new(kind, id));
+        self
+    }
+
+    /// Adds a field that was changed, with its value before and after.
+    pub fn change(
+        &self,
+        field: impl Into<String>,
+        before: impl Into<Value>,
+        after: impl Into<Value>,
+    ) -> &Self {
+        let change = json!({ "before": before.into(), "after": after.into() });
+        self.locked().changes.insert(field.into(), change);
+        self
+    }
+
+    /// Adds the fields in which two JSON objects differ.
+    pub fn before_after(&self, before: &Value, after: &Value) -> &Self {
+        let empty = Map::new();
+        let (old, new) = (
+            before.as_object().unwrap_or(&empty),
+            after.as_object().unwrap_or(&empty),
+        );
+        let added = new.keys().filter(|key| !old.contains_key(*key));
+        for field in old.keys().chain(added) {
+            let (before, after) = (old.get(field), new.get(field));
+            if before != after {
+                self.change(field, before.cloned(), after.cloned());
+            }
+        }
+        self
+    }
+
+    /// Adds a detail.
+    pub fn meta(&self, key: impl Into<String>, value: impl Into<Value>) -> &Self {
+        self.locked().meta.insert(key.into(), value.into());
+        self
+    }
+
+    /// Says that the handler has recorded the request itself, in its own transaction: the layer
+    /// writes nothing. Say so after the commit.
+    pub fn recorded(&self) -> &Self {
+        self.locked().is_recorded = true;
+        self
+    }
+
+    pub(super) fn take(&self) -> Noted {
+        std::mem::take(&mut *self.locked())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AuditNote {
+    type Rejection = Problem;
+
+    /// Takes the note of a mutating request that [`AuditLayer`](super::AuditLayer) watches.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "audit_layer_missing",
+                "this route is not under the audit layer, or is only read",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_and_after_are_reduced_to_what_differs() {
+        let note = AuditNote::default();
+        note.before_after(
+            &json!({ "a": 1, "b": 2, "c": 3 }),
+            &json!({ "a": 1, "b": 5, "d": 4 }),
+        );
+        let expected = json!({
+            "b": { "before": 2, "after": 5 },
+            "c": { "before": 3, "after": null },
+            "d": { "before": null, "after": 4 },
+        });
+        assert_eq!(Value::Object(note.take().changes), expected);
+    }
+}

@@ -1,0 +1,304 @@
+//! An entry of the log.
+
+use std::ops::Deref;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use tenancy_core::{Origin, Outcome, RequestId, Target, TenantId, UserId};
+
+use super::{
+    canonical::Encoder,
+    personal,
+    verdict::{Change, Verdict},
+};
+
+tenancy_core::uuid_id! {
+    /// Identifies an audit entry. A uuid v7: it says when the entry was made, by the writer's clock.
+    pub struct AuditEntryId;
+}
+
+/// The shape of entries that this version writes, and the bytes it hashes.
+pub const SCHEMA_VERSION: i16 = 1;
+
+const DOMAIN: &str = "tenancy.audit.entry";
+
+/// Who acted, as the entry keeps it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct RecordedActor {
+    /// `user`, `service` or `api_key`.
+    pub kind: String,
+    /// The user's or key's uuid, or the service's name.
+    pub id: String,
+    /// The user, where a user acted.
+    pub user: Option<UserId>,
+    /// The user whose rights were used, where the actor impersonated somebody.
+    pub on_behalf_of: Option<UserId>,
+}
+
+/// An entry as it was written: checked, redacted, and hashed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The entry.
+    pub id: AuditEntryId,
+    /// The tenant it belongs to.
+    pub tenant: TenantId,
+    /// Who acted.
+    pub actor: RecordedActor,
+    /// What was done, such as `template.updated`.
+    pub action: String,
+    /// The first target as `kind:id`.
+    pub resource: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it was done to.
+    pub targets: Vec<Target>,
+    /// Where it came from, without what says something about a person.
+    pub context: Map<String, Value>,
+    /// Details about a person, each as `[salt, value]`; an erased one is gone.
+    pub personal: Map<String, Value>,
+    /// The commitment of each personal detail that was written.
+    pub commitments: Map<String, Value>,
+    /// The request it belongs to.
+    pub request: Option<RequestId>,
+    /// Anything else.
+    pub meta: Map<String, Value>,
+    /// Whether something was replaced because it looked like a secret.
+    pub redacted: bool,
+    /// Whether something was cut off, or replaced because the database can't hold it.
+    pub truncated: bool,
+    /// The shape of the entry and the bytes that were hashed.
+    pub schema_version: i16,
+    /// SHA-256 of the entry's canonical bytes, as stored.
+    pub content_hash: [u8; 32],
+}
+
+impl Record {
+    /// When the entry was made, by the writer's clock, to the millisecond.
+    pub fn occurred_at(&self) -> DateTime<Utc> {
+        let millis = self.id.as_uuid().as_u128() >> 80;
+        i64::try_from(millis)
+            .ok()
+            .and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_default()
+    }
+
+    /// Where it came from; what was erased is missing.
+    pub fn origin(&self) -> Origin {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(ToOwned::to_owned);
+        let mut origin = Origin::default();
+        origin.ip = text(personal::value(&self.personal, "ip"));
+        origin.user_agent = text(personal::value(&self.personal, "user_agent"));
+        origin.trace_id = text(self.context.get("trace_id"));
+        origin
+    }
+
+    /// SHA-256 of the entry's canonical bytes, from the entry as it is now.
+    ///
+    /// Personal details enter by their commitments. `created_at` and the transaction's id are not
+    /// part of it: the database adds them after the hash is made.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut encoder = Encoder::new(DOMAIN);
+        encoder.bytes(&self.schema_version.to_be_bytes());
+        encoder.bytes(self.tenant.as_uuid().as_bytes());
+        encoder.bytes(self.id.as_uuid().as_bytes());
+        encoder.text(&self.actor.kind);
+        encoder.text(&self.actor.id);
+        encoder.uuid(self.actor.user.map(UserId::as_uuid));
+        encoder.uuid(self.actor.on_behalf_of.map(UserId::as_uuid));
+        encoder.text(&self.action);
+        encoder.option(self.resource.as_deref().map(str::as_bytes));
+        encoder.text(self.outcome.as_str());
+        encoder.json(&targets_json(&self.targets));
+        encoder.object(&self.context);
+        encoder.object(&self.commitments);
+        encoder.uuid(self.request.map(RequestId::as_uuid));
+        encoder.object(&self.meta);
+        encoder.flag(self.redacted);
+        encoder.flag(self.truncated);
+        encoder.sha256()
+    }
+
+    /// Whether the entry is the one that was written.
+    ///
+    /// This finds a part that was changed. That nobody changed an entry together with its hash,
+    /// or removed one, is what seals prove.
+    pub fn verify(&self) -> Verdict {
+        if self.schema_version != SCHEMA_VERSION {
+            return Verdict::Changed(Change::SchemaVersion(self.schema_version));
+        }
+        if self.hash() != self.content_hash {
+            return Verdict::Changed(Change::Content);
+        }
+        match personal::erased(self.tenant, self.id, &self.personal, &self.commitments) {
+            Err(change) => Verdict::Changed(change),
+            Ok(erased) if erased.is_empty() => Verdict::Intact,
+            Ok(erased) => Verdict::Erased(erased),
+        }
+    }
+}
+
+/// A stored entry: the record, and when the database took it in.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Entry {
+    record: Record,
+    /// When it was stored, by the database's clock.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Entry {
+    /// For stores: a record with the time at which it was stored.
+    pub fn new(record: Record, created_at: DateTime<Utc>) -> Self {
+        Self { record, created_at }
+    }
+}
+
+impl Deref for Entry {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// The first target as the column `resource` holds it.
+pub(crate) fn resource_of(targets: &[Target]) -> Option<String> {
+    targets
+        .first()
+        .map(|target| format!("{}:{}", target.kind, target.id))
+}
+
+pub(crate) fn targets_json(targets: &[Target]) -> Value {
+    targets
+        .iter()
+        .map(|target| json!({ "kind": target.kind, "id": target.id }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Personal;
+
+    fn uuid(text: &str) -> uuid::Uuid {
+        text.parse().unwrap()
+    }
+
+    fn golden() -> Record {
+        let tenant = TenantId::from_uuid(uuid("018f0000-0000-7000-8000-000000000001"));
+        let id = AuditEntryId::from_uuid(uuid("018f0000-0001-7000-8000-000000000002"));
+        let user = UserId::from_uuid(uuid("018f0000-0000-7000-8000-000000000003"));
+        let mut personal = Personal::new(tenant, id);
+        personal.add("ip", json!("192.0.2.7"), [7; 16]);
+        let targets = vec![Target::new("template", 7), Target::new("user", user)];
+        let mut record = Record {
+            id,
+            tenant,
+            actor: RecordedActor {
+                kind: "user".to_owned(),
+                id: user.to_string(),
+                user: Some(user),
+                on_behalf_of: None,
+            },
+            action: "template.updated".to_owned(),
+            resource: resource_of(&targets),
+            outcome: Outcome::Allowed,
+            targets,
+            context: Map::from_iter([("trace_id".to_owned(), json!("4bf92f3577b34da6"))]),
+            personal: personal.values,
+            commitments: personal.commitments,
+            request: Some(RequestId::from_uuid(uuid(
+                "018f0000-0000-7000-8000-000000000004",
+            ))),
+            meta: Map::from_iter([("fields".to_owned(), json!(["name", 1.5, null, { "ä": -3 }]))]),
+            redacted: false,
+            truncated: false,
+            schema_version: SCHEMA_VERSION,
+            content_hash: [0; 32],
+        };
+        record.content_hash = record.hash();
+        record
+    }
+
+    #[test]
+    fn the_hash_and_the_commitment_of_version_1_stay_as_they_are() {
+        let record = golden();
+        assert_eq!(
+            record.commitments["ip"],
+            "W4mTQscClqcx5vIzILhtG1DR-AgTktgiwsrQJbM9UCw"
+        );
+        assert_eq!(
+            hex::encode(record.content_hash),
+            "517ea980731643e7a8c1b77b38e49d9fb25bb5becdf89a063d8d937b3f9fd46c"
+        );
+        let mut bare = golden();
+        bare.actor.user = None;
+        bare.request = None;
+        bare.targets.clear();
+        bare.resource = None;
+        assert_eq!(
+            hex::encode(bare.hash()),
+            "582fe0218bbab1fdc8b7c53ddbb729522122ab9ecf6416f97d31c4fba49569c4"
+        );
+    }
+
+    #[test]
+    fn a_change_of_any_part_is_found() {
+        let changes: Vec<fn(&mut Record)> = vec![
+            |r| r.id = AuditEntryId::new(),
+            |r| r.tenant = TenantId::new(),
+            |r| r.actor.kind = "service".to_owned(),
+            |r| r.actor.id.push('x'),
+            |r| r.actor.user = None,
+            |r| r.actor.on_behalf_of = Some(UserId::new()),
+            |r| r.action = "template.deleted".to_owned(),
+            |r| r.resource = Some("template:8".to_owned()),
+            |r| r.outcome = Outcome::Denied,
+            |r| r.targets.swap(0, 1),
+            |r| r.context.clear(),
+            |r| drop(r.commitments.remove("ip")),
+            |r| r.request = None,
+            |r| drop(r.meta.insert("more".to_owned(), Value::Null)),
+            |r| r.redacted = true,
+            |r| r.truncated = true,
+            |r| r.content_hash[31] ^= 1,
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            let mut record = golden();
+            change(&mut record);
+            assert_eq!(
+                record.verify(),
+                Verdict::Changed(Change::Content),
+                "change {at}"
+            );
+        }
+        let mut newer = golden();
+        newer.schema_version = 2;
+        assert_eq!(newer.verify(), Verdict::Changed(Change::SchemaVersion(2)));
+    }
+
+    #[test]
+    fn a_personal_detail_can_be_erased_but_not_replaced() {
+        let mut record = golden();
+        assert_eq!(record.verify(), Verdict::Intact);
+        assert_eq!(record.origin().ip.as_deref(), Some("192.0.2.7"));
+
+        record.personal["ip"][1] = json!("192.0.2.8");
+        assert_eq!(
+            record.verify(),
+            Verdict::Changed(Change::Personal("ip".to_owned()))
+        );
+
+        record.personal.clear();
+        assert_eq!(record.verify(), Verdict::Erased(vec!["ip".to_owned()]));
+        assert_eq!(record.origin().ip, None);
+    }
+
+    #[test]
+    fn the_id_says_when() {
+        let millis = 0x018f_0000_0001;
+        assert_eq!(golden().occurred_at().timestamp_millis(), millis);
+    }
+}

@@ -1,0 +1,77 @@
+//! How large an event may be.
+
+/// The sizes an event may have. The defaults are written beside each.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Targets of one event; 32.
+    pub targets: usize,
+    /// Bytes of a target's id; 256, and never more than 512.
+    pub target_id_bytes: usize,
+    /// Bytes of all keys and texts of `meta`, with eight for any other value; 16 KiB, and never
+    /// more than 256 KiB.
+    pub meta_bytes: usize,
+    /// Keys of `meta` in all its objects, and elements in all its arrays; 512.
+    pub meta_items: usize,
+    /// Bytes of one key of `meta`; 128.
+    pub meta_key_bytes: usize,
+    /// How deep `meta` may be nested; 8, and never more than 64.
+    pub meta_depth: usize,
+    /// What happens to an event that is over one of them.
+    pub oversize: Oversize,
+}
+
+/// What happens to an event that is over a limit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Oversize {
+    /// It is refused with a typed error, and nothing is stored. The default: who wrote the call
+    /// finds out in his first test.
+    #[default]
+    Refuse,
+    /// What is too much is cut off, and the entry is marked as truncated. For what comes from
+    /// outside and has to leave a trail.
+    Truncate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            targets: 32,
+            target_id_bytes: 256,
+            meta_bytes: 16 * 1024,
+            meta_items: 512,
+            meta_key_bytes: 128,
+            meta_depth: 8,
+            oversize: Oversize::Refuse,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets what happens to an event that is over a limit.
+    pub fn with_oversize(mut self, oversize: Oversize) -> Self {
+        self.oversize = oversize;
+        self
+    }
+
+    /// Sets how many bytes `meta` may have.
+    pub fn with_meta_bytes(mut self, bytes: usize) -> Self {
+        self.meta_bytes = bytes;
+        self
+    }
+
+    /// Sets how deep `meta` may be nested.
+    pub fn with_meta_depth(mut self, depth: usize) -> Self {
+        self.meta_depth = depth;
+        self
+    }
+
+    /// Within what the schema and the readers can take, whatever a host asks for.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.target_id_bytes = self.target_id_bytes.min(512);
+        self.meta_bytes = self.meta_bytes.min(256 * 1024);
+        self.meta_depth = self.meta_depth.min(64);
+        self
+    }
+}

@@ -1,0 +1,89 @@
+//! JSON numbers in one form.
+
+use serde_json::Number;
+
+/// How long the text of a number may be, and how large its exponent: what Postgres' `numeric`
+/// holds with room to spare, and more than any 64-bit float needs.
+const MAX_TEXT: usize = 400;
+
+/// The number as `[-]digits e exponent`, without zeros at either end of the digits.
+///
+/// `1`, `1.0` and `1e0` are one number and give one text, whatever the database or the parser made
+/// of it in between.
+pub(crate) fn normal(number: &Number) -> String {
+    let text = number.to_string();
+    decimal(&text).unwrap_or(text)
+}
+
+/// Whether the database can hold it.
+pub(crate) fn is_storable(number: &Number) -> bool {
+    if number.is_i64() || number.is_u64() {
+        return true;
+    }
+    let text = number.to_string();
+    text.len() <= MAX_TEXT && exponent(&text).is_some_and(|e| e.unsigned_abs() <= MAX_TEXT as u64)
+}
+
+fn exponent(text: &str) -> Option<i64> {
+    text.split_once(['e', 'E'])
+        .map_or(Some(0), |(_, exponent)| exponent.parse().ok())
+}
+
+fn decimal(text: &str) -> Option<String> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text),
+    };
+    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let kept = digits.trim_end_matches('0');
+    if kept.is_empty() {
+        return Some("0e0".to_owned());
+    }
+    let dropped = i64::try_from(digits.len() - kept.len()).ok()?;
+    let fraction = i64::try_from(fraction.len()).ok()?;
+    let exponent = exponent(text)?
+        .checked_sub(fraction)?
+        .checked_add(dropped)?;
+    Some(format!("{sign}{kept}e{exponent}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(value: &serde_json::Value) -> String {
+        normal(value.as_number().unwrap())
+    }
+
+    #[test]
+    fn one_number_has_one_form() {
+        for (value, form) in [
+            (json!(0), "0e0"),
+            (json!(-0.0), "0e0"),
+            (json!(1), "1e0"),
+            (json!(1.0), "1e0"),
+            (json!(100), "1e2"),
+            (json!(1e2), "1e2"),
+            (json!(-12.5), "-125e-1"),
+            (json!(1e16), "1e16"),
+            (json!(10_000_000_000_000_000_u64), "1e16"),
+            (json!(1e-7), "1e-7"),
+            (json!(u64::MAX), "18446744073709551615e0"),
+            (json!(i64::MIN), "-9223372036854775808e0"),
+            (json!(0.1 + 0.2), "30000000000000004e-17"),
+        ] {
+            assert_eq!(of(&value), form, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_largest_and_smallest_floats_are_storable() {
+        for value in [f64::MAX, f64::MIN_POSITIVE, 5e-324] {
+            assert!(is_storable(json!(value).as_number().unwrap()));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Details about a person: kept apart, hashed by commitment, so that they can be erased.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use serde_json::{Map, Value};
+use tenancy_core::TenantId;
+
+use super::{canonical::Encoder, entry::AuditEntryId, verdict::Change};
+
+/// How many random bytes hide a value in its commitment: an address can't be guessed from it.
+pub(crate) const SALT_LEN: usize = 16;
+
+const DOMAIN: &str = "tenancy.audit.commitment.v1";
+
+/// Personal details of one entry, as the columns `personal` and `commitments` hold them.
+#[derive(Debug)]
+pub(crate) struct Personal {
+    tenant: TenantId,
+    entry: AuditEntryId,
+    pub(crate) values: Map<String, Value>,
+    pub(crate) commitments: Map<String, Value>,
+}
+
+impl Personal {
+    pub(crate) fn new(tenant: TenantId, entry: AuditEntryId) -> Self {
+        Self {
+            tenant,
+            entry,
+            values: Map::new(),
+            commitments: Map::new(),
+        }
+    }
+
+    /// Adds a detail under a salt that is used once.
+    pub(crate) fn add(&mut self, name: &str, value: Value, salt: [u8; SALT_LEN]) {
+        let commitment = commitment(self.tenant, self.entry, name, &salt, &value);
+        let pair = Value::from(vec![Value::from(BASE64.encode(salt)), value]);
+        self.values.insert(name.to_owned(), pair);
+        self.commitments
+            .insert(name.to_owned(), BASE64.encode(commitment).into());
+    }
+}
+
+/// The detail under a name, unless it was erased.
+pub(crate) fn value<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    values.get(name)?.get(1)
+}
+
+/// Compares the details that are left with their commitments; answers the names of those erased.
+pub(crate) fn erased(
+    tenant: TenantId,
+    entry: AuditEntryId,
+    values: &Map<String, Value>,
+    commitments: &Map<String, Value>,
+) -> Result<Vec<String>, Change> {
+    for (name, pair) in values {
+        let salt = pair
+            .get(0)
+            .and_then(Value::as_str)
+            .and_then(|salt| BASE64.decode(salt).ok());
+        let (Some(salt), Some(value)) = (salt, pair.get(1)) else {
+            return Err(Change::Personal(name.clone()));
+        };
+        let expected = BASE64.encode(commitment(tenant, entry, name, &salt, value));
+        if commitments.get(name).and_then(Value::as_str) != Some(&expected) {
+            return Err(Change::Personal(name.clone()));
+        }
+    }
+    Ok(commitments
+        .keys()
+        .filter(|name| !values.contains_key(*name))
+        .cloned()
+        .collect())
+}
+
+fn commitment(
+    tenant: TenantId,
+    entry: AuditEntryId,
+    name: &str,
+    salt: &[u8],
+    value: &Value,
+) -> [u8; 32] {
+    let mut encoder = Encoder::new(DOMAIN);
+    encoder.bytes(tenant.as_uuid().as_bytes());
+    encoder.bytes(entry.as_uuid().as_bytes());
+    encoder.text(name);
+    encoder.bytes(salt);
+    encoder.json(value);
+    encoder.sha256()
+}

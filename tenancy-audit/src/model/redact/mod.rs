@@ -1,0 +1,225 @@
+//! What must not be kept: found by the name of the key, or by what the value looks like.
+
+mod cards;
+mod keys;
+mod values;
+
+use std::{collections::HashSet, sync::Arc};
+
+use serde_json::Value;
+
+/// What stands where a secret was found by its key.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// Finds secrets in what is about to be recorded.
+///
+/// By key: `password`, `client_secret`, `api-key`, `refreshToken`, `cookie`, `otp` and their like;
+/// the value is replaced whatever it is. `secret_id` or `token_count` name no secret. By value,
+/// under any key: JWTs, private keys in PEM, `Bearer` and `Basic` credentials, tokens with the
+/// prefix of a well-known provider, passwords in URLs, and card numbers that pass their check.
+///
+/// A net, not a licence: what should not be kept should not be recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Redaction {
+    sensitive: Arc<HashSet<String>>,
+    harmless: Arc<HashSet<String>>,
+    keep_cards: bool,
+}
+
+/// How a text came to be looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// An identifier or a path: a long number is a number there.
+    Identifier,
+    /// Anything else.
+    Text,
+}
+
+impl Redaction {
+    /// The default rules.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Redacts values under this key, too; case and punctuation don't matter.
+    pub fn with_key(mut self, key: &str) -> Self {
+        Arc::make_mut(&mut self.sensitive).insert(keys::folded(key));
+        self
+    }
+
+    /// Keeps values under this key, though its name is suspicious; their texts are looked at still.
+    pub fn without_key(mut self, key: &str) -> Self {
+        Arc::make_mut(&mut self.harmless).insert(keys::folded(key));
+        self
+    }
+
+    /// Keeps numbers that look like payment cards.
+    pub fn without_cards(mut self) -> Self {
+        self.keep_cards = true;
+        self
+    }
+
+    /// Whether the value under this key is to be replaced as a whole.
+    pub(crate) fn hides(&self, key: &str, value: &Value) -> bool {
+        if matches!(value, Value::Null | Value::Bool(_)) || value.as_str() == Some(REDACTED) {
+            return false;
+        }
+        if !(self.sensitive.is_empty() && self.harmless.is_empty()) {
+            let folded = keys::folded(key);
+            if self.harmless.contains(&folded) {
+                return false;
+            }
+            if self.sensitive.contains(&folded) {
+                return true;
+            }
+        }
+        match keys::sensitivity(key) {
+            keys::Sensitivity::None => false,
+            // `tokens: 512` counts something.
+            keys::Sensitivity::UnlessNumber => !value.is_number(),
+            keys::Sensitivity::Always => true,
+        }
+    }
+
+    /// The text with its secrets replaced; `None` if it has none.
+    pub(crate) fn scrub(&self, text: &str, place: Place) -> Option<String> {
+        let mut found = values::find(text);
+        if place == Place::Text && !self.keep_cards {
+            cards::find(text, &mut found);
+        }
+        (!found.is_empty()).then(|| replaced(text, found))
+    }
+}
+
+/// A stretch of a text that is a secret, and what kind of secret it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Found {
+    from: usize,
+    to: usize,
+    label: &'static str,
+}
+
+fn replaced(text: &str, mut found: Vec<Found>) -> String {
+    found.sort_unstable_by_key(|found| (found.from, std::cmp::Reverse(found.to)));
+    let mut kept = String::with_capacity(text.len());
+    let mut at = 0;
+    for Found { from, to, label } in found {
+        // One that lies in the one before is gone already.
+        if from >= at {
+            kept.push_str(text.get(at..from).unwrap_or_default());
+            kept.push_str(label);
+        }
+        at = at.max(to);
+    }
+    kept.push_str(text.get(at..).unwrap_or_default());
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scrub(text: &str) -> Option<String> {
+        Redaction::new().scrub(text, Place::Text)
+    }
+
+    #[test]
+    fn secrets_are_found_in_the_middle_of_a_text() {
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVPmB92K27uhbUJU1p1r";
+        for (text, expected) in [
+            (format!("got {jwt} today"), "got [redacted:jwt] today"),
+            (
+                "é sk_live_4eC39HqLyjWDarjtT1zdp7dc é".to_owned(),
+                "é [redacted:token] é",
+            ),
+            (
+                "key AKIAIOSFODNN7EXAMPLE.".to_owned(),
+                "key [redacted:token].",
+            ),
+            (
+                "Authorization: Bearer abc123def456".to_owned(),
+                "Authorization: Bearer [redacted]",
+            ),
+            ("basic dXNlcjpwYXNz1".to_owned(), "basic [redacted]"),
+            (
+                "postgres://app:hunter2@db/x".to_owned(),
+                "postgres://app:[redacted]@db/x",
+            ),
+            (
+                "https://h/cb?code=1&access_token=zzz&b=2".to_owned(),
+                "https://h/cb?code=1&access_token=[redacted]&b=2",
+            ),
+            (
+                "card 4111 1111 1111 1111 ok".to_owned(),
+                "card [redacted:card] ok",
+            ),
+            ("5500-0000-0000-0004".to_owned(), "[redacted:card]"),
+            (
+                "x -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- y"
+                    .to_owned(),
+                "x [redacted:private_key] y",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\ncut off".to_owned(),
+                "[redacted:private_key]",
+            ),
+        ] {
+            assert_eq!(scrub(&text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        for text in [
+            "",
+            "updated the template",
+            "a basic authentication scheme",
+            "bearer of bad news",
+            "018f0000-0000-7000-8000-000000000001",
+            "order 4111111111111112",
+            "1700000000000",
+            "https://example.com/a?page=2",
+            "user@example.com",
+            "12:30:45",
+            "sk_liveliness",
+            "-----BEGIN CERTIFICATE-----",
+            "eyJ.not.jwt",
+            "0.4111111111111111",
+            "ünïcödé ☃",
+        ] {
+            assert_eq!(scrub(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_may_be_a_long_number() {
+        let redaction = Redaction::new();
+        assert_eq!(redaction.scrub("4111111111111111", Place::Identifier), None);
+        assert!(redaction.scrub("4111111111111111", Place::Text).is_some());
+        assert!(
+            redaction
+                .without_cards()
+                .scrub("4111111111111111", Place::Text)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_host_can_add_and_except_keys() {
+        let redaction = Redaction::new().with_key("IBAN").without_key("page_token");
+        assert!(redaction.hides("i-ban", &json!("DE00")));
+        assert!(!redaction.hides("pageToken", &json!("7")));
+        assert!(redaction.hides("token", &json!("7")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_scanner(text in "[\\PC\\x00-\\x20a4-9:/@.=?&-]{0,80}") {
+            if let Some(clean) = scrub(&text) {
+                proptest::prop_assert!(clean.contains("[redacted"));
+            }
+        }
+    }
+}

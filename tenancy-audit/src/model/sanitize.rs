@@ -1,0 +1,306 @@
+//! Makes what an event says fit to be kept: no secrets, no characters the database refuses, and
+//! within the limits.
+
+use serde_json::{Map, Value};
+
+use super::{
+    limits::{Limits, Oversize},
+    number,
+    redact::{Place, REDACTED, Redaction},
+};
+use crate::Error;
+
+/// What stands where something was cut off.
+const TRUNCATED: &str = "[truncated]";
+
+/// Walks through an event once, and remembers what it had to change.
+#[derive(Debug)]
+pub(crate) struct Sanitizer<'a> {
+    limits: &'a Limits,
+    redaction: &'a Redaction,
+    bytes_left: usize,
+    items_left: usize,
+    pub(crate) redacted: bool,
+    pub(crate) truncated: bool,
+}
+
+impl<'a> Sanitizer<'a> {
+    pub(crate) fn new(limits: &'a Limits, redaction: &'a Redaction) -> Self {
+        Self {
+            limits,
+            redaction,
+            bytes_left: limits.meta_bytes,
+            items_left: limits.meta_items,
+            redacted: false,
+            truncated: false,
+        }
+    }
+
+    /// The object with its secrets replaced.
+    ///
+    /// # Errors
+    /// Over a limit, unless the limits say that it is to be cut off.
+    pub(crate) fn object(&mut self, map: Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        self.object_at(map, 1)
+    }
+
+    /// A short text of its own, cut off at so many bytes.
+    pub(crate) fn text(&mut self, text: &str, place: Place, max_bytes: usize) -> String {
+        let clean = self.without_nul(text.to_owned());
+        let clean = self.scrubbed(clean, place);
+        if clean.len() <= max_bytes {
+            return clean;
+        }
+        self.truncated = true;
+        shortened(&clean, max_bytes).to_owned()
+    }
+
+    fn object_at(
+        &mut self,
+        map: Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>, Error> {
+        let mut kept = Map::new();
+        for (key, value) in map {
+            if !self.takes_item()? {
+                break;
+            }
+            let Some(key) = self.key(key)? else { break };
+            let value = if self.redaction.hides(&key, &value) {
+                self.redacted = true;
+                self.take(REDACTED.len())?;
+                REDACTED.into()
+            } else {
+                self.value(value, depth)?
+            };
+            kept.insert(key, value);
+        }
+        Ok(kept)
+    }
+
+    fn value(&mut self, value: Value, depth: usize) -> Result<Value, Error> {
+        match value {
+            Value::Array(_) | Value::Object(_) if depth >= self.limits.meta_depth => {
+                let most = self.limits.meta_depth;
+                self.refuse(
+                    "audit_meta_too_deep",
+                    format!("meta is nested deeper than {most}"),
+                )?;
+                Ok(TRUNCATED.into())
+            }
+            Value::Object(map) => Ok(Value::Object(self.object_at(map, depth + 1)?)),
+            Value::Array(items) => {
+                let mut kept = Vec::new();
+                for item in items {
+                    if !self.takes_item()? {
+                        break;
+                    }
+                    kept.push(self.value(item, depth + 1)?);
+                }
+                Ok(Value::Array(kept))
+            }
+            Value::String(text) => self.long_text(text).map(Value::from),
+            Value::Number(number) => {
+                if !number::is_storable(&number) {
+                    self.refuse(
+                        "audit_meta_number",
+                        "a number in meta is too large or too long",
+                    )?;
+                    return Ok(TRUNCATED.into());
+                }
+                self.take(8)?;
+                Ok(self.number(number))
+            }
+            other => self.take(8).map(|_| other),
+        }
+    }
+
+    /// A number may be a card's.
+    fn number(&mut self, number: serde_json::Number) -> Value {
+        let text = number
+            .as_u64()
+            .filter(|n| *n >= 10_000_000_000_000)
+            .map(|n| n.to_string());
+        match text.and_then(|text| self.redaction.scrub(&text, Place::Text)) {
+            Some(clean) => {
+                self.redacted = true;
+                clean.into()
+            }
+            None => Value::Number(number),
+        }
+    }
+
+    /// A text as long as the limit for all of meta leaves room for.
+    fn long_text(&mut self, text: String) -> Result<String, Error> {
+        // Before anything is copied or looked at: a text of 10 MB costs no more than its length.
+        let left = self.bytes_left;
+        let fits = self.take(text.len())?;
+        let text = if fits {
+            text
+        } else {
+            shortened(&text, left).to_owned()
+        };
+        let text = self.without_nul(text);
+        Ok(self.scrubbed(text, Place::Text))
+    }
+
+    fn key(&mut self, key: String) -> Result<Option<String>, Error> {
+        let most = self.limits.meta_key_bytes;
+        let key = self.without_nul(key);
+        let key = if key.len() > most {
+            let message = format!("a key of meta is longer than {most} bytes");
+            self.refuse("audit_meta_key_too_long", message)?;
+            shortened(&key, most).to_owned()
+        } else {
+            key
+        };
+        Ok(self.take(key.len())?.then_some(key))
+    }
+
+    /// Uses up part of the room; `false` if there was not enough of it.
+    fn take(&mut self, bytes: usize) -> Result<bool, Error> {
+        if let Some(left) = self.bytes_left.checked_sub(bytes) {
+            self.bytes_left = left;
+            return Ok(true);
+        }
+        let most = self.limits.meta_bytes;
+        self.refuse(
+            "audit_meta_too_large",
+            format!("meta has more than {most} bytes"),
+        )?;
+        self.bytes_left = 0;
+        Ok(false)
+    }
+
+    fn takes_item(&mut self) -> Result<bool, Error> {
+        if let Some(left) = self.items_left.checked_sub(1) {
+            self.items_left = left;
+            return Ok(true);
+        }
+        let most = self.limits.meta_items;
+        self.refuse(
+            "audit_meta_too_many_items",
+            format!("meta has more than {most} keys and elements"),
+        )?;
+        Ok(false)
+    }
+
+    fn refuse(&mut self, code: &'static str, message: impl Into<String>) -> Result<(), Error> {
+        match self.limits.oversize {
+            Oversize::Refuse => Err(Error::invalid(code, message)),
+            Oversize::Truncate => {
+                self.truncated = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Postgres keeps no NUL, and a text that has one should leave a trail all the same.
+    fn without_nul(&mut self, text: String) -> String {
+        if !text.contains('\0') {
+            return text;
+        }
+        self.truncated = true;
+        text.replace('\0', "\u{2400}")
+    }
+
+    fn scrubbed(&mut self, text: String, place: Place) -> String {
+        match self.redaction.scrub(&text, place) {
+            Some(clean) => {
+                self.redacted = true;
+                clean
+            }
+            None => text,
+        }
+    }
+}
+
+/// The beginning of a text that has at most so many bytes, cut between characters.
+pub(crate) fn shortened(text: &str, max_bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(max_bytes))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn clean(limits: &Limits, meta: Value) -> (Result<Value, &'static str>, bool, bool) {
+        let redaction = Redaction::new();
+        let mut sanitizer = Sanitizer::new(limits, &redaction);
+        let Value::Object(map) = meta else {
+            panic!("an object")
+        };
+        let result = sanitizer
+            .object(map)
+            .map(Value::Object)
+            .map_err(|error| error.code());
+        (result, sanitizer.redacted, sanitizer.truncated)
+    }
+
+    fn nested(depth: usize) -> Value {
+        (0..depth).fold(json!({}), |inner, _| json!({ "a": inner }))
+    }
+
+    #[test]
+    fn what_is_within_the_limits_is_kept_word_for_word() {
+        let meta = json!({ "a": [1, 2.5, null, true, "ü"], "b": { "c": {} }, "when": 1_700_000_000_000_u64 });
+        assert_eq!(
+            clean(&Limits::default(), meta.clone()),
+            (Ok(meta), false, false)
+        );
+    }
+
+    #[test]
+    fn secrets_go_whatever_they_are_called() {
+        let meta = json!({
+            "password": "x", "nested": [{ "apiKey": { "v": 1 } }], "note": "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+            "card": 4_111_111_111_111_111_u64, "tokens": 512, "pin": 1234, "token": null,
+        });
+        let expected = json!({
+            "password": "[redacted]", "nested": [{ "apiKey": "[redacted]" }], "note": "[redacted:token]",
+            "card": "[redacted:card]", "tokens": 512, "pin": "[redacted]", "token": null,
+        });
+        assert_eq!(clean(&Limits::default(), meta), (Ok(expected), true, false));
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_refused_by_name() {
+        let limits = Limits::default();
+        let many: Vec<u8> = vec![0; 600];
+        for (meta, code) in [
+            (json!({ "a": "x".repeat(10 << 20) }), "audit_meta_too_large"),
+            (nested(8), "audit_meta_too_deep"),
+            (nested(100), "audit_meta_too_deep"),
+            (json!({ "a": many }), "audit_meta_too_many_items"),
+            (json!({ "k".repeat(129): 1 }), "audit_meta_key_too_long"),
+        ] {
+            assert_eq!(clean(&limits, meta).0, Err(code));
+        }
+        assert!(clean(&limits, nested(7)).0.is_ok());
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_cut_off_where_the_host_wants_that() {
+        let limits = Limits::default()
+            .with_oversize(Oversize::Truncate)
+            .with_meta_bytes(64);
+        let (meta, _, truncated) = clean(&limits, json!({ "a": "é".repeat(1_000), "b": 1 }));
+        let meta = meta.unwrap();
+        assert!(truncated);
+        assert!(meta.to_string().len() < 100, "{meta}");
+        for meta in [nested(100), json!({ "k".repeat(500): vec![0; 5_000] })] {
+            let (meta, _, truncated) = clean(&limits, meta);
+            assert!(meta.is_ok() && truncated);
+        }
+    }
+
+    #[test]
+    fn a_nul_is_made_visible() {
+        let (meta, _, truncated) = clean(&Limits::default(), json!({ "a\0": ["b\0c"] }));
+        assert_eq!(meta, Ok(json!({ "a␀": ["b␀c"] })));
+        assert!(truncated);
+    }
+}

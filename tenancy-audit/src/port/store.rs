@@ -1,0 +1,43 @@
+use async_trait::async_trait;
+use tenancy_core::{TenantCtx, TenantTx};
+
+use crate::{AuditEntryId, AuditQuery, Entry, Error, Page, Record};
+
+/// Keeps the entries of all tenants.
+///
+/// # Contract
+/// Append-only: there is no way to change or remove an entry. An entry is stored only if its tenant
+/// and actor are the context's, and is read only in its own tenant. The store adds the time; it
+/// never computes a record anew, so that what is read back verifies. [`append`](Self::append)
+/// stores all records or none and commits before it returns, on a connection that a caller's open
+/// transaction can't be waiting for; [`append_in`](Self::append_in) joins the caller's transaction.
+///
+/// # Concurrency
+/// Any number of calls at once. Pages are stable: an entry that was there when a search began is
+/// on exactly one of its pages.
+///
+/// # Errors and retry
+/// A record that is there already is [`Conflict`](crate::ErrorKind::Conflict) and nothing of the
+/// call is stored; so repeating an `append` whose outcome is unknown never stores twice.
+/// [`Error::retry`] says what else may be repeated.
+///
+/// # Cancellation
+/// A dropped `append` has stored everything or nothing; `append_in` follows its transaction.
+///
+/// # For implementors
+/// `tenancy_audit::testing::conformance::audit_store` is the suite.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait AuditStore: Send + Sync + 'static {
+    /// Stores records of the context's tenant and actor in a short transaction of its own.
+    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error>;
+
+    /// Stores records of the transaction's tenant and actor in it.
+    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error>;
+
+    /// One entry of the context's tenant.
+    async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error>;
+
+    /// A page of the context's tenant's entries.
+    async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error>;
+}

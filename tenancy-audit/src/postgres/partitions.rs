@@ -1,0 +1,136 @@
+//! The months of the log.
+
+use sqlx::PgExecutor;
+use tenancy_core::{Error as CoreError, OperatorDb, WorkerDb};
+
+use crate::Error;
+
+/// Makes the partitions of the coming months and says how they are.
+///
+/// Migrating makes a year of them. Call [`make`](Self::make) now and then, from a scheduled job:
+/// entries of a month without a partition go to the default one, and stay in the way of making it.
+///
+/// ```no_run
+/// # async fn run(worker: tenancy_core::WorkerDb) -> Result<(), tenancy_audit::Error> {
+/// use tenancy_audit::Partitions;
+///
+/// let partitions = Partitions::of_worker(worker);
+/// partitions.make(12).await?;
+/// if partitions.list().await?.iter().any(|p| p.is_default && p.bytes > 0) {
+///     // somebody should look
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Partitions(Login);
+
+#[derive(Clone, Debug)]
+enum Login {
+    Operator(OperatorDb),
+    Worker(WorkerDb),
+}
+
+/// A month's part of the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Partition {
+    /// The table, in the schema `tenancy`.
+    pub name: String,
+    /// The size of its rows on disk.
+    pub bytes: u64,
+    /// Whether it is the one for entries that no month covers.
+    pub is_default: bool,
+}
+
+/// What became of a month.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PartitionState {
+    /// Entries of this month lie in the default partition: an operator has to move them first.
+    Blocked,
+    /// Somebody held the table too long: ask again.
+    Busy,
+    /// It was made.
+    Made,
+    /// It was there.
+    There,
+}
+
+impl Partitions {
+    /// As background work, on a schedule.
+    pub fn of_worker(worker: WorkerDb) -> Self {
+        Self(Login::Worker(worker))
+    }
+
+    /// As the operator, by hand.
+    pub fn of_operator(operator: OperatorDb) -> Self {
+        Self(Login::Operator(operator))
+    }
+
+    /// Makes what is missing from last month up to so many months from now (1 to 120), and says of
+    /// each what became of it. Any number of processes may do so at once.
+    ///
+    /// Locks out readers and writers of the default partition for as long as it takes to see that
+    /// it is empty, and waits at most three seconds for that lock.
+    pub async fn make(&self, months_ahead: u8) -> Result<Vec<(String, PartitionState)>, Error> {
+        let months = i32::from(months_ahead.clamp(1, 120));
+        match &self.0 {
+            Login::Worker(worker) => make(worker.pool(), months).await,
+            Login::Operator(operator) => {
+                let mut tx = operator.owner().await?;
+                let made = make(&mut *tx, months).await?;
+                tx.commit().await?;
+                Ok(made)
+            }
+        }
+    }
+
+    /// Every partition, oldest month first and the default one last.
+    pub async fn list(&self) -> Result<Vec<Partition>, Error> {
+        let pool = match &self.0 {
+            Login::Worker(worker) => worker.pool(),
+            Login::Operator(operator) => operator.pool(),
+        };
+        let rows: Vec<(String, i64, bool)> = sqlx::query_as(include_str!("sql/partitions.sql"))
+            .fetch_all(pool)
+            .await?;
+        let partition = |(name, bytes, is_default): (String, i64, bool)| Partition {
+            name,
+            bytes: bytes.unsigned_abs(),
+            is_default,
+        };
+        Ok(rows.into_iter().map(partition).collect())
+    }
+}
+
+async fn make(
+    executor: impl PgExecutor<'_>,
+    months: i32,
+) -> Result<Vec<(String, PartitionState)>, Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(include_str!("sql/make_partitions.sql"))
+        .bind(months)
+        .fetch_all(executor)
+        .await?;
+    rows.into_iter()
+        .map(|(name, state)| Ok((name, PartitionState::parse(&state)?)))
+        .collect()
+}
+
+impl PartitionState {
+    fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "blocked" => Ok(Self::Blocked),
+            "busy" => Ok(Self::Busy),
+            "made" => Ok(Self::Made),
+            "there" => Ok(Self::There),
+            _ => {
+                let message = "the database answered something unknown about a partition";
+                Err(CoreError::new(
+                    tenancy_core::ErrorKind::Internal,
+                    "unexpected_row",
+                    message,
+                ))?
+            }
+        }
+    }
+}

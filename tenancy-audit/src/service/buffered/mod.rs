@@ -1,0 +1,172 @@
+//! Recording without waiting for the database.
+
+mod options;
+mod worker;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+use tenancy_core::{AuditSink, Event, TenantCtx, TenantTx};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::writer::AuditWriter;
+use crate::{Error, ErrorKind, Record};
+use options::Counters;
+pub use options::{BufferOptions, BufferStats, Overflow};
+use worker::Worker;
+
+/// What goes through the queue.
+#[derive(Debug)]
+enum Message {
+    Entry(Box<(TenantCtx, Record)>),
+    /// Answered when everything in front of it has been stored or given up.
+    Flush(oneshot::Sender<()>),
+    /// Like `Flush`, and nothing is taken in behind it.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Records in the background, in batches: for what is frequent and may be lost in a crash.
+///
+/// [`record`](AuditSink::record) checks, redacts and hashes the event, puts it into a bounded queue
+/// and returns; that is the one point in which it differs from what [`AuditSink`] promises.
+/// [`record_in`](AuditSink::record_in) writes in the caller's transaction as ever.
+///
+/// **What can be lost.** If the process dies: what is in the queue, and at most one batch; in
+/// ordinary running that is what was recorded in the last [`BufferOptions::max_delay`] and the time
+/// of one write. If the database is away longer than the attempts last: what was tried, counted in
+/// [`BufferStats::lost`]. With [`Overflow::Drop`], what finds the queue full, counted in
+/// [`BufferStats::dropped`]. Call [`shutdown`](Self::shutdown) at the end of the process.
+///
+/// ```no_run
+/// # use tenancy_audit::{BufferOptions, BufferedAudit, Error, Overflow, PgAuditLog};
+/// # async fn run(log: PgAuditLog) -> Result<(), Error> {
+/// let options = BufferOptions::default().with_overflow(Overflow::Drop);
+/// let audit = BufferedAudit::new(log.writer().clone(), options);
+/// // ... Arc::new(audit.clone()) is an AuditSink ...
+/// let stats = audit.shutdown().await?;
+/// assert_eq!(stats.dropped + stats.lost, 0);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct BufferedAudit {
+    writer: AuditWriter,
+    sender: mpsc::Sender<Message>,
+    overflow: Overflow,
+    counters: Arc<Counters>,
+    worker: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl BufferedAudit {
+    /// Starts the background task, on the runtime this is called in.
+    ///
+    /// The task ends after [`shutdown`](Self::shutdown), or when the last clone is dropped; in both
+    /// cases it stores what is in the queue first.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(writer: AuditWriter, options: BufferOptions) -> Self {
+        let (sender, receiver) = mpsc::channel(options.capacity.max(1));
+        let counters = Arc::<Counters>::default();
+        let overflow = options.overflow;
+        let worker = Worker::new(writer.store().clone(), receiver, options, counters.clone());
+        let task = tokio::spawn(worker.run());
+        Self {
+            writer,
+            sender,
+            overflow,
+            counters,
+            worker: Arc::new(Mutex::new(Some(task))),
+        }
+    }
+
+    /// Waits until everything recorded before this call is stored or given up.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed) after a shutdown.
+    pub async fn flush(&self) -> Result<BufferStats, Error> {
+        let (done, wait) = oneshot::channel();
+        self.sender
+            .send(Message::Flush(done))
+            .await
+            .map_err(|_| closed())?;
+        wait.await.map_err(|_| closed())?;
+        Ok(self.stats())
+    }
+
+    /// Takes in nothing more, stores what is in the queue, and ends the background task.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed) if it was shut down before.
+    pub async fn shutdown(&self) -> Result<BufferStats, Error> {
+        let (done, wait) = oneshot::channel();
+        self.sender
+            .send(Message::Stop(done))
+            .await
+            .map_err(|_| closed())?;
+        wait.await.map_err(|_| closed())?;
+        let task = self
+            .worker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+        Ok(self.stats())
+    }
+
+    /// What became of the entries so far.
+    pub fn stats(&self) -> BufferStats {
+        self.counters.read()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl AuditSink for BufferedAudit {
+    async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), tenancy_core::Error> {
+        let record = self.writer.prepare(ctx, event)?;
+        let entry = Message::Entry(Box::new((ctx.clone(), record)));
+        let counters = &self.counters;
+        match self.overflow {
+            Overflow::Wait => self.sender.send(entry).await.map_err(|_| closed())?,
+            Overflow::Drop => match self.sender.try_send(entry) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(closed().into()),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    counters.dropped.fetch_add(1, Ordering::Relaxed);
+                    metrics::counter!("tenancy_audit_dropped_total").increment(1);
+                    return Ok(());
+                }
+            },
+        }
+        counters.accepted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
+        self.writer.record_in(tx, event).await
+    }
+}
+
+fn closed() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "audit_buffer_closed",
+        "the audit buffer was shut down",
+    )
+}
+
+impl fmt::Debug for BufferedAudit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferedAudit")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// How a [`BufferedAudit`](super::BufferedAudit) works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BufferOptions {
+    /// Entries the queue holds; 10,000.
+    pub capacity: usize,
+    /// Entries written in one transaction at most; 500.
+    pub max_batch: usize,
+    /// How long an entry waits for others to be written with; 50 ms.
+    pub max_delay: Duration,
+    /// How often a write is tried; 8 times, with waits from 50 ms up to 5 s: about 12 s in all.
+    pub attempts: u32,
+    /// What happens when the queue is full.
+    pub overflow: Overflow,
+}
+
+/// What happens when the queue is full.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The entry is dropped and counted: requests go on whatever happens.
+    Drop,
+    /// Recording waits for room: requests slow down rather than leave no trail. The default.
+    #[default]
+    Wait,
+}
+
+impl Default for BufferOptions {
+    fn default() -> Self {
+        Self {
+            capacity: 10_000,
+            max_batch: 500,
+            max_delay: Duration::from_millis(50),
+            attempts: 8,
+            overflow: Overflow::default(),
+        }
+    }
+}
+
+impl BufferOptions {
+    /// Sets how many entries the queue holds.
+    pub fn with_capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries;
+        self
+    }
+
+    /// Sets how many entries are written in one transaction.
+    pub fn with_max_batch(mut self, entries: usize) -> Self {
+        self.max_batch = entries;
+        self
+    }
+
+    /// Sets how long an entry waits for others.
+    pub fn with_max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay;
+        self
+    }
+
+    /// Sets how often a write is tried.
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets what happens when the queue is full.
+    pub fn with_overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+}
+
+/// What became of the entries of a [`BufferedAudit`](super::BufferedAudit).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BufferStats {
+    /// Taken into the queue.
+    pub accepted: u64,
+    /// Stored.
+    pub written: u64,
+    /// Not taken in, because the queue was full.
+    pub dropped: u64,
+    /// Taken in, but the database did not take them.
+    pub lost: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) written: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) lost: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> BufferStats {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        BufferStats {
+            accepted: of(&self.accepted),
+            written: of(&self.written),
+            dropped: of(&self.dropped),
+            lost: of(&self.lost),
+        }
+    }
+}

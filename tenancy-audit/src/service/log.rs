@@ -1,0 +1,160 @@
+//! Reading the log.
+
+use std::{fmt, sync::Arc};
+
+use tenancy_core::{AuditSink, Authorizer, AuthorizerExt as _, Event, TenantCtx, TenantDb};
+
+use super::{export::Export, perm};
+use crate::{
+    AuditEntryId, AuditQuery, AuditStore, Change, Entry, Error, ErrorKind, Order, Page,
+    PgAuditStore, Verdict,
+};
+
+/// How many changed entries a verification names.
+const MOST_CHANGES: usize = 1_000;
+
+/// Searches, verifies and exports a tenant's log.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use tenancy_audit::{ActionFilter, AuditLog, AuditQuery, Error};
+/// # use tenancy_core::{AuditSink, Authorizer, TenantCtx, TenantDb};
+/// # async fn run(db: TenantDb, ctx: TenantCtx, authorizer: Arc<dyn Authorizer>,
+/// #     audit: Arc<dyn AuditSink>) -> Result<(), Error> {
+/// let log = AuditLog::new(db, authorizer, audit);
+/// let query = AuditQuery::new().with_action(ActionFilter::prefix("template.")?);
+/// let first = log.search(&ctx, &query).await?;
+/// if let Some(next) = first.next {
+///     let second = log.search(&ctx, &query.with_after(next)).await?;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct AuditLog {
+    store: Arc<dyn AuditStore>,
+    authorizer: Arc<dyn Authorizer>,
+    audit: Arc<dyn AuditSink>,
+}
+
+/// What verifying a stretch of the log found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Entries looked at.
+    pub checked: u64,
+    /// Entries of which a personal detail was erased, and which are intact otherwise.
+    pub erased: u64,
+    /// Entries that were changed.
+    pub changed: u64,
+    /// The first 1,000 that were changed, and what does not fit.
+    pub changes: Vec<(AuditEntryId, Change)>,
+}
+
+impl AuditLog {
+    /// Puts the service together, on Postgres.
+    pub fn new(db: TenantDb, authorizer: Arc<dyn Authorizer>, audit: Arc<dyn AuditSink>) -> Self {
+        Self::with_store(Arc::new(PgAuditStore::new(db)), authorizer, audit)
+    }
+
+    /// Puts the service together, on another store.
+    pub fn with_store(
+        store: Arc<dyn AuditStore>,
+        authorizer: Arc<dyn Authorizer>,
+        audit: Arc<dyn AuditSink>,
+    ) -> Self {
+        Self {
+            store,
+            authorizer,
+            audit,
+        }
+    }
+
+    /// A page of the context's tenant's entries.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`Cursor`](ErrorKind::Cursor) if the
+    /// cursor is damaged or belongs to another search.
+    pub async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.store.search(ctx, query).await
+    }
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`;
+    /// [`NotFound`](ErrorKind::NotFound) if this tenant has no such entry.
+    pub async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Entry, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.store.get(ctx, id).await?.ok_or_else(|| {
+            let message = format!("there is no audit entry `{id}`");
+            Error::new(ErrorKind::NotFound, "audit_entry_unknown", message)
+        })
+    }
+
+    /// Compares every entry that the query finds with its hash, page by page.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    pub async fn verify(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Verification, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        let mut query = query.clone().with_limit(1_000);
+        let mut found = Verification::default();
+        loop {
+            let page = self.store.search(ctx, &query).await?;
+            page.entries.iter().for_each(|entry| found.count(entry));
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Starts an export of everything that the query finds up to now, oldest first, as NDJSON.
+    ///
+    /// Records `audit.exported` before anything is handed out. The query's order, page size and
+    /// cursor don't count.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.export`; an export that can't be recorded does
+    /// not happen.
+    pub async fn export(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Export, Error> {
+        self.authorizer
+            .require(ctx, perm::AuditExport::get())
+            .await?;
+        let mut query = query
+            .clone()
+            .with_order(Order::OldestFirst)
+            .with_limit(1_000);
+        query.after = None;
+        query.end_now();
+        let event = Event::new("audit.exported")
+            .target("audit_log", ctx.tenant())
+            .meta("format", "ndjson")
+            .meta("filters", query.to_json());
+        self.audit.record(ctx, event).await?;
+        Ok(Export::new(self.store.clone(), ctx.clone(), query))
+    }
+}
+
+impl Verification {
+    fn count(&mut self, entry: &Entry) {
+        self.checked += 1;
+        match entry.verify() {
+            Verdict::Intact => {}
+            Verdict::Erased(_) => self.erased += 1,
+            Verdict::Changed(change) => {
+                self.changed += 1;
+                if self.changes.len() < MOST_CHANGES {
+                    self.changes.push((entry.id, change));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! The use cases: they talk to ports and know no SQL.
+
+mod buffered;
+mod export;
+mod log;
+mod prepare;
+mod writer;
+
+pub use buffered::{BufferOptions, BufferStats, BufferedAudit, Overflow};
+pub use export::Export;
+pub use log::{AuditLog, Verification};
+pub use writer::AuditWriter;
+
+tenancy_core::permissions! {
+    /// The permissions that this crate's services ask for.
+    pub mod perm {
+        AuditRead = "audit.read", "search the audit log and verify its entries", [];
+        AuditExport = "audit.export", "export the audit log", [];
+    }
+}

@@ -1,0 +1,240 @@
+//! The buffered log: bounded, counted, and never silently less than asked for.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::support::House;
+use async_trait::async_trait;
+use tenancy_audit::{
+    AuditEntryId, AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, Entry, Error,
+    Overflow, Page, Record, testing::MemoryAuditStore,
+};
+use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantTx};
+use tokio::sync::Semaphore;
+
+/// Writes only while it has permits, and fails the tries it is told to fail.
+struct Gate {
+    inner: MemoryAuditStore,
+    open: Semaphore,
+    failures: std::sync::Mutex<Vec<tenancy_core::Error>>,
+}
+
+impl Gate {
+    fn new(permits: usize) -> Arc<Self> {
+        let inner = MemoryAuditStore::new();
+        Arc::new(Self {
+            inner,
+            open: Semaphore::new(permits),
+            failures: Vec::new().into(),
+        })
+    }
+
+    fn failing(failures: Vec<tenancy_core::Error>) -> Arc<Self> {
+        let gate = Self::new(1_000);
+        *gate.failures.lock().unwrap() = failures;
+        gate
+    }
+}
+
+#[async_trait]
+impl AuditStore for Gate {
+    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
+        self.open.acquire().await.unwrap().forget();
+        if let Some(error) = self.failures.lock().unwrap().pop() {
+            return Err(error.into());
+        }
+        self.inner.append(ctx, records).await
+    }
+
+    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error> {
+        self.inner.append_in(tx, records).await
+    }
+
+    async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {
+        self.inner.get(ctx, id).await
+    }
+
+    async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
+        self.inner.search(ctx, query).await
+    }
+}
+
+fn buffered(store: Arc<Gate>, options: BufferOptions) -> BufferedAudit {
+    BufferedAudit::new(
+        AuditWriter::new(store),
+        options.with_max_delay(Duration::from_millis(1)),
+    )
+}
+
+fn small() -> BufferOptions {
+    BufferOptions::default().with_capacity(4).with_max_batch(2)
+}
+
+fn event(at: usize) -> Event {
+    Event::new("thing.made").meta("at", at)
+}
+
+#[tokio::test]
+async fn entries_of_many_actors_and_tenants_arrive_under_their_own_names() {
+    let house = House::new().await;
+    let member = house.member(&house.a).await;
+    let audit = BufferedAudit::new(house.audit.writer().clone(), BufferOptions::default());
+    for at in 0..300 {
+        let ctx = [&house.a, &house.b, &member][at % 3];
+        audit.record(ctx, event(at)).await.unwrap();
+    }
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!(
+        (stats.accepted, stats.written, stats.dropped, stats.lost),
+        (300, 300, 0, 0)
+    );
+    let (of_a, of_b) = (house.entries(&house.a).await, house.entries(&house.b).await);
+    assert_eq!((of_a.len(), of_b.len()), (200, 100));
+    assert_eq!(
+        of_a.iter()
+            .filter(|entry| entry.actor.user == member.user())
+            .count(),
+        100
+    );
+    assert!(of_a.iter().all(|entry| entry.verify().is_intact()));
+
+    let refused = audit.record(&house.a, event(0)).await.unwrap_err();
+    assert_eq!(refused.code(), "audit_buffer_closed");
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_counts_where_the_host_chose_that() {
+    let house = House::new().await;
+    let gate = Gate::new(0);
+    let audit = buffered(gate.clone(), small().with_overflow(Overflow::Drop));
+    for at in 0..100 {
+        audit.record(&house.a, event(at)).await.unwrap();
+    }
+    let stats = audit.stats();
+    assert!(stats.dropped >= 90, "{stats:?}");
+    gate.open.add_permits(1_000);
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!(stats.accepted + stats.dropped, 100);
+    assert_eq!(stats.written, stats.accepted);
+    assert_eq!(gate.inner.entries().len() as u64, stats.written);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_the_caller_wait_otherwise() {
+    let house = House::new().await;
+    let gate = Gate::new(0);
+    let audit = buffered(gate.clone(), small());
+    let recording = {
+        let (audit, ctx) = (audit.clone(), house.a.clone());
+        tokio::spawn(async move {
+            for at in 0..20 {
+                audit.record(&ctx, event(at)).await.unwrap();
+            }
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!recording.is_finished(), "the queue is bounded");
+    gate.open.add_permits(1_000);
+    recording.await.unwrap();
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.accepted, stats.written, stats.dropped), (20, 20, 0));
+}
+
+#[tokio::test]
+async fn what_is_in_the_queue_is_written_when_the_last_handle_goes() {
+    let house = House::new().await;
+    let gate = Gate::new(1_000);
+    let audit = buffered(gate.clone(), BufferOptions::default());
+    for at in 0..50 {
+        audit.record(&house.a, event(at)).await.unwrap();
+    }
+    drop(audit);
+    for _ in 0..100 {
+        if gate.inner.entries().len() == 50 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} of 50 entries were written", gate.inner.entries().len());
+}
+
+fn failure(kind: tenancy_core::ErrorKind) -> tenancy_core::Error {
+    tenancy_core::Error::new(kind, "planted", "planted")
+}
+
+#[tokio::test]
+async fn a_database_that_comes_back_loses_nothing() {
+    use tenancy_core::ErrorKind::{CommitOutcomeUnknown, Unavailable};
+    let house = House::new().await;
+    let gate = Gate::failing(vec![failure(Unavailable), failure(CommitOutcomeUnknown)]);
+    let audit = buffered(gate.clone(), BufferOptions::default());
+    audit.record(&house.a, event(1)).await.unwrap();
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.written, stats.lost), (1, 0));
+    assert_eq!(gate.inner.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_database_that_stays_away_is_counted() {
+    let house = House::new().await;
+    let failures = (0..10)
+        .map(|_| failure(tenancy_core::ErrorKind::Unavailable))
+        .collect();
+    let audit = buffered(
+        Gate::failing(failures),
+        BufferOptions::default().with_attempts(2),
+    );
+    audit.record(&house.a, event(1)).await.unwrap();
+    let stats = audit.flush().await.unwrap();
+    assert_eq!((stats.accepted, stats.written, stats.lost), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn one_entry_that_is_refused_does_not_take_the_others_along() {
+    let house = House::new().await;
+    let gate = Gate::failing(vec![
+        failure(tenancy_core::ErrorKind::InvalidInput),
+        failure(tenancy_core::ErrorKind::InvalidInput),
+    ]);
+    let audit = buffered(gate, BufferOptions::default());
+    for at in 0..5 {
+        audit.record(&house.a, event(at)).await.unwrap();
+    }
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.written, stats.lost), (4, 1));
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_not_written_twice() {
+    let house = House::new().await;
+    let writer = AuditWriter::new(Arc::new(Forgetful(house.store())));
+    let audit = BufferedAudit::new(writer, BufferOptions::default().with_max_batch(10));
+    for at in 0..30 {
+        audit.record(&house.a, event(at)).await.unwrap();
+    }
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.written, stats.lost), (30, 0));
+    assert_eq!(house.entries(&house.a).await.len(), 30);
+}
+
+/// Stores, and then says that it does not know.
+struct Forgetful(tenancy_audit::PgAuditStore);
+
+#[async_trait]
+impl AuditStore for Forgetful {
+    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
+        self.0.append(ctx, records).await?;
+        Err(failure(tenancy_core::ErrorKind::CommitOutcomeUnknown).into())
+    }
+
+    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error> {
+        self.0.append_in(tx, records).await
+    }
+
+    async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {
+        self.0.get(ctx, id).await
+    }
+
+    async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
+        self.0.search(ctx, query).await
+    }
+}

@@ -1,0 +1,20 @@
+//! What a host relies on, on a real Postgres, as the app role, with two tenants in the database.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod append_only;
+mod buffered;
+mod isolation;
+mod layer;
+mod partitions;
+mod redaction;
+mod search;
+mod sink_suite;
+mod statements;
+mod support;

@@ -1,0 +1,83 @@
+//! No secret reaches the table, under whatever key it comes.
+
+use crate::support::House;
+use serde_json::json;
+use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction};
+use tenancy_core::{AuditSink as _, Event};
+
+const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r";
+
+#[tokio::test]
+async fn secrets_are_nowhere_in_the_row() {
+    let house = House::new().await;
+    let mut event = Event::new("login.tried")
+        .target("link", format!("https://host/reset?token={JWT}"))
+        .meta(
+            "body",
+            json!({ "user": { "Password": "hunter2-plain" }, "notes": ["hunter2-plain?", JWT] }),
+        )
+        .meta("unusual", "postgres://app:hunter2-url@db/host")
+        .meta("card", "4111 1111 1111 1111");
+    event.origin.user_agent = Some(format!("agent {JWT}"));
+    house.audit.record(&house.a, event).await.unwrap();
+
+    let row: String = sqlx::query_scalar("SELECT a::text FROM tenancy.audit_logs a")
+        .fetch_one(&house.superuser().await)
+        .await
+        .unwrap();
+    for secret in [
+        JWT,
+        "dBjftJeZ4",
+        "hunter2-url",
+        "4111 1111",
+        "\"hunter2-plain\"",
+    ] {
+        assert!(!row.contains(secret), "{secret} in {row}");
+    }
+    let entry = &house.entries(&house.a).await[0];
+    assert!(entry.redacted && !entry.truncated && entry.verify().is_intact());
+    assert_eq!(entry.meta["body"]["user"]["Password"], "[redacted]");
+    assert_eq!(
+        entry.origin().user_agent.as_deref(),
+        Some("agent [redacted:jwt]")
+    );
+}
+
+#[tokio::test]
+async fn a_host_sets_its_own_limits_and_keys() {
+    let house = House::new().await;
+    let log = PgAuditLog::new(house.db.app.clone())
+        .with_limits(
+            Limits::default()
+                .with_oversize(Oversize::Truncate)
+                .with_meta_bytes(1_000),
+        )
+        .with_redaction(Redaction::new().with_key("iban"));
+    let event = Event::new("thing.made")
+        .meta("IBAN", "DE02")
+        .meta("text", "ü".repeat(10 << 20));
+    log.record(&house.a, event).await.unwrap();
+    let entry = &house.entries(&house.a).await[0];
+    assert_eq!(entry.meta["IBAN"], "[redacted]");
+    assert!(entry.truncated && entry.redacted);
+    assert!(entry.meta["text"].as_str().unwrap().len() <= 1_000);
+    assert!(entry.verify().is_intact());
+}
+
+#[tokio::test]
+async fn what_callers_say_about_themselves_is_cut_off_and_never_refused() {
+    let house = House::new().await;
+    let mut event = Event::new("thing.made");
+    event.origin.user_agent = Some("é\0".repeat(100_000));
+    event.origin.ip = Some("x".repeat(1_000));
+    event.origin.trace_id = Some("y".repeat(1_000));
+    house.audit.record(&house.a, event).await.unwrap();
+    let entry = &house.entries(&house.a).await[0];
+    assert!(entry.truncated && entry.verify().is_intact());
+    assert!(entry.origin().user_agent.unwrap().len() <= 512);
+}
+
+#[test]
+fn a_lone_surrogate_ends_at_the_parser() {
+    assert!(serde_json::from_str::<serde_json::Value>(r#"{"a":"\ud800"}"#).is_err());
+}

@@ -1,0 +1,108 @@
+//! Every statement can be prepared by the role that runs it.
+
+use std::path::Path;
+
+use crate::support::House;
+
+#[tokio::test]
+async fn every_statement_prepares_as_the_role_that_runs_it() {
+    let house = House::new().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/sql");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let sql: &'static str = std::fs::read_to_string(&path).unwrap().leak();
+        let pool = match sql.lines().next() {
+            Some("-- role: app") => house.db.app.without_tenant(),
+            Some("-- role: worker") => house.db.worker.pool(),
+            other => panic!("{}: {other:?} names no role", path.display()),
+        };
+        let prepare: &'static str = format!("PREPARE statement AS {sql}").leak();
+        let mut conn = pool.acquire().await.unwrap();
+        let prepared = sqlx::raw_sql(prepare).execute(&mut *conn).await;
+        assert!(prepared.is_ok(), "{}: {prepared:?}", path.display());
+        sqlx::raw_sql("DEALLOCATE statement")
+            .execute(&mut *conn)
+            .await
+            .unwrap();
+        seen += 1;
+    }
+    assert_eq!(seen, 7);
+}
+
+#[tokio::test]
+async fn filters_use_their_indexes_under_row_level_security() {
+    let house = House::new().await;
+    sqlx::raw_sql(
+        "INSERT INTO tenancy.audit_logs (tenant_id, id, actor_kind, actor_id, action, resource, outcome, request_id, schema_version, content_hash)
+         SELECT t.id,
+                (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5(n::text), 1, 15))::uuid,
+                'user', md5((n % 500)::text), 'thing.a' || (n % 400), 'thing:' || (n % 3000),
+                CASE WHEN n % 500 = 0 THEN 'denied' ELSE 'allowed' END, md5((n / 3)::text)::uuid, 1, sha256('x')
+         FROM tenancy.tenants t, generate_series(1, 20000) n;
+         ANALYZE tenancy.audit_logs;",
+    )
+    .execute(&house.superuser().await)
+    .await
+    .unwrap();
+    let search = include_str!("../../src/postgres/sql/search_newest.sql");
+    let all = ["NULL"; 11];
+    for (at, value, column) in [
+        (1, "'cfcd208495d565ef66e7dff9f98764da'", "actor_id"),
+        (2, "'thing.a7'", "action"),
+        (5, "'thing:7'", "resource"),
+        (9, "'denied'", "outcome"),
+        (10, "'cfcd2084-95d5-65ef-66e7-dff9f98764da'", "request_id"),
+    ] {
+        let mut values = all;
+        values[at] = value;
+        let arguments = format!(
+            "util.current_tenant(), '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', {}, 51",
+            values.join(", ")
+        );
+        let plan = plan_of(&house, search, &arguments).await;
+        let month = chrono::Utc::now().format("audit_logs_y%Ym%m");
+        assert!(
+            !plan.contains(&format!("Seq Scan on {month}")),
+            "{column}: {plan}"
+        );
+        assert!(
+            plan.contains(&format!("{month}_tenant_id_{column}")),
+            "{column}: {plan}"
+        );
+    }
+    let plan = plan_of(
+        &house,
+        search,
+        &format!("util.current_tenant(), '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', {}, 51", all.join(", ")),
+    )
+    .await;
+    assert!(
+        plan.contains("_pkey") && !plan.contains("->  Sort"),
+        "a plain page walks the key: {plan}"
+    );
+}
+
+/// The plan for these values, as the app role in a tenant's context.
+async fn plan_of(house: &House, sql: &str, arguments: &str) -> String {
+    let types = "uuid, uuid, uuid, text, text, text, text, text, text, text, text, jsonb, text, uuid, bigint";
+    let prepare: &'static str = format!("PREPARE search ({types}) AS {sql}").leak();
+    let tenant = house.a.tenant();
+    let explain: &'static str = format!(
+        "EXPLAIN EXECUTE search ({})",
+        arguments.replace("util.current_tenant()", &format!("'{tenant}'"))
+    )
+    .leak();
+    let mut tx = house.db.app.read(&house.a).await.unwrap();
+    sqlx::raw_sql(prepare).execute(&mut *tx).await.unwrap();
+    let lines: Vec<String> = sqlx::query_scalar(explain)
+        .persistent(false)
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::raw_sql("DEALLOCATE search")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    lines.join("\n")
+}

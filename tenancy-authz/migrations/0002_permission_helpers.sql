@@ -1,0 +1,141 @@
+-- What a host's SQL may ask about the rights of whoever the transaction is open for.
+--
+-- Every type in a body is qualified: an empty search_path still looks into pg_temp first for the
+-- names of tables and types, and a domain there could run code as the owner of these functions.
+
+SET LOCAL ROLE tenancy_definer;
+
+-- Whether the transaction is open for exactly this tenant. False, not an error, for a setting that
+-- is missing, empty or no uuid.
+CREATE FUNCTION tenancy.context_is(t uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+DECLARE
+    setting pg_catalog.text := current_setting('tenancy.tenant_id', true);
+BEGIN
+    IF pg_input_is_valid(setting, 'pg_catalog.uuid') IS NOT TRUE THEN
+        RETURN false;
+    END IF;
+    RETURN coalesce(setting::pg_catalog.uuid = t, false);
+END
+$$;
+
+-- The user whose roles count; NULL for services, API keys, and anything that is not in order.
+CREATE FUNCTION tenancy.context_user() RETURNS uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+DECLARE
+    kind pg_catalog.text := coalesce(nullif(current_setting('tenancy.actor_kind', true), ''), 'user');
+    setting pg_catalog.text := current_setting('tenancy.user_id', true);
+BEGIN
+    IF kind <> 'user' OR pg_input_is_valid(setting, 'pg_catalog.uuid') IS NOT TRUE THEN
+        RETURN NULL;
+    END IF;
+    RETURN setting::pg_catalog.uuid;
+END
+$$;
+
+-- What a service or an API key brings along; NULL for a user.
+CREATE FUNCTION tenancy.context_permissions() RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+BEGIN
+    IF current_setting('tenancy.actor_kind', true) IN ('service', 'api_key') THEN
+        RETURN util.current_permissions();
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION util.user_has_permission(t uuid, p text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+DECLARE
+    who pg_catalog.uuid;
+BEGIN
+    IF p IS NULL OR NOT tenancy.context_is(t) THEN
+        RETURN false;
+    END IF;
+    -- Into a variable before the query: the planner then sees a plain parameter.
+    who := tenancy.context_user();
+    IF who IS NULL THEN
+        RETURN coalesce(p = ANY (tenancy.context_permissions()), false);
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM tenancy.effective_roles r
+        JOIN tenancy.role_permissions g ON g.tenant_id = r.tenant_id AND g.role_key = r.role_key
+        WHERE r.tenant_id = t AND r.user_id = who AND g.permission_key = p
+    );
+END
+$$;
+COMMENT ON FUNCTION util.user_has_permission(uuid, text) IS
+    'Whether the principal of this transaction holds permission p in tenant t. False for any tenant but the one the transaction is open for.';
+
+CREATE FUNCTION util.my_permissions(t uuid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+DECLARE
+    who pg_catalog.uuid;
+BEGIN
+    IF NOT tenancy.context_is(t) THEN
+        RETURN '{}';
+    END IF;
+    who := tenancy.context_user();
+    IF who IS NULL THEN
+        RETURN ARRAY(SELECT DISTINCT p FROM unnest(tenancy.context_permissions()) p ORDER BY p);
+    END IF;
+    RETURN ARRAY(
+        SELECT DISTINCT g.permission_key
+        FROM tenancy.effective_roles r
+        JOIN tenancy.role_permissions g ON g.tenant_id = r.tenant_id AND g.role_key = r.role_key
+        WHERE r.tenant_id = t AND r.user_id = who
+        ORDER BY g.permission_key
+    );
+END
+$$;
+COMMENT ON FUNCTION util.my_permissions(uuid) IS
+    'Every permission the principal of this transaction holds in tenant t, sorted; empty for any other tenant.';
+
+CREATE FUNCTION util.my_roles(t uuid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = ''
+AS $$
+DECLARE
+    who pg_catalog.uuid;
+BEGIN
+    IF NOT tenancy.context_is(t) THEN
+        RETURN '{}';
+    END IF;
+    who := tenancy.context_user();
+    RETURN ARRAY(
+        SELECT r.role_key FROM tenancy.effective_roles r
+        WHERE r.tenant_id = t AND r.user_id = who
+        ORDER BY r.role_key
+    );
+END
+$$;
+COMMENT ON FUNCTION util.my_roles(uuid) IS
+    'The roles the user of this transaction has in tenant t now, sorted; none for services and API keys.';
+
+-- Default privileges give EXECUTE to PUBLIC unless somebody took that away; here it is taken away
+-- whatever the defaults of this database are.
+REVOKE EXECUTE ON FUNCTION
+    tenancy.context_is(uuid),
+    tenancy.context_user(),
+    tenancy.context_permissions(),
+    util.user_has_permission(uuid, text),
+    util.my_permissions(uuid),
+    util.my_roles(uuid)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    util.user_has_permission(uuid, text),
+    util.my_permissions(uuid),
+    util.my_roles(uuid)
+TO tenancy_app;
+
+SET LOCAL ROLE NONE;

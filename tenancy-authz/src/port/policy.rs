@@ -1,0 +1,117 @@
+use async_trait::async_trait;
+use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
+
+use crate::{
+    Applied, Change, Epoch, Error, Explanation, Holder, RegisteredPermission, Role, RolePage,
+    Snapshot,
+};
+
+/// Keeps the roles of tenants, what they grant, who has them, and the epochs that caches check.
+///
+/// # Contract
+/// Everything is about the tenant of the context or transaction, and `registry` about none. Each
+/// change counts the tenant's epoch up in the same transaction. The store keeps these rules, also
+/// between two changes at once:
+/// - who changes roles holds `roles.manage`, or the change is [`Denied`];
+/// - nobody grants, takes away or deletes what he does not hold, nor for longer than he holds it
+///   ([`Exceeds`]);
+/// - the role `owner` grants everything, is not changed, and stays with the owners of the tenant
+///   ([`RoleFixed`]);
+/// - somebody is left who manages roles and does not lose that by the clock alone
+///   ([`LastAdministrator`]);
+/// - the key of a deleted role is not used again ([`RoleTaken`]).
+///
+/// # Concurrency
+/// Changes of one tenant happen one after the other. A [`Snapshot`] is what one moment showed.
+///
+/// # Errors and retry
+/// A refused change leaves its transaction usable and has changed nothing.
+///
+/// # Cancellation
+/// The `*_in` forms follow their transaction; the others only read.
+///
+/// # For implementors
+/// `tenancy_authz::testing::conformance` is the suite.
+///
+/// [`Denied`]: crate::ErrorKind::Denied
+/// [`Exceeds`]: crate::ErrorKind::Exceeds
+/// [`LastAdministrator`]: crate::ErrorKind::LastAdministrator
+/// [`RoleFixed`]: crate::ErrorKind::RoleFixed
+/// [`RoleTaken`]: crate::ErrorKind::RoleTaken
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait PolicyStore: Send + Sync + 'static {
+    /// Every registered permission.
+    async fn registry(&self, ctx: &TenantCtx) -> Result<Vec<RegisteredPermission>, Error>;
+
+    /// What the user of the context may do; `None` if the tenant's epoch is still `known`.
+    async fn snapshot(
+        &self,
+        ctx: &TenantCtx,
+        known: Option<Epoch>,
+    ) -> Result<Option<Snapshot>, Error>;
+
+    /// Whether the transaction's principal holds a permission now.
+    async fn decide_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<Decision, Error>;
+
+    /// The roles the transaction's user has now, sorted; none for services and API keys.
+    async fn roles_in(&self, tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error>;
+
+    /// Changes the policy, as the transaction's principal.
+    async fn change_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error>;
+
+    /// Makes the default roles that the tenant neither has nor retired, and gives its owner the
+    /// role `owner`.
+    async fn seed_in(&self, tx: &mut TenantTx, owner: UserId) -> Result<Applied, Error>;
+
+    /// Fails unless the roles exist and the transaction's principal may grant each of them.
+    async fn may_grant_in(&self, tx: &mut TenantTx, roles: &[RoleKey]) -> Result<(), Error>;
+
+    /// Gives a new member the roles of an invitation he accepted, if the one who invited him may
+    /// still grant them.
+    async fn assign_invited_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        invited_by: UserId,
+        roles: &[RoleKey],
+    ) -> Result<(), Error>;
+
+    /// A page of roles in the order of their keys.
+    async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error>;
+
+    /// What a role grants, sorted.
+    async fn role_permissions_in(
+        &self,
+        tx: &mut TenantTx,
+        role: &RoleKey,
+    ) -> Result<Vec<PermissionKey>, Error>;
+
+    /// What a user holds now, sorted.
+    async fn member_permissions_in(
+        &self,
+        tx: &mut TenantTx,
+        user: UserId,
+    ) -> Result<Vec<PermissionKey>, Error>;
+
+    /// Why a user holds a permission, or why not.
+    async fn explain_in(
+        &self,
+        tx: &mut TenantTx,
+        user: UserId,
+        permission: &PermissionKey,
+    ) -> Result<Explanation, Error>;
+
+    /// A page of the members who hold a permission, in the order of their ids, after the one given.
+    async fn holders_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+        after: Option<UserId>,
+        limit: u16,
+    ) -> Result<Vec<Holder>, Error>;
+}

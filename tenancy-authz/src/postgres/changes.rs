@@ -1,0 +1,84 @@
+//! The functions that write, and what their answers mean.
+
+use serde_json::Value;
+use tenancy_core::{RoleKey, TenantTx, UserId};
+
+use super::db;
+use crate::{Applied, Change, Error, ErrorKind, model::Refusal};
+
+/// What a function answers: a word, what it is about, and how things were before.
+type Answer = (String, Option<String>, Option<Value>);
+
+pub(super) async fn apply(tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
+    let role = change.role().as_str();
+    let query = match change {
+        Change::Assign {
+            member, expires_at, ..
+        } => sqlx::query_as(include_str!("sql/role_assign.sql"))
+            .bind(role)
+            .bind(member)
+            .bind(expires_at),
+        Change::Create { name, .. } => sqlx::query_as(include_str!("sql/role_create.sql"))
+            .bind(role)
+            .bind(name.as_str()),
+        Change::Delete { .. } => sqlx::query_as(include_str!("sql/role_delete.sql")).bind(role),
+        Change::Grant { permission, .. } => sqlx::query_as(include_str!("sql/role_grant.sql"))
+            .bind(role)
+            .bind(permission.as_str()),
+        Change::Rename { name, .. } => sqlx::query_as(include_str!("sql/role_rename.sql"))
+            .bind(role)
+            .bind(name.as_str()),
+        Change::Revoke { permission, .. } => sqlx::query_as(include_str!("sql/role_revoke.sql"))
+            .bind(role)
+            .bind(permission.as_str()),
+        Change::Unassign { member, .. } => sqlx::query_as(include_str!("sql/role_unassign.sql"))
+            .bind(role)
+            .bind(member),
+    };
+    let answer: Answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, role)
+}
+
+pub(super) async fn seed(tx: &mut TenantTx, owner: UserId) -> Result<Applied, Error> {
+    let query = sqlx::query_as(include_str!("sql/roles_seed.sql")).bind(owner);
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, "owner")
+}
+
+pub(super) async fn may_grant(tx: &mut TenantTx, roles: &[RoleKey]) -> Result<(), Error> {
+    let roles: Vec<&str> = roles.iter().map(AsRef::as_ref).collect();
+    let query = sqlx::query_as(include_str!("sql/roles_may_grant.sql")).bind(&roles);
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, &roles.join(", ")).map(drop)
+}
+
+pub(super) async fn assign_invited(
+    tx: &mut TenantTx,
+    member: UserId,
+    invited_by: UserId,
+    roles: &[RoleKey],
+) -> Result<(), Error> {
+    let roles: Vec<&str> = roles.iter().map(AsRef::as_ref).collect();
+    let query = sqlx::query_as(include_str!("sql/roles_assign_invited.sql"))
+        .bind(member)
+        .bind(invited_by)
+        .bind(&roles);
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, &roles.join(", ")).map(drop)
+}
+
+fn read((word, detail, before): Answer, role: &str) -> Result<Applied, Error> {
+    match word.as_str() {
+        "ok" => return Ok(Applied::Changed(before.unwrap_or(Value::Null))),
+        "unchanged" => return Ok(Applied::Unchanged),
+        _ => {}
+    }
+    Err(match Refusal::parse(&word, detail) {
+        Some(refusal) => refusal.into_error(role),
+        None => Error::new(
+            ErrorKind::Core(tenancy_core::ErrorKind::Internal),
+            "answer_unknown",
+            format!("the database answered `{word}`, which this version does not know"),
+        ),
+    })
+}

@@ -1,0 +1,120 @@
+//! The port on Postgres.
+
+use async_trait::async_trait;
+use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx, UserId};
+
+use super::{changes, reads};
+use crate::{
+    Applied, Change, Epoch, Error, Explanation, Holder, PolicyStore, RegisteredPermission, Role,
+    RolePage, Snapshot,
+};
+
+/// Keeps roles in the tables of [`COMPONENT`](crate::COMPONENT).
+///
+/// What is read outside of a transaction goes over connections of its own, so that a host whose
+/// transactions use up the pool can still be told what they may do.
+#[derive(Clone, Debug)]
+pub struct PgPolicyStore {
+    db: TenantDb,
+}
+
+impl PgPolicyStore {
+    /// Keeps them in this database.
+    pub fn new(db: TenantDb) -> Self {
+        Self { db }
+    }
+}
+
+#[async_trait]
+impl PolicyStore for PgPolicyStore {
+    async fn registry(&self, ctx: &TenantCtx) -> Result<Vec<RegisteredPermission>, Error> {
+        reads::registry(&mut self.db.aside(ctx).await?).await
+    }
+
+    async fn snapshot(
+        &self,
+        ctx: &TenantCtx,
+        known: Option<Epoch>,
+    ) -> Result<Option<Snapshot>, Error> {
+        let mut tx = self.db.aside(ctx).await?;
+        if let Some(known) = known
+            && reads::epoch(&mut tx).await? == Some(known)
+        {
+            return Ok(None);
+        }
+        reads::snapshot(&mut tx).await.map(Some)
+    }
+
+    async fn decide_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+    ) -> Result<Decision, Error> {
+        reads::decide(tx, permission).await
+    }
+
+    async fn roles_in(&self, tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error> {
+        reads::my_roles(tx).await
+    }
+
+    async fn change_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
+        changes::apply(tx, change).await
+    }
+
+    async fn seed_in(&self, tx: &mut TenantTx, owner: UserId) -> Result<Applied, Error> {
+        changes::seed(tx, owner).await
+    }
+
+    async fn may_grant_in(&self, tx: &mut TenantTx, roles: &[RoleKey]) -> Result<(), Error> {
+        changes::may_grant(tx, roles).await
+    }
+
+    async fn assign_invited_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        invited_by: UserId,
+        roles: &[RoleKey],
+    ) -> Result<(), Error> {
+        changes::assign_invited(tx, member, invited_by, roles).await
+    }
+
+    async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {
+        reads::list(tx, page).await
+    }
+
+    async fn role_permissions_in(
+        &self,
+        tx: &mut TenantTx,
+        role: &RoleKey,
+    ) -> Result<Vec<PermissionKey>, Error> {
+        reads::role_permissions(tx, role).await
+    }
+
+    async fn member_permissions_in(
+        &self,
+        tx: &mut TenantTx,
+        user: UserId,
+    ) -> Result<Vec<PermissionKey>, Error> {
+        reads::member_permissions(tx, user).await
+    }
+
+    async fn explain_in(
+        &self,
+        tx: &mut TenantTx,
+        user: UserId,
+        permission: &PermissionKey,
+    ) -> Result<Explanation, Error> {
+        reads::explain(tx, user, permission).await
+    }
+
+    async fn holders_in(
+        &self,
+        tx: &mut TenantTx,
+        permission: &PermissionKey,
+        after: Option<UserId>,
+        limit: u16,
+    ) -> Result<Vec<Holder>, Error> {
+        reads::holders(tx, permission, after, limit).await
+    }
+}

@@ -1,0 +1,124 @@
+//! Decides what principals may do.
+
+mod decide;
+mod directory;
+
+use std::sync::Arc;
+
+use tenancy_core::{
+    AuditSink, DenyReason, Permission as _, PermissionKey, TenantCtx, TenantDb, TenantId, TenantTx,
+};
+
+use super::{
+    cache::SnapshotCache, denials::Denials, options::AuthzOptions, perm::RolesManage,
+    registry::Registry,
+};
+use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore};
+
+/// Decides by the roles of each tenant, on Postgres, with a cache whose staleness is bounded.
+///
+/// It is both the [`Authorizer`](tenancy_core::Authorizer) and the
+/// [`RoleDirectory`](tenancy_core::RoleDirectory) of a host. An answer from memory is at most
+/// [`AuthzOptions::with_bound`] old (1 s by default), also when another process made the change;
+/// changes made through the same authorizer count at once. What is asked inside a transaction is
+/// never older than the statement that asks. A database that can't answer is an error of kind
+/// [`Unavailable`](tenancy_core::ErrorKind::Unavailable): nothing older is served instead.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use tenancy_core::{AuditSink, Authorizer, AuthorizerExt as _, TenantCtx, TenantDb};
+/// tenancy_core::permissions! {
+///     /// Permissions of templates.
+///     pub mod perm { TemplatesRead = "templates.read", "see templates", [member]; }
+/// }
+///
+/// # async fn run(db: TenantDb, audit: Arc<dyn AuditSink>, ctx: TenantCtx)
+/// # -> Result<(), tenancy_core::Error> {
+/// let authz = tenancy_authz::PgAuthorizer::new(db, audit);
+/// let granted = authz.require(&ctx, perm::TemplatesRead::get()).await?;
+/// assert!(granted.covers(&ctx));
+/// # Ok(()) }
+/// ```
+pub struct PgAuthorizer {
+    store: Arc<dyn PolicyStore>,
+    cache: Arc<SnapshotCache>,
+    registry: Registry,
+    denials: Denials,
+    options: AuthzOptions,
+}
+
+impl PgAuthorizer {
+    /// Decides by the roles in this database; denials go to `audit`.
+    pub fn new(db: TenantDb, audit: Arc<dyn AuditSink>) -> Self {
+        Self::with_options(db, audit, AuthzOptions::default())
+    }
+
+    /// The same, with options.
+    pub fn with_options(db: TenantDb, audit: Arc<dyn AuditSink>, options: AuthzOptions) -> Self {
+        Self::over(Arc::new(PgPolicyStore::new(db)), audit, options)
+    }
+
+    /// Decides by the roles in another store, such as the in-memory one of the feature `testing`.
+    pub fn over(
+        store: Arc<dyn PolicyStore>,
+        audit: Arc<dyn AuditSink>,
+        options: AuthzOptions,
+    ) -> Self {
+        let cache = Arc::new(SnapshotCache::new(options.bound, options.max_snapshots));
+        let (registry, denials) = (Registry::default(), Denials::new(audit));
+        Self {
+            store,
+            cache,
+            registry,
+            denials,
+            options,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn PolicyStore {
+        &*self.store
+    }
+
+    /// Forgets the tenant once the transaction is committed.
+    pub(crate) fn forget_after(&self, tx: &mut TenantTx) {
+        let (cache, tenant): (_, TenantId) = (self.cache.clone(), tx.ctx().tenant());
+        tx.after_commit(move || cache.forget(tenant));
+    }
+
+    /// Puts a refusal of the store on record, if it was one for want of rights.
+    pub(crate) async fn record_refusal(
+        &self,
+        ctx: &TenantCtx,
+        roles: &[tenancy_core::RoleKey],
+        error: &Error,
+    ) {
+        match error.kind() {
+            ErrorKind::Exceeds => {
+                self.denials.exceeded(ctx, roles, &error.to_string()).await;
+            }
+            ErrorKind::Denied => {
+                let missing = &RolesManage::KEY;
+                self.record_missing(ctx, missing, DenyReason::NotGranted)
+                    .await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn record_missing(
+        &self,
+        ctx: &TenantCtx,
+        permission: &PermissionKey,
+        reason: DenyReason,
+    ) {
+        self.denials.missing(ctx, permission, reason).await;
+    }
+}
+
+impl std::fmt::Debug for PgAuthorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgAuthorizer")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,19 @@
+//! A load that is under way.
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{Error, Snapshot};
+
+pub(crate) type Outcome = Result<Arc<Snapshot>, Arc<Error>>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    pub(crate) id: u64,
+    /// Before the query was sent: what it shows is at least as new.
+    pub(crate) started: Instant,
+    /// That of the shard when it was started.
+    pub(crate) generation: u64,
+    pub(crate) outcome: watch::Receiver<Option<Outcome>>,
+}

@@ -1,0 +1,209 @@
+//! Snapshots in memory, with a bound on their age.
+//!
+//! INVARIANT: a check that begins more than the bound after a change was committed sees the change.
+//! - An entry answers until the moment its load was *started* plus the bound.
+//! - A check joins a load of another only if that was started less than the bound ago.
+//! - A load that began before the tenant was forgotten is neither kept nor joined afterwards.
+
+mod flight;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tenancy_core::{TenantId, UserId};
+use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
+
+use crate::{Epoch, Error, ErrorKind, Snapshot};
+use flight::{Flight, Outcome};
+use shard::{Entry, Shard};
+
+const SHARDS: usize = 16;
+
+/// Whose rights. A struct and not a joined text: two keys are equal only if all their parts are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+}
+
+pub(crate) struct SnapshotCache {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    bound: Duration,
+    next_flight: AtomicU64,
+}
+
+impl SnapshotCache {
+    pub(crate) fn new(bound: Duration, max_snapshots: usize) -> Self {
+        let each = (max_snapshots / SHARDS).max(1);
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(each))).collect(),
+            hasher: RandomState::new(),
+            bound,
+            next_flight: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks a fresh snapshot without waiting and without allocating; `None` if there is none.
+    pub(crate) fn peek<T>(&self, key: Key, ask: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+        let now = Instant::now();
+        let shard = self.shard(key);
+        let entry = shard.entries.get(&key)?;
+        entry.is_fresh(now).then(|| ask(&entry.snapshot))
+    }
+
+    /// Loads a snapshot. Many who ask at once load it once.
+    ///
+    /// `load` is told the epoch that is known, and answers nothing if that is still the current one.
+    pub(crate) async fn load<F>(
+        self: &Arc<Self>,
+        key: Key,
+        load: impl FnOnce(Option<Epoch>) -> F + Send + 'static,
+    ) -> Result<Arc<Snapshot>, Error>
+    where
+        F: Future<Output = Result<Option<Snapshot>, Error>> + Send,
+    {
+        let mut outcome = self.join_or_start(key, load);
+        let landed = outcome.wait_for(Option::is_some).await;
+        match landed.as_deref() {
+            Ok(Some(Ok(snapshot))) => Ok(snapshot.clone()),
+            Ok(Some(Err(error))) => Err(Error::unavailable(error)),
+            // The loading task panicked, or the runtime is stopping.
+            Ok(None) | Err(_) => Err(Error::unavailable(&unavailable(
+                "loading the rights did not end",
+            ))),
+        }
+    }
+
+    /// Forgets a tenant: what was loaded, and what is being loaded.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.generation += 1;
+            shard.entries.retain(|key, _| key.tenant != tenant);
+        }
+    }
+
+    fn join_or_start<F>(
+        self: &Arc<Self>,
+        key: Key,
+        load: impl FnOnce(Option<Epoch>) -> F + Send + 'static,
+    ) -> watch::Receiver<Option<Outcome>>
+    where
+        F: Future<Output = Result<Option<Snapshot>, Error>> + Send,
+    {
+        let started = Instant::now();
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.flights.get(&key)
+            && flight.generation == shard.generation
+            
+        {
+            return flight.outcome.clone();
+        }
+        let (landing, outcome) = watch::channel(None);
+        let flight = Flight {
+            id: self.next_flight.fetch_add(1, Ordering::Relaxed),
+            started,
+            generation: shard.generation,
+            outcome: outcome.clone(),
+        };
+        let known = shard
+            .entries
+            .get(&key)
+            .filter(|entry| !entry.has_ended(started))
+            .cloned();
+        shard.flights.insert(key, flight.clone());
+        drop(shard);
+        let cache = self.clone();
+        // In a task: a caller who goes away must not leave those who joined him waiting.
+        let loading = async move {
+            // Also when the load panics, nobody may find its flight.
+            let landed = Landing {
+                cache: &cache,
+                key,
+                flight: flight.id,
+            };
+            metrics::counter!("tenancy_authz_loads_total").increment(1);
+            let loaded = load(known.as_ref().map(|entry| entry.snapshot.epoch)).await;
+            let outcome = cache.settle(key, &flight, known, loaded);
+            drop(landed);
+            landing.send_replace(Some(outcome));
+        };
+        tokio::spawn(loading.in_current_span());
+        outcome
+    }
+
+    fn settle(
+        &self,
+        key: Key,
+        flight: &Flight,
+        known: Option<Entry>,
+        loaded: Result<Option<Snapshot>, Error>,
+    ) -> Outcome {
+        let entry = match (loaded.map_err(Arc::new)?, known) {
+            (Some(snapshot), _) => Entry::new(snapshot, flight.started, self.bound),
+            (None, Some(entry)) => entry.extended(flight.started, self.bound),
+            (None, None) => {
+                return Err(Arc::new(unavailable(
+                    "an epoch is current which nobody named",
+                )));
+            }
+        };
+        let snapshot = entry.snapshot.clone();
+        self.shard(key).keep(key, entry, flight);
+        Ok(snapshot)
+    }
+
+    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+        let hash = self.hasher.hash_one(key);
+        let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
+        lock(&self.shards[at])
+    }
+}
+
+impl std::fmt::Debug for SnapshotCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotCache")
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Landing<'a> {
+    cache: &'a SnapshotCache,
+    key: Key,
+    flight: u64,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut shard = self.cache.shard(self.key);
+        if shard
+            .flights
+            .get(&self.key)
+            .is_some_and(|flight| flight.id == self.flight)
+        {
+            shard.flights.remove(&self.key);
+        }
+    }
+}
+
+fn unavailable(message: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, "load_lost", message)
+}
+
+/// A panic while the lock was held can't have left a map half written: nothing in there panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

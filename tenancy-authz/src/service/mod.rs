@@ -1,0 +1,20 @@
+//! The use cases: they talk to ports and know no SQL.
+
+mod authorizer;
+mod cache;
+mod denials;
+mod options;
+mod registry;
+mod roles;
+
+pub use authorizer::PgAuthorizer;
+pub use options::AuthzOptions;
+pub use roles::Roles;
+
+tenancy_core::permissions! {
+    /// The permissions that the services of this crate ask for.
+    pub mod perm {
+        RolesRead = "roles.read", "see roles, what they grant and who has them", [support];
+        RolesManage = "roles.manage", "change roles and give them to members", [];
+    }
+}

@@ -1,0 +1,42 @@
+//! Tenants and members with roles, in one line.
+
+use std::sync::Arc;
+
+use tenancy_core::{
+    Email, Error, Invitations, NewInvitation, NewTenant, RoleKey, Slug, TenantCtx, TenantDb,
+    TenantName, Tenants, UserId, testing::MemoryAudit,
+};
+
+use crate::PgAuthorizer;
+
+/// Creates a tenant with a fresh name, its default roles and an owner, and enters as him.
+pub async fn tenant(db: &TenantDb, authz: &Arc<PgAuthorizer>) -> Result<TenantCtx, Error> {
+    let owner = UserId::new();
+    let slug = format!("t-{}", owner.as_uuid().simple());
+    let new = NewTenant::new(Slug::parse(&slug)?, TenantName::parse(&slug)?, owner);
+    let audit = Arc::new(MemoryAudit::new());
+    Tenants::new(db.clone(), authz.clone(), authz.clone(), audit)
+        .create(new)
+        .await
+}
+
+/// Adds a fresh member with these roles to the tenant of `owner`, and enters as him.
+pub async fn member(
+    db: &TenantDb,
+    authz: &Arc<PgAuthorizer>,
+    owner: &TenantCtx,
+    roles: &[&'static str],
+) -> Result<TenantCtx, Error> {
+    let audit = Arc::new(MemoryAudit::new());
+    let invitations = Invitations::new(db.clone(), authz.clone(), authz.clone(), audit);
+    let user = UserId::new();
+    let email = Email::parse(&format!("{}@example.com", user.as_uuid().simple()))?;
+    let roles = roles
+        .iter()
+        .map(|role| RoleKey::from_static(role))
+        .collect();
+    let sent = invitations
+        .invite(owner, NewInvitation::new(email.clone(), roles))
+        .await?;
+    invitations.accept(sent.token.expose(), user, &email).await
+}

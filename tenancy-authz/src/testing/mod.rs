@@ -1,0 +1,10 @@
+//! For tests of hosts and of this crate: a store in memory, tenants with roles in one line, and the
+//! conformance suite of [`PolicyStore`](crate::PolicyStore). Not covered by semantic versioning.
+
+pub mod conformance;
+mod fixture;
+mod memory;
+mod policy;
+
+pub use fixture::{member, tenant};
+pub use memory::MemoryPolicyStore;

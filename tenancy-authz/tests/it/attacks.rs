@@ -1,0 +1,374 @@
+//! C-3: what a login that may run SQL can't make the helper say, or do.
+//!
+//! Each attack is first tried on the function as it ships, and then on one that lacks the defence:
+//! there it has to succeed, or it proves nothing.
+
+use sqlx::{Connection as _, PgConnection};
+use tenancy_core::TenantCtx;
+
+use crate::support::{Result, World, user};
+
+/// A viewer, and a login of the app role that may make objects in a schema of its own.
+async fn attacker() -> Result<(World, TenantCtx)> {
+    let world = World::new().await?;
+    let viewer = world.member(&["viewer"]).await?;
+    let login: String = sqlx::query_scalar("SELECT current_user::text")
+        .fetch_one(&mut PgConnection::connect(world.db.server.app_url()).await?)
+        .await?;
+    let sql = format!("CREATE SCHEMA attack AUTHORIZATION {login}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&world.db.superuser().await?)
+        .await?;
+    Ok((world, viewer))
+}
+
+/// Runs the preparations on a fresh connection of the app role, and then asks for what the viewer
+/// does not hold.
+async fn attack(world: &World, viewer: &TenantCtx, preparations: &'static str) -> Result<bool> {
+    let mut conn = PgConnection::connect(world.db.server.app_url()).await?;
+    sqlx::raw_sql(preparations).execute(&mut conn).await?;
+    let mut tx = conn.begin().await?;
+    for (name, value) in [
+        ("tenancy.tenant_id", viewer.tenant().to_string()),
+        ("tenancy.user_id", user(viewer).to_string()),
+    ] {
+        sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+    }
+    let said: Option<bool> = sqlx::query_scalar(
+        "SELECT util.user_has_permission(util.current_tenant(), pg_catalog.concat('templates', '.purge'))",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    Ok(said.unwrap_or(false))
+}
+
+/// Rewrites the function with a part of its text replaced, and without its search path.
+async fn weaken(world: &World, from: &str, to: &str) -> Result {
+    let superuser = world.db.superuser().await?;
+    let source: String = sqlx::query_scalar(
+        "SELECT pg_get_functiondef('util.user_has_permission(uuid, text)'::regprocedure)",
+    )
+    .fetch_one(&superuser)
+    .await?;
+    let weak = source
+        .replace(from, to)
+        .replace("SET search_path TO ''", "");
+    assert_ne!(weak, source);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
+        .execute(&superuser)
+        .await?;
+    Ok(())
+}
+
+const TEMP_TABLES: &str = "
+    CREATE TEMP TABLE effective_roles AS
+        SELECT t AS tenant_id, u AS user_id, 'viewer'::text AS role_key
+        FROM (VALUES (NULL::uuid, NULL::uuid)) v(t, u) WHERE false;
+    CREATE TEMP TABLE role_permissions (tenant_id uuid, role_key text, permission_key text);
+    CREATE TEMP TABLE member_roles (LIKE effective_roles);
+    CREATE TEMP TABLE memberships (tenant_id uuid, user_id uuid, status text);
+    -- Whatever is asked of them, they have it.
+    CREATE FUNCTION pg_temp.fill() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO pg_temp.effective_roles
+            SELECT current_setting('attack.tenant')::uuid, current_setting('attack.user')::uuid, 'viewer';
+    END $$;
+    GRANT SELECT ON pg_temp.effective_roles, pg_temp.role_permissions TO PUBLIC;
+    SET search_path = pg_temp, tenancy, util, public";
+
+#[tokio::test]
+async fn temp_tables_do_not_stand_in_for_the_tables_of_roles() -> Result {
+    let (world, viewer) = attacker().await?;
+    assert!(!with_temp_tables(&world, &viewer).await?);
+    weaken(&world, "tenancy.effective_roles", "effective_roles").await?;
+    weaken_more(&world).await?;
+    assert!(
+        with_temp_tables(&world, &viewer).await?,
+        "the attack works where it is not prevented"
+    );
+    Ok(())
+}
+
+async fn weaken_more(world: &World) -> Result {
+    let superuser = world.db.superuser().await?;
+    let source: String = sqlx::query_scalar(
+        "SELECT pg_get_functiondef('util.user_has_permission(uuid, text)'::regprocedure)",
+    )
+    .fetch_one(&superuser)
+    .await?;
+    let weak = source.replace("tenancy.role_permissions", "role_permissions");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
+        .execute(&superuser)
+        .await?;
+    Ok(())
+}
+
+async fn with_temp_tables(world: &World, viewer: &TenantCtx) -> Result<bool> {
+    let mut conn = PgConnection::connect(world.db.server.app_url()).await?;
+    sqlx::raw_sql(TEMP_TABLES).execute(&mut conn).await?;
+    let mut tx = conn.begin().await?;
+    let (tenant, who) = (viewer.tenant().to_string(), user(viewer).to_string());
+    for (name, value) in [
+        ("tenancy.tenant_id", &tenant),
+        ("tenancy.user_id", &who),
+        ("attack.tenant", &tenant),
+        ("attack.user", &who),
+    ] {
+        sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+    }
+    sqlx::raw_sql("SELECT pg_temp.fill()")
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("INSERT INTO pg_temp.role_permissions VALUES ($1, 'viewer', 'templates.purge')")
+        .bind(viewer.tenant())
+        .execute(&mut *tx)
+        .await?;
+    let said: Option<bool> = sqlx::query_scalar(
+        "SELECT util.user_has_permission(util.current_tenant(), 'templates.purge')",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    Ok(said.unwrap_or(false))
+}
+
+const OPERATORS: &str = "
+    CREATE FUNCTION attack.yes(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+    CREATE FUNCTION attack.yes(uuid, uuid) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+    CREATE OPERATOR attack.= (LEFTARG = text, RIGHTARG = text, FUNCTION = attack.yes);
+    CREATE OPERATOR attack.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = attack.yes);
+    GRANT USAGE ON SCHEMA attack TO PUBLIC;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA attack TO PUBLIC;
+    SET search_path = attack, pg_catalog";
+
+#[tokio::test]
+async fn an_operator_of_ones_own_is_not_found() -> Result {
+    let (world, viewer) = attacker().await?;
+    assert!(!attack(&world, &viewer, OPERATORS).await?);
+    let (world, viewer) = attacker().await?;
+    weaken(&world, "DECLARE", "DECLARE").await?;
+    assert!(
+        attack(&world, &viewer, OPERATORS).await?,
+        "the attack works where it is not prevented"
+    );
+    Ok(())
+}
+
+const FUNCTIONS: &str = "
+    CREATE FUNCTION attack.context_is(uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE FUNCTION attack.user_has_permission(uuid, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE FUNCTION attack.current_setting(text, boolean) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+    SET search_path = attack, pg_catalog";
+
+#[tokio::test]
+async fn functions_of_ones_own_are_not_found() -> Result {
+    let (world, viewer) = attacker().await?;
+    assert!(!attack(&world, &viewer, FUNCTIONS).await?);
+    Ok(())
+}
+
+/// An empty search path still looks into `pg_temp` first for types: a domain there runs its CHECK
+/// as whoever owns the function that uses it.
+const DOMAINS: &str = "
+    CREATE FUNCTION pg_temp.run_as(pg_catalog.anyelement) RETURNS pg_catalog.bool LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
+    GRANT EXECUTE ON FUNCTION pg_temp.run_as(pg_catalog.anyelement) TO PUBLIC;
+    CREATE DOMAIN pg_temp.uuid AS pg_catalog.uuid CHECK (pg_temp.run_as(VALUE));
+    CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.run_as(VALUE));
+    CREATE DOMAIN pg_temp.timestamptz AS pg_catalog.timestamptz CHECK (pg_temp.run_as(VALUE))";
+
+#[tokio::test]
+async fn a_temp_domain_does_not_stand_in_for_a_type() -> Result {
+    let (world, viewer) = attacker().await?;
+    assert!(!attack(&world, &viewer, DOMAINS).await?);
+
+    let superuser = world.db.superuser().await?;
+    let source: String = sqlx::query_scalar(
+        "SELECT pg_get_functiondef('util.user_has_permission(uuid, text)'::regprocedure)",
+    )
+    .fetch_one(&superuser)
+    .await?;
+    // Only the qualification of the type is missing; the search path is still empty.
+    let weak = source.replace("who pg_catalog.uuid", "who uuid");
+    assert_ne!(weak, source);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
+        .execute(&superuser)
+        .await?;
+    let ran = attack(&world, &viewer, DOMAINS)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(ran.contains("ran as tenancy_definer"), "{ran}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() -> Result {
+    let (world, _) = attacker().await?;
+    let mut conn = PgConnection::connect(world.db.server.app_url()).await?;
+    sqlx::raw_sql(DOMAINS).execute(&mut conn).await?;
+    let mut tx = conn.begin().await?;
+    for (name, value) in [
+        ("tenancy.tenant_id", world.owner.tenant().to_string()),
+        ("tenancy.user_id", user(&world.owner).to_string()),
+    ] {
+        sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (call, outcome) in [
+        (
+            "SELECT outcome FROM tenancy.seed_roles(util.current_user_id())",
+            "unchanged",
+        ),
+        (
+            "SELECT outcome FROM tenancy.create_role('clerk', 'Clerk')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.rename_role('clerk', 'Clerks')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.grant_permission('clerk', 'templates.read')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.assign_role(util.current_user_id(), 'clerk', NULL)",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.unassign_role(util.current_user_id(), 'clerk')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.revoke_permission('clerk', 'templates.read')",
+            "ok",
+        ),
+        ("SELECT outcome FROM tenancy.delete_role('clerk')", "ok"),
+        (
+            "SELECT outcome FROM tenancy.may_grant_roles(NULL, '{owner}')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.assign_invited(NULL, NULL, '{owner}')",
+            "not_invited",
+        ),
+        (
+            "SELECT (util.my_permissions(util.current_tenant()))[1]",
+            "members.invite",
+        ),
+        ("SELECT (util.my_roles(util.current_tenant()))[1]", "owner"),
+    ] {
+        let said: String = sqlx::query_scalar(call).fetch_one(&mut *tx).await?;
+        assert_eq!(said, outcome, "{call}");
+    }
+    Ok(())
+}
+
+/// Every function of this crate; the catalog test below fails if one is missing here.
+const OURS: &[&str] = &[
+    "acting_person",
+    "assign_invited",
+    "assign_role",
+    "begin_role_change",
+    "bump_epoch",
+    "context_is",
+    "context_permissions",
+    "context_user",
+    "create_role",
+    "delete_role",
+    "grant_permission",
+    "keep_administrator",
+    "may_grant_roles",
+    "my_permissions",
+    "my_roles",
+    "permissions_of_role",
+    "principal_lacks",
+    "register_permissions",
+    "rename_role",
+    "revoke_permission",
+    "seed_roles",
+    "seed_unseeded",
+    "unassign_role",
+    "user_has_permission",
+    "user_lacks",
+];
+
+/// What the app role may call; everything else is for the functions themselves.
+const FOR_THE_APP: &[&str] = &[
+    "assign_invited",
+    "assign_role",
+    "create_role",
+    "delete_role",
+    "grant_permission",
+    "may_grant_roles",
+    "my_permissions",
+    "my_roles",
+    "rename_role",
+    "revoke_permission",
+    "seed_roles",
+    "unassign_role",
+    "user_has_permission",
+];
+
+/// Name, owner, definer or not, settings, and who may call it: the app, the worker, everybody.
+type FunctionRow = (String, String, bool, Option<Vec<String>>, bool, bool, bool);
+
+#[tokio::test]
+async fn every_function_is_closed_to_the_public_and_pins_its_search_path() -> Result {
+    let world = World::new().await?;
+    let rows: Vec<FunctionRow> = sqlx::query_as(
+        "SELECT p.proname::text, pg_get_userbyid(p.proowner)::text, p.prosecdef, p.proconfig,
+            has_function_privilege('tenancy_app', p.oid, 'EXECUTE'),
+            has_function_privilege('tenancy_worker', p.oid, 'EXECUTE'),
+            EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+         FROM pg_proc p WHERE p.proname = ANY ($1) ORDER BY 1",
+    )
+    .bind(OURS)
+    .fetch_all(&world.db.superuser().await?)
+    .await?;
+    assert_eq!(rows.len(), OURS.len());
+    for (name, owner, is_definer, settings, for_app, for_worker, is_public) in rows {
+        assert_eq!(owner, "tenancy_definer", "{name}");
+        assert!(is_definer, "{name}");
+        assert_eq!(settings.unwrap_or_default(), ["search_path=\"\""], "{name}");
+        assert_eq!(for_app, FOR_THE_APP.contains(&name.as_str()), "{name}");
+        assert!(!for_worker && !is_public, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_public_can_not_call_the_helper_even_where_the_defaults_say_so() -> Result {
+    let world = World::new().await?;
+    world
+        .as_superuser("CREATE ROLE tenancy_test_outsider")
+        .await
+        .or_else(|error| {
+            error
+                .to_string()
+                .contains("already exists")
+                .then_some(())
+                .ok_or(error)
+        })?;
+    let mut conn = world.db.superuser().await?.acquire().await?.detach();
+    sqlx::raw_sql("SET ROLE tenancy_test_outsider")
+        .execute(&mut conn)
+        .await?;
+    let asked = "SELECT util.user_has_permission(NULL, NULL)";
+    let refused = sqlx::raw_sql(asked).execute(&mut conn).await.unwrap_err();
+    assert_eq!(
+        refused.as_database_error().unwrap().code().unwrap(),
+        "42501"
+    );
+    Ok(())
+}

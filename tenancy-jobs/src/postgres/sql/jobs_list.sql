@@ -1,0 +1,33 @@
+-- role: app
+-- A page of jobs, the newest first. $1 tenant, $2 states (empty: any), $3 kind or NULL, $4 queue or
+-- NULL, $5 before this id or NULL, $6 limit. Index: primary keys, backwards.
+SELECT * FROM (
+    (SELECT j.id, j.queue, j.kind, j.state, j.priority, j.attempt, j.max_attempts, j.enqueued_at, j.run_at,
+        j.started_at, NULL::timestamptz AS finished_at, j.request_id, j.payload, NULL::jsonb AS result,
+        j.error_code, j.error, p.done, p.total
+    FROM tenancy.jobs j
+    LEFT JOIN tenancy.job_progress p ON p.tenant_id = j.tenant_id AND p.job_id = j.id
+    WHERE j.tenant_id = $1 AND (cardinality($2::text[]) = 0 OR j.state = ANY ($2))
+      AND ($3::text IS NULL OR j.kind = $3) AND ($4::text IS NULL OR j.queue = $4)
+      AND ($5::uuid IS NULL OR j.id < $5)
+    ORDER BY j.id DESC LIMIT $6)
+    UNION ALL
+    (SELECT d.id, d.queue, d.kind, d.state, d.priority, d.attempt, d.max_attempts, d.enqueued_at, NULL,
+        d.started_at, d.died_at, d.request_id, d.payload, NULL, d.error_code, d.error, p.done, p.total
+    FROM tenancy.job_dead d
+    LEFT JOIN tenancy.job_progress p ON p.tenant_id = d.tenant_id AND p.job_id = d.id
+    WHERE d.tenant_id = $1 AND (cardinality($2) = 0 OR d.state = ANY ($2))
+      AND ($3 IS NULL OR d.kind = $3) AND ($4 IS NULL OR d.queue = $4)
+      AND ($5 IS NULL OR d.id < $5)
+    ORDER BY d.id DESC LIMIT $6)
+    UNION ALL
+    (SELECT h.id, h.queue, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.enqueued_at, NULL,
+        h.started_at, h.finished_at, h.request_id, NULL, h.result, h.error_code, h.error, h.done, h.total
+    FROM tenancy.job_history h
+    WHERE h.tenant_id = $1 AND (cardinality($2) = 0 OR h.state = ANY ($2))
+      AND ($3 IS NULL OR h.kind = $3) AND ($4 IS NULL OR h.queue = $4)
+      AND ($5 IS NULL OR h.id < $5)
+    ORDER BY h.id DESC LIMIT $6)
+) listed
+ORDER BY id DESC
+LIMIT $6

@@ -1,0 +1,12 @@
+use tenancy_core::migrate::{Component, Migration};
+
+/// What this crate brings to the database.
+pub const COMPONENT: Component = Component::new("mcp", STEPS)
+    .with_requires(&["core"])
+    .with_permissions(crate::perm::ALL);
+
+const STEPS: &[Migration] = &[Migration::new(
+    1,
+    "mcp",
+    include_str!("../../migrations/0001_mcp.sql"),
+)];

@@ -1,0 +1,9 @@
+-- role: app
+-- The tenant's connections, by key. $1 tenant. Index: mcp_connections (tenant_id, key).
+SELECT c.id AS c_id, c.key AS c_key, c.provider AS c_provider, c.status AS c_status, c.status_reason AS c_status_reason,
+    c.status_at AS c_status_at, c.credential_id AS c_credential_id, c.generation AS c_generation,
+    c.protocol AS c_protocol, c.created_by AS c_created_by, c.created_at AS c_created_at
+FROM tenancy.mcp_connections c
+WHERE c.tenant_id = $1
+ORDER BY c.key
+LIMIT 1000

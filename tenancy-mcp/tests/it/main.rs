@@ -1,0 +1,9 @@
+//! What hosts rely on: real Postgres as the app's login, real servers in other processes.
+
+mod common;
+mod crash;
+mod everything;
+mod record;
+mod registry;
+mod router;
+mod smartlead;

@@ -1,0 +1,375 @@
+//! Connections and their tokens.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use sqlx::{Row as _, postgres::PgRow};
+use tenancy_core::{AuditSink, Event, TenantCtx, TenantDb, TenantTx, UserId};
+use uuid::Uuid;
+
+use super::{rotation::interval, rows, secrets::put_in};
+use crate::{
+    Connection, ConnectionId, ConnectionStatus, Envelope, Error, KeyId, ProviderKey, SecretId,
+    SecretWrite, Written,
+};
+
+#[derive(Clone)]
+pub(crate) struct PgConnections {
+    db: TenantDb,
+    audit: Arc<dyn AuditSink>,
+}
+
+/// A connection with its sealed tokens; times are seconds from now by the database's clock.
+pub(crate) struct Loaded {
+    pub(crate) connection: Connection,
+    pub(crate) expires_in: Option<f64>,
+    pub(crate) lifetime: Option<f64>,
+    pub(crate) retry_in: Option<f64>,
+    pub(crate) access: Option<Token>,
+    pub(crate) refresh: Option<Token>,
+}
+
+/// A token's row.
+pub(crate) struct Token {
+    pub(crate) id: SecretId,
+    pub(crate) version: i64,
+    pub(crate) envelope: Envelope,
+}
+
+/// The lease on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) fence: i64,
+    pub(crate) generation: i64,
+    /// This attempt, and those before whose outcome nobody knows.
+    pub(crate) open_attempts: i32,
+}
+
+/// An account that was just connected.
+pub(crate) struct NewConnection<'a> {
+    pub(crate) id: ConnectionId,
+    pub(crate) provider: &'a ProviderKey,
+    pub(crate) account_id: Option<&'a str>,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) requested: &'a [String],
+    pub(crate) granted: &'a [String],
+    pub(crate) expires_in: Option<f64>,
+    pub(crate) user: UserId,
+    pub(crate) tokens: Vec<SecretWrite>,
+    /// Which older tokens go.
+    pub(crate) wipes: &'a [&'a str],
+}
+
+/// The fields under which the tokens of a connection are kept.
+pub(crate) const ALL_TOKENS: &[&str] = &["access_token", "refresh_token"];
+
+/// What a refresh brought, sealed.
+pub(crate) struct Refreshed {
+    pub(crate) key: KeyId,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) granted: Option<Vec<String>>,
+    pub(crate) access: Token,
+    pub(crate) refresh: Option<Token>,
+}
+
+impl PgConnections {
+    pub(crate) fn new(db: TenantDb, audit: Arc<dyn AuditSink>) -> Self {
+        Self { db, audit }
+    }
+
+    pub(crate) async fn load(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+    ) -> Result<Option<Loaded>, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        let row = sqlx::query(include_str!("sql/connection_load.sql"))
+            .bind(ctx.tenant())
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        row.as_ref().map(loaded).transpose()
+    }
+
+    pub(crate) async fn list(
+        &self,
+        ctx: &TenantCtx,
+        after: Option<ConnectionId>,
+        limit: u16,
+    ) -> Result<Vec<Connection>, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        let rows = sqlx::query(include_str!("sql/connection_list.sql"))
+            .bind(ctx.tenant())
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *tx)
+            .await?;
+        rows::all(&rows, connection)
+    }
+
+    /// The connection that an account has already.
+    pub(crate) async fn of_account(
+        &self,
+        ctx: &TenantCtx,
+        provider: &ProviderKey,
+        account: &str,
+    ) -> Result<Option<ConnectionId>, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        Ok(sqlx::query_scalar(include_str!("sql/connection_by_account.sql"))
+            .bind(ctx.tenant())
+            .bind(provider.as_str())
+            .bind(account)
+            .fetch_optional(&mut *tx)
+            .await?)
+    }
+
+    /// Stores a connection with its tokens and the event: all of it or nothing.
+    pub(crate) async fn save(
+        &self,
+        ctx: &TenantCtx,
+        new: &NewConnection<'_>,
+        event: Event,
+    ) -> Result<Written, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let generation: i64 = sqlx::query_scalar(include_str!("sql/connection_save.sql"))
+            .bind(ctx.tenant())
+            .bind(new.id)
+            .bind(new.provider.as_str())
+            .bind(new.account_id)
+            .bind(new.label)
+            .bind(new.requested)
+            .bind(new.granted)
+            .bind(new.expires_in)
+            .bind(new.user)
+            .fetch_one(&mut *tx)
+            .await?;
+        wipe(&mut tx, new.provider, new.id, new.wipes).await?;
+        for token in &new.tokens {
+            match put_in(&mut tx, token).await? {
+                Written::Done => {}
+                other => return Ok(other),
+            }
+        }
+        let event = event.meta("generation", generation);
+        self.audit.record_in(&mut tx, event).await?;
+        tx.commit().await?;
+        Ok(Written::Done)
+    }
+
+    /// Takes the lease if nobody has it and the generation is still this one.
+    pub(crate) async fn claim(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        generation: i64,
+        lease: Duration,
+    ) -> Result<Option<Claim>, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let row: Option<(i64, i32)> = sqlx::query_as(include_str!("sql/connection_claim.sql"))
+            .bind(ctx.tenant())
+            .bind(id)
+            .bind(Uuid::now_v7())
+            .bind(generation)
+            .bind(lease.as_secs_f64())
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(row.map(|(fence, open_attempts)| Claim {
+            fence,
+            generation,
+            open_attempts,
+        }))
+    }
+
+    /// Gives the lease back. `unknown` keeps the attempt on record as one without an outcome.
+    pub(crate) async fn release(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        claim: Claim,
+        unknown: bool,
+        reason: &str,
+        wait: (f64, f64),
+    ) -> Result<(), Error> {
+        let mut tx = self.db.write(ctx).await?;
+        sqlx::query(include_str!("sql/connection_release.sql"))
+            .bind(ctx.tenant())
+            .bind(id)
+            .bind(claim.fence)
+            .bind(unknown)
+            .bind(reason)
+            .bind(wait.0)
+            .bind(wait.1)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Marks the grant as dead and records it; nothing if the lease was lost.
+    pub(crate) async fn needs_reauth(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        claim: Claim,
+        reason: &str,
+        event: Event,
+    ) -> Result<(), Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let done = sqlx::query(include_str!("sql/connection_reauth.sql"))
+            .bind(ctx.tenant())
+            .bind(id)
+            .bind(claim.fence)
+            .bind(claim.generation)
+            .bind(reason)
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 1 {
+            self.audit.record_in(&mut tx, event).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a refresh by compare-and-set on fence and generation.
+    pub(crate) async fn commit(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        claim: Claim,
+        new: &Refreshed,
+        event: Option<Event>,
+    ) -> Result<Written, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let refresh = new.refresh.as_ref();
+        let word: String = sqlx::query_scalar(include_str!("sql/connection_commit.sql"))
+            .bind(id)
+            .bind(claim.fence)
+            .bind(claim.generation)
+            .bind(new.expires_in.map(interval))
+            .bind(new.granted.as_deref())
+            .bind(new.key)
+            .bind(new.access.id)
+            .bind(new.access.version)
+            .bind(new.access.envelope.to_json())
+            .bind(refresh.map(|token| token.id))
+            .bind(refresh.map(|token| token.version))
+            .bind(refresh.map(|token| token.envelope.to_json()))
+            .fetch_one(&mut *tx)
+            .await?;
+        let written = rows::written(&word)?;
+        if written == Written::Done {
+            if let Some(event) = event {
+                self.audit.record_in(&mut tx, event).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(written)
+    }
+
+    /// Begins to disconnect; `false` while a refresh is running, unless `force`.
+    pub(crate) async fn disconnecting(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        force: bool,
+    ) -> Result<bool, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let done = sqlx::query(include_str!("sql/connection_disconnecting.sql"))
+            .bind(ctx.tenant())
+            .bind(id)
+            .bind(force)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Wipes the tokens and ends disconnecting, with its event.
+    pub(crate) async fn disconnected(
+        &self,
+        ctx: &TenantCtx,
+        connection: &Connection,
+        reason: &str,
+        event: Event,
+    ) -> Result<(), Error> {
+        let mut tx = self.db.write(ctx).await?;
+        wipe(&mut tx, &connection.provider, connection.id, ALL_TOKENS).await?;
+        let done = sqlx::query(include_str!("sql/connection_disconnected.sql"))
+            .bind(ctx.tenant())
+            .bind(connection.id)
+            .bind(reason)
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 1 {
+            self.audit.record_in(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether another connection lives on the same grant.
+    pub(crate) async fn is_shared(&self, ctx: &TenantCtx, id: ConnectionId) -> Result<bool, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        Ok(sqlx::query_scalar(include_str!("sql/connection_shared.sql"))
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?)
+    }
+}
+
+async fn wipe(
+    tx: &mut TenantTx,
+    provider: &ProviderKey,
+    id: ConnectionId,
+    fields: &[&str],
+) -> Result<(), Error> {
+    let tenant = tx.ctx().tenant();
+    sqlx::query(include_str!("sql/connection_wipe.sql"))
+        .bind(tenant)
+        .bind(provider.as_str())
+        .bind(id.to_string())
+        .bind(id)
+        .bind(fields)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn loaded(row: &PgRow) -> Result<Loaded, Error> {
+    Ok(Loaded {
+        connection: connection(row)?,
+        expires_in: row.try_get("expires_in")?,
+        lifetime: row.try_get("lifetime")?,
+        retry_in: row.try_get("retry_in")?,
+        access: token(row, "access_id", "access_version", "access")?,
+        refresh: token(row, "refresh_id", "refresh_version", "refresh")?,
+    })
+}
+
+fn token(row: &PgRow, id: &str, version: &str, sealed: &str) -> Result<Option<Token>, Error> {
+    let json: Option<Value> = row.try_get(sealed)?;
+    let Some(json) = json else { return Ok(None) };
+    Ok(Some(Token {
+        id: row.try_get(id)?,
+        version: row.try_get(version)?,
+        envelope: Envelope::from_json(&json)?,
+    }))
+}
+
+fn connection(row: &PgRow) -> Result<Connection, Error> {
+    let status: &str = row.try_get("status")?;
+    Ok(Connection {
+        id: row.try_get("id")?,
+        provider: rows::provider(row)?,
+        status: ConnectionStatus::parse(status).ok_or_else(|| rows::unexpected("status"))?,
+        status_reason: row.try_get("status_reason")?,
+        account_id: row.try_get("external_account_id")?,
+        account_label: row.try_get("account_label")?,
+        requested_scopes: row.try_get("requested_scopes")?,
+        granted_scopes: row.try_get("granted_scopes")?,
+        generation: row.try_get("generation")?,
+        expires_at: row.try_get("access_expires_at")?,
+        connected_by: row.try_get("connected_by")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}

@@ -1,0 +1,24 @@
+//! The adapter: everything that knows SQL.
+
+mod connections;
+mod rotation;
+mod rows;
+mod secrets;
+mod states;
+
+use tenancy_core::migrate::{Component, Migration};
+
+pub(crate) use connections::{ALL_TOKENS, Claim, Loaded, NewConnection, PgConnections, Refreshed, Token};
+pub(crate) use rotation::{KeyPage, Moved, PgRotation, Run, SealedRow};
+pub use secrets::PgSecretStore;
+pub(crate) use states::{NewState, Opened, PgStates, TakenState};
+
+/// This crate's part of the schema.
+pub const COMPONENT: Component = Component::new("secrets", STEPS)
+    .with_requires(&["core"])
+    .with_permissions(crate::perm::ALL);
+
+const STEPS: &[Migration] = &[
+    Migration::new(1, "secrets", include_str!("../../migrations/0001_secrets.sql")),
+    Migration::new(2, "oauth", include_str!("../../migrations/0002_oauth.sql")),
+];

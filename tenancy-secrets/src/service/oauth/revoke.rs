@@ -1,0 +1,31 @@
+//! Taking a token back at its provider.
+
+use serde_json::Value;
+use tenancy_core::SecretText;
+
+use super::call::Caller;
+use crate::RevokedScope;
+
+impl Caller<'_> {
+    /// Asks the provider to take a token back; whether it did.
+    pub(super) async fn revoke(&self, token: &SecretText, hint: &str) -> bool {
+        let Some(revocation) = &self.provider.revocation else { return false };
+        let fields = [("token", token.expose()), ("token_type_hint", hint)];
+        match self.form(&revocation.url, &fields, revocation.client_auth).await {
+            Ok(answer) => (200..300).contains(&answer.status) && !is_refusal(&answer.body),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether revoking one token ends what others live on.
+    pub(super) fn revokes_grants(&self) -> bool {
+        let revocation = self.provider.revocation.as_ref();
+        revocation.is_some_and(|revocation| revocation.scope == RevokedScope::Grant)
+    }
+}
+
+/// Some providers refuse with status 200 and `{"ok": false}`.
+fn is_refusal(body: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    answer.get("ok") == Some(&Value::Bool(false)) || answer.get("error").is_some_and(Value::is_string)
+}
