@@ -9,7 +9,7 @@ SET LOCAL ROLE tenancy_definer;
 -- is missing, empty or no uuid.
 CREATE FUNCTION tenancy.context_is(t uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     setting pg_catalog.text := current_setting('tenancy.tenant_id', true);
@@ -24,7 +24,7 @@ $$;
 -- The user whose roles count; NULL for services, API keys, and anything that is not in order.
 CREATE FUNCTION tenancy.context_user() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     kind pg_catalog.text := coalesce(nullif(current_setting('tenancy.actor_kind', true), ''), 'user');
@@ -40,7 +40,7 @@ $$;
 -- What a service or an API key brings along; NULL for a user.
 CREATE FUNCTION tenancy.context_permissions() RETURNS text[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF current_setting('tenancy.actor_kind', true) IN ('service', 'api_key') THEN
@@ -52,7 +52,7 @@ $$;
 
 CREATE FUNCTION util.user_has_permission(t uuid, p text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     who pg_catalog.uuid;
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION util.user_has_permission(uuid, text) IS
 
 CREATE FUNCTION util.my_permissions(t uuid) RETURNS text[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     who pg_catalog.uuid;
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION util.my_permissions(uuid) IS
 
 CREATE FUNCTION util.my_roles(t uuid) RETURNS text[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     who pg_catalog.uuid;

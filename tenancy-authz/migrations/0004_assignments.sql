@@ -7,7 +7,7 @@ CREATE FUNCTION tenancy.assign_role(
     OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -61,7 +61,7 @@ CREATE FUNCTION tenancy.unassign_role(
     p_user uuid, p_role text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -105,7 +105,7 @@ CREATE FUNCTION tenancy.may_grant_roles(
     p_user uuid, p_roles text[], OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -137,7 +137,7 @@ CREATE FUNCTION tenancy.assign_invited(
     p_user uuid, p_inviter uuid, p_roles text[], OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -167,7 +167,7 @@ CREATE FUNCTION tenancy.seed_roles(
     p_owner uuid, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -175,7 +175,7 @@ DECLARE
     given pg_catalog.int8;
 BEGIN
     -- A tenant seeded while permissions are being registered would miss the new ones.
-    PERFORM FROM tenancy.permission_bits FOR KEY SHARE;
+    
     IF NOT EXISTS (SELECT FROM tenancy.role_templates WHERE key = 'owner') THEN
         outcome := 'not_synchronised';
         RETURN;
@@ -213,7 +213,7 @@ $$;
 -- `owner` to their owners. Their other members get roles from them.
 CREATE FUNCTION tenancy.seed_unseeded() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     WITH fresh AS (
@@ -245,7 +245,7 @@ $$;
 -- a permission that was there already is left as each tenant has it.
 CREATE FUNCTION tenancy.register_permissions(p_templates jsonb, p_permissions jsonb) RETURNS text[]
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     first_bit pg_catalog.int4;

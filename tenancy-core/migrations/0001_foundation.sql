@@ -19,6 +19,10 @@ BEGIN
         THEN
             EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', role_name);
         END IF;
+        -- The doctor attacks as the app's role.
+        IF role_name = 'tenancy_app' AND NOT pg_has_role(current_user, role_name, 'SET') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT FALSE, SET TRUE', role_name);
+        END IF;
     END LOOP;
 END
 $$;

@@ -71,13 +71,29 @@ async fn a_sound_database_passes_and_every_way_into_the_hosts_tables_was_tried()
     assert_eq!(report.exit_code(), 0, "{text}");
     for table in ["public.folders", "public.notes"] {
         for operation in Operation::ALL {
-            assert_eq!(verdict(&report, table, operation), Some(Verdict::Held), "{operation:?}\n{text}");
+            assert_eq!(
+                verdict(&report, table, operation),
+                Some(Verdict::Held),
+                "{operation:?}\n{text}"
+            );
         }
     }
     for operation in [Operation::Select, Operation::NoContext, Operation::Switch] {
-        assert_eq!(verdict(&report, "public.drafts", operation), Some(Verdict::Held), "{text}");
-        assert_eq!(verdict(&report, "tenancy.memberships", operation), Some(Verdict::Held), "{text}");
-        assert_eq!(verdict(&report, "tenancy.invitations", operation), Some(Verdict::Held), "{text}");
+        assert_eq!(
+            verdict(&report, "public.drafts", operation),
+            Some(Verdict::Held),
+            "{text}"
+        );
+        assert_eq!(
+            verdict(&report, "tenancy.memberships", operation),
+            Some(Verdict::Held),
+            "{text}"
+        );
+        assert_eq!(
+            verdict(&report, "tenancy.invitations", operation),
+            Some(Verdict::Held),
+            "{text}"
+        );
     }
     assert_eq!(
         verdict(&report, "tenancy.invitation_tokens", Operation::Select),
@@ -94,7 +110,12 @@ async fn the_attack_leaves_nothing_behind() -> Result {
     let db = host().await?;
     examine(&db).await?;
     let superuser = db.superuser().await?;
-    for table in ["tenancy.tenants", "tenancy.memberships", "public.folders", "public.notes"] {
+    for table in [
+        "tenancy.tenants",
+        "tenancy.memberships",
+        "public.folders",
+        "public.notes",
+    ] {
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let rows: i64 = sqlx::query_scalar(count).fetch_one(&superuser).await?;
         assert_eq!(rows, 0, "{table}");
@@ -187,7 +208,10 @@ async fn every_leak_is_found_by_the_attack_alone() -> Result {
         let found = report.findings.iter().any(|finding| finding.rule == *rule);
         assert!(found, "{fault}: {rule}\n{}", report.to_text(false));
         let matrix = report.matrix.as_ref().ok_or("no matrix")?;
-        let leaked = matrix.tables.iter().any(|row| row.verdict(*operation) == Some(Verdict::Leaked));
+        let leaked = matrix
+            .tables
+            .iter()
+            .any(|row| row.verdict(*operation) == Some(Verdict::Leaked));
         assert!(leaked, "{fault}");
         assert_eq!(report.exit_code(), 1, "{fault}");
         assert!(report.to_text(false).contains("LEAK"), "{fault}");
@@ -212,7 +236,12 @@ async fn without_row_level_security_every_cell_of_the_table_leaks_and_no_row_is_
             Operation::Rewrite => Verdict::NotExercised,
             _ => Verdict::Leaked,
         };
-        assert_eq!(verdict, Some(expected), "{operation:?}\n{}", report.to_text(false));
+        assert_eq!(
+            verdict,
+            Some(expected),
+            "{operation:?}\n{}",
+            report.to_text(false)
+        );
     }
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM public.folders")
         .fetch_one(&db.superuser().await?)
@@ -231,15 +260,32 @@ async fn a_table_that_no_row_can_be_made_for_is_not_called_sound() -> Result {
     )
     .await?;
     let report = examine(&db).await?;
-    assert_eq!(verdict(&report, "public.locked", Operation::Select), Some(Verdict::NotExercised));
-    assert_eq!(verdict(&report, "public.locked", Operation::Delete), Some(Verdict::NotExercised));
-    assert!(report.to_text(false).contains("no value was found for column id"), "{}", report.to_text(false));
+    assert_eq!(
+        verdict(&report, "public.locked", Operation::Select),
+        Some(Verdict::NotExercised)
+    );
+    assert_eq!(
+        verdict(&report, "public.locked", Operation::Delete),
+        Some(Verdict::NotExercised)
+    );
+    assert!(
+        report
+            .to_text(false)
+            .contains("no value was found for column id"),
+        "{}",
+        report.to_text(false)
+    );
 
     // The host knows a value that fits.
-    let sample = serde_json::json!({ "id": 3925239 });
-    let options = Options::default().with_app(&db.app).with_sample("public.locked", sample);
+    let sample = serde_json::json!({ "id": 3_925_239 });
+    let options = Options::default()
+        .with_app(&db.app)
+        .with_sample("public.locked", sample);
     let report = doctor::run(&db.operator, &options).await?;
-    assert_eq!(verdict(&report, "public.locked", Operation::Select), Some(Verdict::Held));
+    assert_eq!(
+        verdict(&report, "public.locked", Operation::Select),
+        Some(Verdict::Held)
+    );
     Ok(())
 }
 
@@ -250,7 +296,12 @@ async fn a_session_that_keeps_a_tenant_is_found() -> Result {
         .execute(db.app.without_tenant())
         .await?;
     let report = examine(&db).await?;
-    assert!(report.findings.iter().any(|finding| finding.rule == "TEN607"));
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.rule == "TEN607")
+    );
     Ok(())
 }
 
@@ -258,7 +309,9 @@ async fn a_session_that_keeps_a_tenant_is_found() -> Result {
 async fn without_the_migrations_it_says_so() -> Result {
     let empty = tenancy_devdb::TestDb::empty().await?;
     let operator = tenancy_core::OperatorDb::connect(empty.operator_url()).await?;
-    let refused = doctor::run(&operator, &Options::default()).await.unwrap_err();
+    let refused = doctor::run(&operator, &Options::default())
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), "schema_missing");
     operator.pool().close().await;
     Ok(())
@@ -269,12 +322,23 @@ async fn reports_are_readable_by_people_and_programs() -> Result {
     let db = host().await?;
     plant(&db, "ALTER TABLE public.notes NO FORCE ROW LEVEL SECURITY; GRANT TRUNCATE ON public.notes TO tenancy_app").await?;
     let report = examine(&db).await?;
-    assert_eq!(report.count(Severity::Error), 2, "{}", report.to_text(false));
+    assert_eq!(
+        report.count(Severity::Error),
+        2,
+        "{}",
+        report.to_text(false)
+    );
 
     let text = report.to_text(false);
-    assert!(text.contains("ALTER TABLE public.notes FORCE ROW LEVEL SECURITY;"), "{text}");
+    assert!(
+        text.contains("ALTER TABLE public.notes FORCE ROW LEVEL SECURITY;"),
+        "{text}"
+    );
     assert!(!text.contains('\x1b') && report.to_text(true).contains('\x1b'));
-    assert!(text.lines().all(|line| line.chars().count() <= 140), "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 140),
+        "{text}"
+    );
 
     let json = report.to_json();
     assert_eq!(json["exit_code"], 1);
@@ -284,13 +348,65 @@ async fn reports_are_readable_by_people_and_programs() -> Result {
     let sarif = report.to_sarif();
     assert_eq!(sarif["version"], "2.1.0");
     assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "TEN002");
-    assert!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().is_some_and(|all| all.len() >= 50));
+    assert!(
+        sarif["runs"][0]["tool"]["driver"]["rules"]
+            .as_array()
+            .is_some_and(|all| all.len() >= 50)
+    );
 
     let accepted = report.to_baseline();
-    let options = Options::default().with_app(&db.app).with_accepted(accepted.lines());
+    let options = Options::default()
+        .with_app(&db.app)
+        .with_accepted(accepted.lines());
     let again = doctor::run(&db.operator, &options).await?;
     assert_eq!((again.exit_code(), again.accepted), (0, 2));
+
+    // Another fault of the same table is not accepted with them.
+    plant(&db, "GRANT TRIGGER ON public.notes TO tenancy_app").await?;
+    let again = doctor::run(&db.operator, &options).await?;
+    assert_eq!((again.exit_code(), again.accepted), (1, 1));
     Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_who_can_not_act_as_the_app_proves_nothing_and_says_so() -> Result {
+    let db = host().await?;
+    let superuser = db.superuser().await?;
+    let name = format!("doctor_plain_{}", db.server.name());
+    let role = AssertSqlSafe(format!(
+        "CREATE ROLE {name} LOGIN PASSWORD 'plain'; GRANT tenancy_owner TO {name}"
+    ));
+    sqlx::raw_sql(role).execute(&superuser).await?;
+
+    let url = with_login(db.server.operator_url(), &name, "plain");
+    let plain = tenancy_core::OperatorDb::connect(&url).await?;
+    let report = doctor::run(&plain, &Options::default()).await?;
+    let text = report.to_text(false);
+    assert_eq!(report.exit_code(), 2, "{text}");
+    assert!(
+        text.contains("not carried out") && text.contains("GRANT tenancy_app TO"),
+        "{text}"
+    );
+
+    // The app's own login can still attack.
+    let report = doctor::run(&plain, &Options::default().with_app(&db.app)).await?;
+    assert_eq!(report.exit_code(), 0, "{}", report.to_text(false));
+    assert_eq!(
+        verdict(&report, "public.notes", Operation::Select),
+        Some(Verdict::Held)
+    );
+    plain.pool().close().await;
+
+    let role = AssertSqlSafe(format!("DROP ROLE {name}"));
+    sqlx::raw_sql(role).execute(&superuser).await?;
+    Ok(())
+}
+
+/// The same database, as another login.
+fn with_login(url: &str, user: &str, password: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let place = rest.split_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}://{user}:{password}@{place}")
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ SELECT tenancy.admit_definer('tenancy.job_policies');
 -- holds rows of that month.
 CREATE FUNCTION tenancy.job_history_add_month(p_month date) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     first_day date := pg_catalog.date_trunc('month', p_month)::date;
@@ -182,7 +182,7 @@ REVOKE EXECUTE ON FUNCTION tenancy.job_history_add_month(date) FROM PUBLIC;
 -- Drops the months that ended before a day; answers how many. The default partition stays.
 CREATE FUNCTION tenancy.job_history_drop_before(p_day date) RETURNS integer
     LANGUAGE plpgsql
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     partition text;
@@ -212,7 +212,7 @@ SET LOCAL ROLE tenancy_definer;
 CREATE FUNCTION tenancy.job_worker_register(p_worker uuid, p_queue text, p_name text, p_dead_after_ms integer)
     RETURNS void
     LANGUAGE sql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO tenancy.job_workers (id, queue, name, dead_after_ms)
     VALUES (p_worker, p_queue, p_name, p_dead_after_ms)
@@ -221,7 +221,7 @@ $$;
 -- False: it was taken for dead, and its jobs are somebody else's by now.
 CREATE FUNCTION tenancy.job_worker_beat(p_worker uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE tenancy.job_workers SET beat_at = clock_timestamp() WHERE id = p_worker;
@@ -232,7 +232,7 @@ $$;
 CREATE FUNCTION tenancy.job_worker_owns(p_worker uuid)
     RETURNS TABLE (tenant_id uuid, id uuid, attempt integer)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT j.tenant_id, j.id, j.attempt
     FROM tenancy.jobs j
@@ -242,7 +242,7 @@ $$;
 -- Hands back what the worker still has, as if it had not been started, and takes it off the list.
 CREATE FUNCTION tenancy.job_worker_retire(p_worker uuid) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     handed_back integer;
@@ -260,7 +260,7 @@ $$;
 -- running transaction holds are left: it is about to end the job or to commit a step of it.
 CREATE FUNCTION tenancy.jobs_sweep() RETURNS TABLE (workers integer, jobs integer)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
 AS $$
 BEGIN
@@ -297,7 +297,7 @@ $$;
 -- or paused: one index probe a tenant, however many jobs it has.
 CREATE FUNCTION tenancy.jobs_tenants(p_queue text, p_after uuid, p_to uuid, p_limit integer) RETURNS uuid[]
     LANGUAGE plpgsql
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
@@ -329,7 +329,7 @@ $$;
 -- that another claim holds at this moment counts as reached.
 CREATE FUNCTION tenancy.jobs_quota(p_tenants uuid[], p_room integer) RETURNS integer[]
     LANGUAGE plpgsql
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     counted uuid[];
@@ -367,7 +367,7 @@ CREATE FUNCTION tenancy.jobs_take(
     p_worker uuid, p_queue text, p_kinds text[], p_tenants uuid[], p_room integer, p_limit integer
 ) RETURNS SETOF tenancy.jobs
     LANGUAGE plpgsql
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     quotas integer[] := tenancy.jobs_quota(p_tenants, p_room);
@@ -401,7 +401,7 @@ $$;
 CREATE FUNCTION tenancy.jobs_claim(p_worker uuid, p_queue text, p_kinds text[], p_after uuid, p_limit integer)
     RETURNS SETOF tenancy.jobs
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_hashjoin = off
@@ -481,7 +481,7 @@ CREATE FUNCTION tenancy.jobs_settle(
     p_delays_ms bigint[], p_results jsonb[], p_codes text[], p_errors text[], p_done bigint[], p_total bigint[]
 ) RETURNS TABLE (stale_tenant uuid, stale_id uuid)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
@@ -566,7 +566,7 @@ CREATE FUNCTION tenancy.job_settle(
     p_result jsonb, p_code text, p_error text, p_done bigint, p_total bigint
 ) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -585,7 +585,7 @@ CREATE FUNCTION tenancy.job_checkpoint(
     p_worker uuid, p_id uuid, p_attempt integer, p_done bigint, p_total bigint, p_cursor jsonb
 ) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -616,7 +616,7 @@ $$;
 -- queue's own transactions is rolled back. False: there is no such job, or it ended.
 CREATE FUNCTION tenancy.job_cancel(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -656,7 +656,7 @@ $$;
 -- or NULL where there is no such dead job.
 CREATE FUNCTION tenancy.job_retry(p_id uuid, p_attempts integer) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -690,7 +690,7 @@ $$;
 CREATE FUNCTION tenancy.jobs_purge(p_dead_days integer, p_limit integer)
     RETURNS TABLE (keys integer, dead integer)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     DELETE FROM tenancy.job_keys k
@@ -733,7 +733,7 @@ $$;
 CREATE FUNCTION tenancy.job_policy_set(p_tenant uuid, p_weight integer, p_max_in_flight integer, p_paused boolean)
     RETURNS void
     LANGUAGE sql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO tenancy.job_policies (tenant_id, weight, max_in_flight, paused)
     VALUES (p_tenant, p_weight, p_max_in_flight, p_paused)

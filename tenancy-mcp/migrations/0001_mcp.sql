@@ -130,7 +130,7 @@ SET LOCAL ROLE tenancy_definer;
 -- its idempotency keys keep their results.
 CREATE FUNCTION tenancy.mcp_connect(p_id uuid, p_key text, p_provider text, p_credential uuid) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -169,7 +169,7 @@ CREATE FUNCTION tenancy.mcp_set_connection_status(
     p_id uuid, p_generation bigint, p_to text, p_reason text, p_protocol text
 ) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -207,7 +207,7 @@ CREATE FUNCTION tenancy.mcp_observe_tools(
     p_ids uuid[], p_names text[], p_definitions jsonb[], p_hashes bytea[]
 ) RETURNS TABLE (tool_name text, change text)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -290,7 +290,7 @@ CREATE FUNCTION tenancy.mcp_approve_tool(
     p_id uuid, p_seen bytea, p_effect text, p_key_place text, p_key_name text
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -323,7 +323,7 @@ $$;
 
 CREATE FUNCTION tenancy.mcp_revoke_tool(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -357,7 +357,7 @@ CREATE FUNCTION tenancy.mcp_claim(
     p_tool uuid, p_key text, p_fingerprint bytea, p_definition bytea, p_owner uuid, p_lease interval
 ) RETURNS TABLE (verdict text, fence bigint, attempt integer, may_repeat boolean, wait_ms bigint)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -442,7 +442,7 @@ CREATE FUNCTION tenancy.mcp_complete(
     p_response text, p_response_hash bytea, p_response_size bigint, p_error jsonb, p_retry_in interval
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     new_state text;
@@ -479,7 +479,7 @@ CREATE FUNCTION tenancy.mcp_resolve(
     p_error jsonb
 ) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF p_to NOT IN ('succeeded', 'failed') THEN
@@ -502,7 +502,7 @@ $$;
 -- least. What is unknown or under way is never deleted.
 CREATE FUNCTION tenancy.mcp_purge(p_keep interval, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     deleted bigint;

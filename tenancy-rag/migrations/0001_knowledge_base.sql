@@ -221,7 +221,7 @@ SET LOCAL ROLE tenancy_definer;
 CREATE FUNCTION tenancy.kb_find_doc(p_source uuid, p_uri text)
     RETURNS TABLE (id uuid, allowed_roles text[])
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.id, d.allowed_roles
     FROM tenancy.kb_docs d
@@ -231,7 +231,7 @@ $$;
 -- The roles of a document, whoever may read it; NULL where there is none.
 CREATE FUNCTION tenancy.kb_doc_roles(p_doc uuid) RETURNS text[]
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.allowed_roles FROM tenancy.kb_docs d
     WHERE d.tenant_id = util.current_tenant() AND d.id = p_doc
@@ -240,7 +240,7 @@ $$;
 -- Ends the tenant's ingestions that nobody works on any more, and gives back what they hold.
 CREATE FUNCTION tenancy.kb_reap() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
@@ -277,7 +277,7 @@ $$;
 CREATE FUNCTION tenancy.kb_large_tenants(p_min_chunks bigint)
     RETURNS TABLE (tenant_id uuid, chunks bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT q.tenant_id, q.used_chunks
     FROM tenancy.kb_quotas q

@@ -82,7 +82,7 @@ SET LOCAL ROLE tenancy_definer;
 -- Stores the tenant's first key. The one that is active afterwards may be somebody else's.
 CREATE FUNCTION tenancy.install_data_key(p_key uuid, p_kek text, p_wrapped bytea) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -98,7 +98,7 @@ $$;
 -- for every write under the old key, and a write that comes later is told.
 CREATE FUNCTION tenancy.hold_data_key(p_tenant uuid, p_key uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM tenancy.tenant_data_keys
@@ -115,7 +115,7 @@ CREATE FUNCTION tenancy.put_secret(
     p_encrypted jsonb, p_key uuid, p_version bigint, p_generation bigint
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -148,7 +148,7 @@ $$;
 -- The tenants that have a data key, in order, after the one given.
 CREATE FUNCTION tenancy.tenants_with_data_keys(p_after uuid, p_limit integer) RETURNS SETOF uuid
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT tenant_id FROM tenancy.tenant_data_keys
     WHERE state = 'active' AND (p_after IS NULL OR tenant_id > p_after)
@@ -161,7 +161,7 @@ $$;
 CREATE FUNCTION tenancy.begin_rotation(p_tenant uuid, p_run uuid, p_key uuid, p_kek text, p_wrapped bytea)
     RETURNS TABLE (id uuid, to_key uuid, state text, cursor uuid, done bigint, total bigint)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM tenancy.tenant_data_keys k
@@ -183,7 +183,7 @@ $$;
 -- From here on the new key seals. Waits for writers that hold the old one.
 CREATE FUNCTION tenancy.promote_data_key(p_tenant uuid, p_run uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     new_key pg_catalog.uuid;
@@ -205,7 +205,7 @@ $$;
 CREATE FUNCTION tenancy.wrapped_data_key(p_tenant uuid, p_key uuid)
     RETURNS TABLE (kek_id text, wrapped bytea)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT k.kek_id, k.wrapped FROM tenancy.tenant_data_keys k
     WHERE k.tenant_id = p_tenant AND k.key_id = p_key AND k.state <> 'destroyed'
@@ -217,7 +217,7 @@ CREATE FUNCTION tenancy.rotation_batch(p_tenant uuid, p_run uuid, p_limit intege
         id uuid, provider text, field text, encrypted jsonb, key_id uuid, version bigint, generation bigint
     )
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT s.id, s.provider, s.field, s.encrypted, s.key_id, s.version, s.generation
     FROM tenancy.rotation_runs r
@@ -235,7 +235,7 @@ CREATE FUNCTION tenancy.store_rotated(
     p_ids uuid[], p_old_keys uuid[], p_generations bigint[], p_encrypted jsonb[]
 ) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     new_key pg_catalog.uuid;
@@ -262,7 +262,7 @@ $$;
 -- Answers how many rows are left.
 CREATE FUNCTION tenancy.finish_rotation(p_tenant uuid, p_run uuid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     left_over bigint;
@@ -284,7 +284,7 @@ $$;
 CREATE FUNCTION tenancy.data_keys_to_rewrap(p_primary text, p_after_tenant uuid, p_after_key uuid, p_limit integer)
     RETURNS TABLE (tenant_id uuid, key_id uuid, kek_id text, wrapped bytea)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT k.tenant_id, k.key_id, k.kek_id, k.wrapped
     FROM tenancy.tenant_data_keys k
@@ -298,7 +298,7 @@ CREATE FUNCTION tenancy.rewrap_data_key(
     p_tenant uuid, p_key uuid, p_old_kek text, p_new_kek text, p_wrapped bytea
 ) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE tenancy.tenant_data_keys SET kek_id = p_new_kek, wrapped = p_wrapped

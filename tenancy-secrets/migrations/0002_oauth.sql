@@ -71,7 +71,7 @@ CREATE FUNCTION tenancy.open_oauth_state(
     p_connection uuid, p_verifier jsonb, p_key uuid, p_valid_for interval, p_limit integer
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -106,7 +106,7 @@ CREATE FUNCTION tenancy.take_oauth_state(p_hash bytea)
         connection_id uuid, verifier jsonb, expired boolean
     )
     LANGUAGE sql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     DELETE FROM tenancy.oauth_states s WHERE s.state_hash = p_hash
     RETURNING s.tenant_id, s.id, s.user_id, s.provider, s.scopes, s.return_to, s.browser_hash, s.connection_id,
@@ -121,7 +121,7 @@ CREATE FUNCTION tenancy.commit_oauth_refresh(
     p_refresh_id uuid, p_refresh_version bigint, p_refresh jsonb
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -152,7 +152,7 @@ $$;
 -- Whether another connection, of whatever tenant, lives on the same account's grant.
 CREATE FUNCTION tenancy.oauth_account_shared(p_connection uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (
         SELECT FROM tenancy.oauth_connections mine
@@ -167,7 +167,7 @@ $$;
 -- Destroys keys that were retired this long ago and under which nothing is left. Answers how many.
 CREATE FUNCTION tenancy.destroy_retired_keys(p_tenant uuid, p_grace interval) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     destroyed bigint;

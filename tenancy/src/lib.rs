@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod components;
+mod doctor;
 
 pub use components::{Migrated, components, migrate, verify};
+pub use doctor::doctor;
 pub use tenancy_core as core;
 
 #[cfg(feature = "audit")]

@@ -115,7 +115,9 @@ async fn authorize(State(shared): State<Shared>, Query(asked): Query<Authorize>)
     if asked.client_id != CLIENT_ID || asked.response_type != "code" || !pkce || !local {
         return refuse(StatusCode::BAD_REQUEST, "invalid_request");
     }
-    let Some(code) = secret() else { return refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error") };
+    let Some(code) = secret() else {
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error");
+    };
     let mut back = asked.redirect_uri.clone();
     let mut server = shared.lock();
     back.query_pairs_mut()
@@ -128,7 +130,11 @@ async fn authorize(State(shared): State<Shared>, Query(asked): Query<Authorize>)
         scope: asked.scope,
     };
     server.codes.insert(code, kept);
-    (StatusCode::SEE_OTHER, [(header::LOCATION, String::from(back))]).into_response()
+    (
+        StatusCode::SEE_OTHER,
+        [(header::LOCATION, String::from(back))],
+    )
+        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -182,8 +188,12 @@ impl Server {
     fn refresh(&mut self, token: &str) -> Option<Value> {
         self.refreshes += 1;
         // An old token means that somebody has a copy: the whole grant ends.
-        self.grants.retain(|grant| !grant.used.iter().any(|used| used == token));
-        let grant = self.grants.iter_mut().find(|grant| grant.refresh == token)?;
+        self.grants
+            .retain(|grant| !grant.used.iter().any(|used| used == token));
+        let grant = self
+            .grants
+            .iter_mut()
+            .find(|grant| grant.refresh == token)?;
         let old = std::mem::replace(&mut grant.refresh, secret()?);
         grant.used.push(old);
         grant.access = secret()?;
@@ -214,14 +224,24 @@ async fn revoke(State(shared): State<Shared>, Form(form): Form<RevokeForm>) -> R
     }
     let mut server = shared.lock();
     server.revocations += 1;
-    server.grants.retain(|grant| grant.refresh != form.token && grant.access != form.token);
+    server
+        .grants
+        .retain(|grant| grant.refresh != form.token && grant.access != form.token);
     StatusCode::OK.into_response()
 }
 
 async fn userinfo(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let known = token.is_some_and(|token| shared.lock().grants.iter().any(|grant| grant.access == token));
+    let known = token.is_some_and(|token| {
+        shared
+            .lock()
+            .grants
+            .iter()
+            .any(|grant| grant.access == token)
+    });
     if known {
         Json(json!({ "sub": "demo-account", "email": "demo@example.com" })).into_response()
     } else {

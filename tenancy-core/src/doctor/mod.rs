@@ -20,7 +20,8 @@
 //! ```
 //!
 //! What the rolled-back attack leaves behind: numbers drawn from sequences, and whatever a host's
-//! own triggers do outside the database. It locks no row but its own.
+//! own triggers do outside the database. It changes and removes nothing that was there before, and
+//! takes no lock that a reader or an ordinary writer waits for. `docs/doctor.md` lists the rules.
 
 mod attack;
 mod options;

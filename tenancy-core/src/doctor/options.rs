@@ -27,7 +27,8 @@ pub struct Options {
     /// Values for tables whose constraints the attack can't satisfy by itself: the qualified name
     /// of a table, and an object with some of its columns.
     pub samples: Vec<(String, Value)>,
-    /// Findings that are known and accepted, each as `TEN302 public.invoices_pkey`.
+    /// Findings that are known and accepted: whatever a rule finds at an object, such as
+    /// `TEN302 public.invoices_pkey`, or exactly one finding, with the hash of its detail behind.
     pub accepted: Vec<String>,
 }
 
@@ -68,8 +69,9 @@ impl Options {
         self
     }
 
-    /// Accepts findings: a report leaves them out and counts them. The lines of a baseline file
-    /// as [`Report::to_baseline`](super::Report::to_baseline) writes it.
+    /// Accepts findings: a report leaves them out and counts them. Takes the lines of a baseline
+    /// file as [`Report::to_baseline`](super::Report::to_baseline) writes it; empty lines and those
+    /// that begin with `#` are skipped.
     pub fn with_accepted<I, S>(mut self, lines: I) -> Self
     where
         I: IntoIterator<Item = S>,

@@ -38,7 +38,10 @@ struct Offence {
 impl Scan {
     /// How many tenant tables there are, partitions not counted.
     pub(super) fn tables(&self) -> usize {
-        self.subjects.iter().filter(|subject| !subject.is_partition).count()
+        self.subjects
+            .iter()
+            .filter(|subject| !subject.is_partition)
+            .count()
     }
 
     pub(super) fn rels(&self) -> Vec<Oid> {
@@ -46,7 +49,10 @@ impl Scan {
     }
 
     pub(super) fn columns(&self) -> Vec<i16> {
-        self.subjects.iter().map(|subject| subject.tenant_column).collect()
+        self.subjects
+            .iter()
+            .map(|subject| subject.tenant_column)
+            .collect()
     }
 
     async fn check(&mut self, conn: &mut PgConnection, rule: &'static Rule) -> Result<(), Error> {
@@ -62,7 +68,10 @@ impl Scan {
             Check::CrossingReach(sql) => sqlx::query_as(sql).bind(CROSSING).bind(&self.app_roles),
             Check::Attack(_) => return Ok(()),
         };
-        let offences: Vec<Offence> = query.fetch_all(conn).await.map_err(|error| failed(rule, error))?;
+        let offences: Vec<Offence> = query
+            .fetch_all(conn)
+            .await
+            .map_err(|error| failed(rule, error))?;
         let found = offences
             .into_iter()
             .map(|offence| Finding::new(rule, offence.object, offence.detail, offence.fix));
@@ -88,7 +97,11 @@ pub(super) async fn run(conn: &mut PgConnection, options: &Options) -> Result<Sc
         .await?;
     if !migrated {
         let message = "there is no schema `tenancy` to examine: run the migrations first";
-        return Err(Error::new(ErrorKind::Misconfigured, "schema_missing", message));
+        return Err(Error::new(
+            ErrorKind::Misconfigured,
+            "schema_missing",
+            message,
+        ));
     }
     let subjects = sqlx::query_as(include_str!("sql/subjects.sql"))
         .bind(&options.tenant_columns)

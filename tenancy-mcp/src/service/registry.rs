@@ -104,7 +104,7 @@ impl McpRegistry {
         let event = Event::new("mcp.connection.connected")
             .target("mcp_connection", made.id)
             .meta("provider", made.provider.as_str())
-            .meta("key", made.key.as_str())
+            .meta("connection", made.key.as_str())
             .meta("generation", made.generation);
         self.0.audit.record_in(&mut tx, event).await?;
         tx.commit().await?;

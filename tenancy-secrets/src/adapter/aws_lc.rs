@@ -36,8 +36,8 @@ impl Aead for AwsLc {
         let opened = cipher(key)?
             .open_in_place(Nonce::from(key.nonce()), Aad::from(aad), buffer)
             .map(|plaintext| plaintext.len());
-        let length = opened
-            .map_err(|_| Error::unreadable("tag_mismatch", "the record does not open"))?;
+        let length =
+            opened.map_err(|_| Error::unreadable("tag_mismatch", "the record does not open"))?;
         buffer.truncate(length);
         Ok(())
     }

@@ -35,8 +35,11 @@ impl Catalog {
     /// # Errors
     /// None for the data that ships; a test reads it.
     pub fn built_in() -> Result<Self, Error> {
-        static PARSED: LazyLock<Result<Catalog, String>> =
-            LazyLock::new(|| Catalog::default().with_toml(BUILTIN).map_err(|e| e.to_string()));
+        static PARSED: LazyLock<Result<Catalog, String>> = LazyLock::new(|| {
+            Catalog::default()
+                .with_toml(BUILTIN)
+                .map_err(|e| e.to_string())
+        });
         PARSED.clone().map_err(invalid)
     }
 
@@ -108,12 +111,23 @@ mod tests {
     #[test]
     fn the_providers_that_ship_pass_their_own_schema() {
         let catalog = Catalog::built_in().unwrap();
-        for key in ["github", "gmail", "google", "hubspot", "microsoft", "salesforce", "slack"] {
+        for key in [
+            "github",
+            "gmail",
+            "google",
+            "hubspot",
+            "microsoft",
+            "salesforce",
+            "slack",
+        ] {
             let provider = catalog.get(key).unwrap();
             assert_eq!(provider.authorize_url.scheme(), "https", "{key}");
         }
         let hubspot = catalog.get("hubspot").unwrap();
-        assert_eq!(hubspot.token_url.as_str(), "https://api.hubapi.com/oauth/2026-03/token");
+        assert_eq!(
+            hubspot.token_url.as_str(),
+            "https://api.hubapi.com/oauth/2026-03/token"
+        );
         assert_eq!(hubspot.allowed_hosts(), ["api.hubapi.com"]);
     }
 
@@ -122,12 +136,24 @@ mod tests {
         let good = "[a]\ntitle = \"A\"\nauthorize_url = \"https://a.example/a\"\ntoken_url = \"https://a.example/t\"\n";
         assert!(Catalog::empty().with_toml(good).is_ok());
         for (bad, says) in [
-            (good.replace("https://a.example/t", "http://a.example/t"), "https"),
-            (good.replace("https://a.example/t", "https://u:p@a.example/t"), "https"),
+            (
+                good.replace("https://a.example/t", "http://a.example/t"),
+                "https",
+            ),
+            (
+                good.replace("https://a.example/t", "https://u:p@a.example/t"),
+                "https",
+            ),
             (good.replace("[a]", "[\"A b\"]"), "not allowed"),
             (format!("{good}pkec = \"omit\"\n"), "pkec"),
-            (format!("{good}authorize_params = {{ state = \"x\" }}\n"), "state"),
-            (format!("{good}default_scopes = [\"a b\"]\n"), "default_scopes"),
+            (
+                format!("{good}authorize_params = {{ state = \"x\" }}\n"),
+                "state",
+            ),
+            (
+                format!("{good}default_scopes = [\"a b\"]\n"),
+                "default_scopes",
+            ),
             (format!("{good}issuer_check = \"required\"\n"), "issuer"),
         ] {
             let error = Catalog::empty().with_toml(&bad).unwrap_err();

@@ -63,8 +63,12 @@ impl LocalKeyring {
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) if it can't be read or is no keyring.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| invalid(format!("can't read the keyring `{}`: {error}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            invalid(format!(
+                "can't read the keyring `{}`: {error}",
+                path.display()
+            ))
+        })?;
         Self::parse(&Zeroizing::new(text))
     }
 
@@ -81,8 +85,12 @@ impl LocalKeyring {
         let mut primary = None;
         let mut keys = HashMap::new();
         for (number, entry) in entries.enumerate() {
-            let (id, key) = parse_entry(entry)
-                .ok_or_else(|| invalid(format!("entry {} of the keyring is not `name:base64 of 32 bytes`", number + 1)))?;
+            let (id, key) = parse_entry(entry).ok_or_else(|| {
+                invalid(format!(
+                    "entry {} of the keyring is not `name:base64 of 32 bytes`",
+                    number + 1
+                ))
+            })?;
             primary.get_or_insert_with(|| id.clone());
             if keys.insert(id.clone(), key).is_some() {
                 return Err(invalid(format!("the keyring names `{id}` twice")));
@@ -99,10 +107,15 @@ impl LocalKeyring {
     /// `[A-Za-z0-9._-]`.
     pub fn generate_entry(id: &str) -> Result<Zeroizing<String>, Error> {
         if !is_id(id) {
-            return Err(invalid("a key's name is 1 to 100 characters of `[A-Za-z0-9._-]`"));
+            return Err(invalid(
+                "a key's name is 1 to 100 characters of `[A-Za-z0-9._-]`",
+            ));
         }
         let key = Zeroizing::new(random::<32>()?);
-        Ok(Zeroizing::new(format!("{id}:{}", STANDARD.encode(key.as_ref()))))
+        Ok(Zeroizing::new(format!(
+            "{id}:{}",
+            STANDARD.encode(key.as_ref())
+        )))
     }
 
     /// A keyring of one new key, gone with this value: for tests and demonstrations.
@@ -184,7 +197,9 @@ impl KeyWrap for LocalKeyring {
             return Err(unreadable());
         }
         let mut key = Zeroizing::new(sealed.to_vec());
-        AesGcm::new().open(&derived.key, &info, &mut key).map_err(|_| unreadable())?;
+        AesGcm::new()
+            .open(&derived.key, &info, &mut key)
+            .map_err(|_| unreadable())?;
         DataKey::from_slice(&key)
     }
 }
@@ -218,7 +233,13 @@ mod tests {
         assert_eq!(both.ids(), ["a", "b"]);
 
         let canary = STANDARD.encode([7; 31]);
-        for bad in [String::new(), "a:".into(), format!("a:{canary}"), canary.clone(), format!("{},{}", *a, *a)] {
+        for bad in [
+            String::new(),
+            "a:".into(),
+            format!("a:{canary}"),
+            canary.clone(),
+            format!("{},{}", *a, *a),
+        ] {
             let error = LocalKeyring::parse(&bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misconfigured);
             assert!(!format!("{error} {error:?}").contains(&canary), "{error}");

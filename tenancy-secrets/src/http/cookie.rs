@@ -10,7 +10,11 @@ const MAX_AGE: u32 = 600;
 /// One cookie a flow, so that two tabs don't take each other's.
 fn name(public_url: &Url, flow: &str) -> String {
     // The prefix makes browsers refuse a cookie that a sibling host or plain HTTP planted.
-    let prefix = if public_url.scheme() == "https" { "__Host-" } else { "" };
+    let prefix = if public_url.scheme() == "https" {
+        "__Host-"
+    } else {
+        ""
+    };
     format!("{prefix}tenancy_oauth_{flow}")
 }
 
@@ -24,7 +28,10 @@ fn attributes(public_url: &Url) -> &'static str {
 /// The header that sets the secret.
 pub(super) fn set(public_url: &Url, flow: &str, secret: &SecretText) -> Option<HeaderValue> {
     let (name, attributes) = (name(public_url, flow), attributes(public_url));
-    let text = format!("{name}={}; Max-Age={MAX_AGE}; {attributes}", secret.expose());
+    let text = format!(
+        "{name}={}; Max-Age={MAX_AGE}; {attributes}",
+        secret.expose()
+    );
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -59,11 +66,20 @@ mod tests {
         let set = set(&url, "f1", &SecretText::new("s3cr3t")).unwrap();
         let text = set.to_str().unwrap();
         assert!(text.starts_with("__Host-tenancy_oauth_f1=s3cr3t; "));
-        for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=600"] {
+        for attribute in [
+            "HttpOnly",
+            "SameSite=Lax",
+            "Secure",
+            "Path=/",
+            "Max-Age=600",
+        ] {
             assert!(text.contains(attribute), "{attribute}");
         }
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=b; __Host-tenancy_oauth_f1=s3cr3t; c=d".parse().unwrap());
+        headers.insert(
+            header::COOKIE,
+            "a=b; __Host-tenancy_oauth_f1=s3cr3t; c=d".parse().unwrap(),
+        );
         assert_eq!(read(&headers, &url, "f1").unwrap().expose(), "s3cr3t");
         assert!(read(&headers, &url, "f2").is_none());
     }

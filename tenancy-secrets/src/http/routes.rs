@@ -72,7 +72,8 @@ fn problem(error: Error) -> Problem {
 
 fn provider_key(text: String) -> Result<ProviderKey, Error> {
     // No key, no provider.
-    ProviderKey::parse(text).map_err(|_| Error::not_found("provider_unknown", "there is no such provider"))
+    ProviderKey::parse(text)
+        .map_err(|_| Error::not_found("provider_unknown", "there is no such provider"))
 }
 
 #[derive(Deserialize)]
@@ -100,17 +101,27 @@ async fn start(
         return_to: query.return_to,
         reconnect,
     };
-    let started = broker.start(&ctx, &provider_key(provider)?, &options).await?;
-    let json = is(&headers, "accept", |kinds| kinds.contains("application/json") && !kinds.contains("html"));
+    let started = broker
+        .start(&ctx, &provider_key(provider)?, &options)
+        .await?;
+    let json = is(&headers, "accept", |kinds| {
+        kinds.contains("application/json") && !kinds.contains("html")
+    });
     sent(&broker, &started, json)
 }
 
 fn words(text: Option<&str>) -> Vec<String> {
-    text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    text.unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn is(headers: &HeaderMap, name: &str, accepts: impl Fn(&str) -> bool) -> bool {
-    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(accepts)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(accepts)
 }
 
 fn sent(broker: &OAuthBroker, started: &Started, json: bool) -> Result<Response, Error> {
@@ -134,7 +145,10 @@ fn see_other(url: &str) -> Result<Response, Error> {
 fn quiet(response: &mut Response, cookie: Option<HeaderValue>) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     headers.extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
 }
 
@@ -153,7 +167,13 @@ async fn callback(
     Query(query): Query<CallbackQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let missing = || Error::new(ErrorKind::StateRefused, "state_missing", "the callback has no state");
+    let missing = || {
+        Error::new(
+            ErrorKind::StateRefused,
+            "state_missing",
+            "the callback has no state",
+        )
+    };
     let state = SecretText::new(query.state.ok_or_else(missing)?);
     let flow = flow_of(&state);
     let mut request = FinishRequest::new(provider_key(provider)?, identity.user, state);
@@ -191,6 +211,8 @@ async fn disconnect(
     Path((provider, id)): Path<(String, String)>,
 ) -> Result<Response, Error> {
     let id: ConnectionId = id.parse()?;
-    let outcome = broker.disconnect_of(&ctx, &provider_key(provider)?, id).await?;
+    let outcome = broker
+        .disconnect_of(&ctx, &provider_key(provider)?, id)
+        .await?;
     Ok(Json(json!({ "status": "disconnected", "revocation": outcome })).into_response())
 }

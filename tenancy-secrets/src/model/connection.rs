@@ -44,7 +44,10 @@ pub struct Connection {
 impl Connection {
     /// Scopes that were asked for and not granted: the user took them out at the provider.
     pub fn missing_scopes(&self) -> Vec<&str> {
-        let missing = self.requested_scopes.iter().filter(|scope| !self.granted_scopes.contains(scope));
+        let missing = self
+            .requested_scopes
+            .iter()
+            .filter(|scope| !self.granted_scopes.contains(scope));
         missing.map(String::as_str).collect()
     }
 }
@@ -76,9 +79,14 @@ impl ConnectionStatus {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Connected, Self::NeedsReauth, Self::Disconnecting, Self::Disconnected]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        [
+            Self::Connected,
+            Self::NeedsReauth,
+            Self::Disconnecting,
+            Self::Disconnected,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
     }
 }
 

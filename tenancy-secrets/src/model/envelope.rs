@@ -114,7 +114,9 @@ impl Envelope {
     /// As [`parse`](Self::parse).
     pub fn from_json(json: &Value) -> Result<Self, Error> {
         let text = json.get("envelope").and_then(Value::as_str);
-        let bytes = STANDARD.decode(text.ok_or_else(malformed)?).map_err(|_| malformed())?;
+        let bytes = STANDARD
+            .decode(text.ok_or_else(malformed)?)
+            .map_err(|_| malformed())?;
         Self::parse(&bytes)
     }
 

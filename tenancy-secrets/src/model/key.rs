@@ -155,7 +155,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| {
         let message = "the operating system gives no randomness";
-        Error::new(crate::ErrorKind::Unavailable, "randomness_unavailable", message)
+        Error::new(
+            crate::ErrorKind::Unavailable,
+            "randomness_unavailable",
+            message,
+        )
     })?;
     Ok(bytes)
 }

@@ -21,12 +21,10 @@ pub(crate) use key::random;
 pub use key::{DataKey, KeyId, KeyState, StoredKey, WrapContext, WrappedKey};
 pub use name::{ConnectionId, FieldKey, ProviderKey, SecretId, SecretPath};
 pub(crate) use provider::is_loopback;
+pub(crate) use provider::is_scope;
 pub use provider::{
     ClientAuth, Identity, IssuerCheck, Pkce, Provider, Revocation, RevokedScope, RevokedToken,
 };
 pub use rotation::{RotateOptions, RotationProgress, RotationReport, TenantRotation};
-pub use secret::{
-    PutMode, Secret, SecretMeta, SecretQuery, SecretWrite, StoredSecret, Written,
-};
-pub(crate) use provider::is_scope;
+pub use secret::{PutMode, Secret, SecretMeta, SecretQuery, SecretWrite, StoredSecret, Written};
 pub(crate) use token::{TokenFailure, Tokens, failure_of, normalise};

@@ -244,7 +244,8 @@ impl Provider {
 
     /// Adds a parameter that goes with the browser.
     pub fn with_authorize_param(mut self, name: &str, value: &str) -> Self {
-        self.authorize_params.insert(name.to_owned(), value.to_owned());
+        self.authorize_params
+            .insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -262,7 +263,9 @@ impl Provider {
 
     /// The hosts that tokens may be sent to: those of its own URLs.
     pub fn allowed_hosts(&self) -> Vec<String> {
-        let hosts = self.back_channel().filter_map(|url| url.host_str().map(str::to_owned));
+        let hosts = self
+            .back_channel()
+            .filter_map(|url| url.host_str().map(str::to_owned));
         let mut hosts: Vec<_> = hosts.collect();
         hosts.sort_unstable();
         hosts.dedup();
@@ -275,7 +278,9 @@ impl Provider {
             Identity::Token { .. } => None,
         });
         let revocation = self.revocation.as_ref().map(|revocation| &revocation.url);
-        std::iter::once(&self.token_url).chain(identity).chain(revocation)
+        std::iter::once(&self.token_url)
+            .chain(identity)
+            .chain(revocation)
     }
 
     /// Checks what the types can't: URLs, scopes, parameters, pointers.
@@ -290,14 +295,20 @@ impl Provider {
         if self.title.is_empty() || self.title.chars().count() > 100 {
             return refuse("`title` must have 1 to 100 characters");
         }
-        let mut urls = self.back_channel().chain(std::iter::once(&self.authorize_url));
+        let mut urls = self
+            .back_channel()
+            .chain(std::iter::once(&self.authorize_url));
         if !urls.all(is_safe) {
             return refuse("URLs must be https, without user, password and fragment");
         }
         if !self.default_scopes.iter().all(|scope| is_scope(scope)) {
             return refuse("`default_scopes` holds one that is no scope");
         }
-        if let Some(name) = self.authorize_params.keys().find(|name| RESERVED.contains(&name.as_str())) {
+        if let Some(name) = self
+            .authorize_params
+            .keys()
+            .find(|name| RESERVED.contains(&name.as_str()))
+        {
             return refuse(&format!("`authorize_params` may not set `{name}`"));
         }
         if self.issuer_check == IssuerCheck::Required && self.issuer.is_none() {
@@ -312,9 +323,13 @@ impl Provider {
     fn pointers(&self) -> impl Iterator<Item = &String> {
         let (id, label) = match &self.identity {
             Some(
-                Identity::Introspection { account_id, label, .. }
+                Identity::Introspection {
+                    account_id, label, ..
+                }
                 | Identity::Token { account_id, label }
-                | Identity::Userinfo { account_id, label, .. },
+                | Identity::Userinfo {
+                    account_id, label, ..
+                },
             ) => (Some(account_id), label.as_ref()),
             None => (None, None),
         };

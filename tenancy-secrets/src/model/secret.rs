@@ -60,7 +60,9 @@ impl StoredSecret {
     }
 
     pub(crate) fn binding(&self, tenant: TenantId) -> Binding {
-        let SecretMeta { id, path, version, .. } = &self.meta;
+        let SecretMeta {
+            id, path, version, ..
+        } = &self.meta;
         let (provider, field) = (path.provider().clone(), path.field().clone());
         Binding::new(tenant, provider, id.as_uuid(), field, *version)
     }

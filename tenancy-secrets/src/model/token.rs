@@ -76,7 +76,11 @@ pub(crate) fn normalise(provider: &Provider, status: u16, body: &[u8]) -> (u16, 
     let refused = answer.get("error").is_some_and(Value::is_string)
         || answer.get("ok") == Some(&Value::Bool(false));
     if refused || !(200..300).contains(&status) {
-        let status = if (200..300).contains(&status) { 400 } else { status };
+        let status = if (200..300).contains(&status) {
+            400
+        } else {
+            status
+        };
         return (status, error_only(&answer));
     }
     if let Some(pointer) = &provider.token_at {
@@ -85,14 +89,21 @@ pub(crate) fn normalise(provider: &Provider, status: u16, body: &[u8]) -> (u16, 
     number(&mut answer, "expires_in");
     scopes(&mut answer, &provider.scope_separator);
     answer.retain(|_, value| !value.is_null());
-    answer.entry("token_type").or_insert_with(|| "bearer".into());
+    answer
+        .entry("token_type")
+        .or_insert_with(|| "bearer".into());
     (200, serde_json::to_vec(&answer).unwrap_or_default())
 }
 
 /// Nothing but the code: descriptions are free text.
 fn error_only(answer: &Map<String, Value>) -> Vec<u8> {
-    let code = answer.get("error").and_then(Value::as_str).unwrap_or("invalid_request");
-    serde_json::json!({ "error": code }).to_string().into_bytes()
+    let code = answer
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or("invalid_request");
+    serde_json::json!({ "error": code })
+        .to_string()
+        .into_bytes()
 }
 
 fn lift(answer: &mut Map<String, Value>, pointer: &str) {
@@ -105,15 +116,22 @@ fn lift(answer: &mut Map<String, Value>, pointer: &str) {
 }
 
 fn number(answer: &mut Map<String, Value>, name: &str) {
-    let Some(value) = answer.get_mut(name) else { return };
+    let Some(value) = answer.get_mut(name) else {
+        return;
+    };
     let seconds = match &*value {
         Value::String(text) => text.trim().parse::<f64>().ok(),
         other => other.as_f64(),
     };
     // A time that is no number, or in the past, is as good as none.
     *value = match seconds {
-        Some(seconds) if seconds >= 0.0 && seconds < 1e12 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
+        Some(seconds) if seconds >= 0.0 && seconds < 1e12 =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "bounded above"
+            )]
             Value::from(seconds as u64)
         }
         _ => Value::Null,
@@ -126,17 +144,27 @@ fn scopes(answer: &mut Map<String, Value>, separator: &str) {
     {
         answer.insert("scope".to_owned(), list);
     }
-    let Some(value) = answer.get_mut("scope") else { return };
+    let Some(value) = answer.get_mut("scope") else {
+        return;
+    };
     let words: Vec<String> = match &*value {
         Value::String(text) => text
             .split(|at: char| at == ' ' || (separator == "," && at == ','))
             .filter(|word| !word.is_empty())
             .map(str::to_owned)
             .collect(),
-        Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         _ => Vec::new(),
     };
-    *value = if words.is_empty() { Value::Null } else { words.join(" ").into() };
+    *value = if words.is_empty() {
+        Value::Null
+    } else {
+        words.join(" ").into()
+    };
 }
 
 #[cfg(test)]
@@ -149,7 +177,13 @@ mod tests {
     fn provider() -> Provider {
         let url = |text: &str| text.parse().unwrap();
         let key = ProviderKey::from_static("acme");
-        Provider::new(key, "Acme", url("https://a.example/a"), url("https://a.example/t")).unwrap()
+        Provider::new(
+            key,
+            "Acme",
+            url("https://a.example/a"),
+            url("https://a.example/t"),
+        )
+        .unwrap()
     }
 
     fn normal(provider: &Provider, status: u16, body: Value) -> (u16, Value) {
@@ -164,20 +198,36 @@ mod tests {
         slack.scope_separator = ",".to_owned();
         let body = json!({"ok": true, "authed_user": {"access_token": "x", "scope": "a,b", "expires_in": "3599"}});
         let (status, answer) = normal(&slack, 200, body);
-        assert_eq!((status, &answer["access_token"], &answer["scope"]), (200, &"x".into(), &"a b".into()));
+        assert_eq!(
+            (status, &answer["access_token"], &answer["scope"]),
+            (200, &"x".into(), &"a b".into())
+        );
         assert_eq!(answer["expires_in"], 3599);
 
         let (status, answer) = normal(&slack, 200, json!({"ok": false, "error": "invalid_grant"}));
         assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()));
         let github = json!({"error": "bad_refresh_token", "error_description": "secret stuff"});
         let (status, answer) = normal(&provider(), 200, github);
-        assert_eq!((status, answer), (400, json!({"error": "bad_refresh_token"})));
+        assert_eq!(
+            (status, answer),
+            (400, json!({"error": "bad_refresh_token"}))
+        );
     }
 
     #[test]
     fn a_life_time_that_makes_no_sense_is_none() {
-        for bad in [json!("soon"), json!(-5), json!(1e300), json!(null), json!([])] {
-            let (_, answer) = normal(&provider(), 200, json!({"access_token": "x", "expires_in": bad}));
+        for bad in [
+            json!("soon"),
+            json!(-5),
+            json!(1e300),
+            json!(null),
+            json!([]),
+        ] {
+            let (_, answer) = normal(
+                &provider(),
+                200,
+                json!({"access_token": "x", "expires_in": bad}),
+            );
             assert_eq!(answer.get("expires_in").filter(|at| !at.is_null()), None);
         }
     }

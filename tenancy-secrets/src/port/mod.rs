@@ -14,6 +14,6 @@ pub use secret_store::SecretStore;
 
 #[cfg(feature = "testing")]
 pub use self::{
-    aead::MockAead, catalog::MockProviderCatalog, key_wrap::MockKeyWrap,
-    oauth_http::MockOAuthHttp, secret_store::MockSecretStore,
+    aead::MockAead, catalog::MockProviderCatalog, key_wrap::MockKeyWrap, oauth_http::MockOAuthHttp,
+    secret_store::MockSecretStore,
 };

@@ -35,7 +35,8 @@ impl OAuthRequest {
 
     /// Adds a header.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), Zeroizing::new(value.into())));
+        self.headers
+            .push((name.into(), Zeroizing::new(value.into())));
         self
     }
 
@@ -55,7 +56,12 @@ impl OAuthRequest {
 
 impl fmt::Debug for OAuthRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OAuthRequest({} {})", self.method, self.url.host_str().unwrap_or("?"))
+        write!(
+            f,
+            "OAuthRequest({} {})",
+            self.method,
+            self.url.host_str().unwrap_or("?")
+        )
     }
 }
 

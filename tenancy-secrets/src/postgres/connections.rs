@@ -115,12 +115,14 @@ impl PgConnections {
         account: &str,
     ) -> Result<Option<ConnectionId>, Error> {
         let mut tx = self.db.read(ctx).await?;
-        Ok(sqlx::query_scalar(include_str!("sql/connection_by_account.sql"))
-            .bind(ctx.tenant())
-            .bind(provider.as_str())
-            .bind(account)
-            .fetch_optional(&mut *tx)
-            .await?)
+        Ok(
+            sqlx::query_scalar(include_str!("sql/connection_by_account.sql"))
+                .bind(ctx.tenant())
+                .bind(provider.as_str())
+                .bind(account)
+                .fetch_optional(&mut *tx)
+                .await?,
+        )
     }
 
     /// Stores a connection with its tokens and the event: all of it or nothing.
@@ -309,10 +311,12 @@ impl PgConnections {
     /// Whether another connection lives on the same grant.
     pub(crate) async fn is_shared(&self, ctx: &TenantCtx, id: ConnectionId) -> Result<bool, Error> {
         let mut tx = self.db.read(ctx).await?;
-        Ok(sqlx::query_scalar(include_str!("sql/connection_shared.sql"))
-            .bind(id)
-            .fetch_one(&mut *tx)
-            .await?)
+        Ok(
+            sqlx::query_scalar(include_str!("sql/connection_shared.sql"))
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await?,
+        )
     }
 }
 

@@ -8,7 +8,9 @@ mod states;
 
 use tenancy_core::migrate::{Component, Migration};
 
-pub(crate) use connections::{ALL_TOKENS, Claim, Loaded, NewConnection, PgConnections, Refreshed, Token};
+pub(crate) use connections::{
+    ALL_TOKENS, Claim, Loaded, NewConnection, PgConnections, Refreshed, Token,
+};
 pub(crate) use rotation::{KeyPage, Moved, PgRotation, Run, SealedRow};
 pub use secrets::PgSecretStore;
 pub(crate) use states::{NewState, Opened, PgStates, TakenState};
@@ -19,6 +21,10 @@ pub const COMPONENT: Component = Component::new("secrets", STEPS)
     .with_permissions(crate::perm::ALL);
 
 const STEPS: &[Migration] = &[
-    Migration::new(1, "secrets", include_str!("../../migrations/0001_secrets.sql")),
+    Migration::new(
+        1,
+        "secrets",
+        include_str!("../../migrations/0001_secrets.sql"),
+    ),
     Migration::new(2, "oauth", include_str!("../../migrations/0002_oauth.sql")),
 ];

@@ -12,8 +12,7 @@ use uuid::Uuid;
 
 use super::rows::{self, Wrapped};
 use crate::{
-    Binding, Envelope, Error, FieldKey, KeyId, ProviderKey, SecretId, WrapContext,
-    WrappedKey,
+    Binding, Envelope, Error, FieldKey, KeyId, ProviderKey, SecretId, WrapContext, WrappedKey,
 };
 
 #[derive(Clone)]

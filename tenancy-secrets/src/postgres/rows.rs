@@ -19,7 +19,11 @@ pub(super) fn stored_key(row: &PgRow) -> Result<StoredKey, Error> {
 
 pub(super) fn stored_secret(row: &PgRow) -> Result<StoredSecret, Error> {
     let envelope = Envelope::from_json(&row.try_get::<Value, _>("encrypted")?)?;
-    Ok(StoredSecret::new(secret_meta(row)?, envelope, row.try_get("generation")?))
+    Ok(StoredSecret::new(
+        secret_meta(row)?,
+        envelope,
+        row.try_get("generation")?,
+    ))
 }
 
 pub(super) fn secret_meta(row: &PgRow) -> Result<SecretMeta, Error> {
@@ -45,7 +49,10 @@ pub(super) fn written(word: &str) -> Result<Written, Error> {
 }
 
 pub(super) fn unexpected(what: &str) -> Error {
-    Error::internal("unexpected_row", &format!("the database holds an unexpected {what}"))
+    Error::internal(
+        "unexpected_row",
+        &format!("the database holds an unexpected {what}"),
+    )
 }
 
 /// Reads every row by one function.

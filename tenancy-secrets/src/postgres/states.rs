@@ -97,7 +97,9 @@ impl PgStates {
             provider: rows::provider(&row)?,
             scopes: row.try_get("scopes")?,
             return_to: row.try_get("return_to")?,
-            browser_hash: browser_hash.try_into().map_err(|_| rows::unexpected("hash"))?,
+            browser_hash: browser_hash
+                .try_into()
+                .map_err(|_| rows::unexpected("hash"))?,
             reconnect: row.try_get("connection_id")?,
             verifier: rows::envelope(&row, "verifier")?
                 .ok_or_else(|| rows::unexpected("envelope"))?,

@@ -8,9 +8,7 @@ use std::{
 
 use tenancy_core::{TenantCtx, TenantId};
 
-use crate::{
-    DataKey, Error, KeyId, KeyState, KeyWrap, SecretStore, StoredKey, WrapContext,
-};
+use crate::{DataKey, Error, KeyId, KeyState, KeyWrap, SecretStore, StoredKey, WrapContext};
 
 /// How long an unwrapped key is kept. A key that was destroyed elsewhere opens at most this long.
 const TTL: Duration = Duration::from_mins(1);
@@ -69,7 +67,10 @@ impl Keys {
 
     async fn install(&self, ctx: &TenantCtx) -> Result<StoredKey, Error> {
         let (id, key) = (KeyId::new(), DataKey::generate()?);
-        let wrapped = self.wrap.wrap(&WrapContext::new(ctx.tenant(), id), &key).await?;
+        let wrapped = self
+            .wrap
+            .wrap(&WrapContext::new(ctx.tenant(), id), &key)
+            .await?;
         let stored = StoredKey::new(id, KeyState::Active, Some(wrapped));
         self.store.install_key(ctx, &stored).await
     }

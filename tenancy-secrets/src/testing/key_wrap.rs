@@ -54,7 +54,11 @@ impl CountingKeyWrap {
         if !self.0.down.load(Ordering::SeqCst) {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "kms_down", "the key store can't be reached"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "kms_down",
+            "the key store can't be reached",
+        ))
     }
 }
 

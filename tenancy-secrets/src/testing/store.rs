@@ -39,7 +39,10 @@ impl MemorySecretStore {
     /// Retires the tenant's active key and makes another one active, as a rotation does.
     pub fn promote(&self, ctx: &TenantCtx, key: StoredKey) {
         let mut tables = self.tables();
-        let mine = tables.keys.iter_mut().filter(|((tenant, _), _)| *tenant == ctx.tenant());
+        let mine = tables
+            .keys
+            .iter_mut()
+            .filter(|((tenant, _), _)| *tenant == ctx.tenant());
         for (_, old) in mine.filter(|(_, old)| old.state == KeyState::Active) {
             old.state = KeyState::DecryptOnly;
         }
@@ -66,8 +69,9 @@ impl MemorySecretStore {
             return Written::Stale;
         }
         let now = Utc::now();
-        let (created_by, created_at) = found
-            .map_or((ctx.user(), now), |(row, _)| (row.meta.created_by, row.meta.created_at));
+        let (created_by, created_at) = found.map_or((ctx.user(), now), |(row, _)| {
+            (row.meta.created_by, row.meta.created_at)
+        });
         let meta = SecretMeta {
             id: write.id,
             path: write.path.clone(),
@@ -87,16 +91,18 @@ impl Tables {
         self.of(tenant).any(|(row, _)| row.meta.path == *path)
     }
 
-    fn of(
-        &self,
-        tenant: TenantId,
-    ) -> impl Iterator<Item = &(StoredSecret, Option<ConnectionId>)> {
-        let mine = self.rows.iter().filter(move |((owner, _), _)| *owner == tenant);
+    fn of(&self, tenant: TenantId) -> impl Iterator<Item = &(StoredSecret, Option<ConnectionId>)> {
+        let mine = self
+            .rows
+            .iter()
+            .filter(move |((owner, _), _)| *owner == tenant);
         mine.map(|(_, row)| row)
     }
 
     fn visible(&self, tenant: TenantId) -> impl Iterator<Item = &StoredSecret> {
-        self.of(tenant).filter(|(_, connection)| connection.is_none()).map(|(row, _)| row)
+        self.of(tenant)
+            .filter(|(_, connection)| connection.is_none())
+            .map(|(row, _)| row)
     }
 }
 
@@ -104,7 +110,10 @@ impl Tables {
 impl SecretStore for MemorySecretStore {
     async fn active_key(&self, ctx: &TenantCtx) -> Result<Option<StoredKey>, Error> {
         let tables = self.tables();
-        let mine = tables.keys.iter().filter(|((tenant, _), _)| *tenant == ctx.tenant());
+        let mine = tables
+            .keys
+            .iter()
+            .filter(|((tenant, _), _)| *tenant == ctx.tenant());
         let mut active = mine.filter(|(_, key)| key.state == KeyState::Active);
         Ok(active.next().map(|(_, key)| key.clone()))
     }
@@ -127,7 +136,11 @@ impl SecretStore for MemorySecretStore {
     }
 
     async fn get(&self, ctx: &TenantCtx, id: SecretId) -> Result<Option<StoredSecret>, Error> {
-        Ok(self.tables().visible(ctx.tenant()).find(|row| row.meta.id == id).cloned())
+        Ok(self
+            .tables()
+            .visible(ctx.tenant())
+            .find(|row| row.meta.id == id)
+            .cloned())
     }
 
     async fn find(
@@ -135,16 +148,26 @@ impl SecretStore for MemorySecretStore {
         ctx: &TenantCtx,
         path: &SecretPath,
     ) -> Result<Option<StoredSecret>, Error> {
-        Ok(self.tables().visible(ctx.tenant()).find(|row| row.meta.path == *path).cloned())
+        Ok(self
+            .tables()
+            .visible(ctx.tenant())
+            .find(|row| row.meta.path == *path)
+            .cloned())
     }
 
     async fn list(&self, ctx: &TenantCtx, query: &SecretQuery) -> Result<Vec<SecretMeta>, Error> {
         let wanted = |row: &&StoredSecret| {
-            query.provider.as_ref().is_none_or(|provider| row.meta.path.provider() == provider)
+            query
+                .provider
+                .as_ref()
+                .is_none_or(|provider| row.meta.path.provider() == provider)
                 && query.after.is_none_or(|after| row.meta.id > after)
         };
         let tables = self.tables();
-        let page = tables.visible(ctx.tenant()).filter(wanted).take(query.page_size().into());
+        let page = tables
+            .visible(ctx.tenant())
+            .filter(wanted)
+            .take(query.page_size().into());
         Ok(page.map(|row| row.meta.clone()).collect())
     }
 

@@ -6,10 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use tenancy_core::{TenantDb, TenantId, UserId, WorkerDb, testing::{FakeAuthorizer, MemoryAudit}};
+use tenancy_core::{
+    TenantDb, TenantId, UserId, WorkerDb,
+    testing::{FakeAuthorizer, MemoryAudit},
+};
 use tenancy_secrets::{LocalKeyring, SecretVault};
 
-use crate::{flow, rotation, support::{Result, World}};
+use crate::{
+    flow, rotation,
+    support::{Result, World},
+};
 
 const TASK: &str = "TENANCY_TEST_CHILD";
 
@@ -26,7 +32,12 @@ impl Process {
         let user = world.a.user().ok_or("no user")?;
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["children::a_child_does_its_task", "--exact", "--nocapture", "--test-threads=1"])
+            .args([
+                "children::a_child_does_its_task",
+                "--exact",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(TASK, task)
             .env("CHILD_APP_URL", world.db.server.app_url())
             .env("CHILD_WORKER_URL", world.db.server.worker_url())
@@ -39,7 +50,11 @@ impl Process {
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, lines: BufReader::new(stdout) })
+        Ok(Self {
+            child,
+            stdin,
+            lines: BufReader::new(stdout),
+        })
     }
 
     /// The next line that is meant for the parent.
@@ -94,7 +109,9 @@ pub(crate) fn say(word: &str) {
 pub(crate) async fn heard() -> String {
     let read = || {
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line.trim().to_owned())
+        std::io::stdin()
+            .read_line(&mut line)
+            .map(|_| line.trim().to_owned())
     };
     tokio::task::spawn_blocking(read).await.unwrap().unwrap()
 }
@@ -106,7 +123,9 @@ pub(crate) fn env(name: &str) -> String {
 /// Does nothing unless it was started by [`Process::start`].
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_does_its_task() -> Result {
-    let Ok(task) = std::env::var(TASK) else { return Ok(()) };
+    let Ok(task) = std::env::var(TASK) else {
+        return Ok(());
+    };
     let db = TenantDb::connect(&env("CHILD_APP_URL")).await?;
     let keyring = LocalKeyring::parse(&env("CHILD_KEYRING"))?;
     let authorizer = Arc::new(FakeAuthorizer::allowing_all());

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use tenancy_secrets::{RotateOptions, Rotation, LocalKeyring};
+use tenancy_secrets::{LocalKeyring, RotateOptions, Rotation};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt as _};
 
 use crate::support::{Result, World};
@@ -62,7 +62,10 @@ const CONTROL: &str = "control-in-the-clear-77e2";
 async fn wal_holds(superuser: &sqlx::PgPool, needle: &str) -> Result<bool> {
     let sql = "SELECT coalesce(bool_or(position(convert_to($1, 'UTF8') IN pg_read_binary_file('pg_wal/' || name)) > 0), false)
         FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
-    Ok(sqlx::query_scalar(sql).bind(needle).fetch_one(superuser).await?)
+    Ok(sqlx::query_scalar(sql)
+        .bind(needle)
+        .fetch_one(superuser)
+        .await?)
 }
 
 #[tokio::test]
@@ -72,9 +75,14 @@ async fn a_secret_is_neither_in_a_row_nor_in_the_write_ahead_log_nor_in_a_log_at
     let superuser = world.db.superuser().await?;
     let before = world.put(&world.a, "main", CANARY).await?;
     world.put(&world.a, "main", CANARY).await?;
-    assert_eq!(world.vault.get(&world.a, before.id).await?.value.expose(), CANARY);
+    assert_eq!(
+        world.vault.get(&world.a, before.id).await?.value.expose(),
+        CANARY
+    );
     let rotation = Rotation::new(world.db.worker.clone(), LocalKeyring::parse(&world.entry)?);
-    rotation.rotate_all(&RotateOptions::default(), |_| ()).await?;
+    rotation
+        .rotate_all(&RotateOptions::default(), |_| ())
+        .await?;
     let failed = world.vault.get(&world.b, before.id).await.unwrap_err();
     world.vault.delete(&world.a, before.id).await?;
     world.put(&world.a, "main", CANARY).await?;
@@ -89,8 +97,15 @@ async fn a_secret_is_neither_in_a_row_nor_in_the_write_ahead_log_nor_in_a_log_at
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         STANDARD.encode(CANARY)
     };
-    for text in [rows.join("\n"), format!("{failed:?} {failed}"), format!("{:?}", world.audit.entries())] {
-        assert!(!text.contains(CANARY) && !text.contains(&encoded[..20]), "{text}");
+    for text in [
+        rows.join("\n"),
+        format!("{failed:?} {failed}"),
+        format!("{:?}", world.audit.entries()),
+    ] {
+        assert!(
+            !text.contains(CANARY) && !text.contains(&encoded[..20]),
+            "{text}"
+        );
     }
 
     // The control shows that the search would find it.
@@ -102,8 +117,18 @@ async fn a_secret_is_neither_in_a_row_nor_in_the_write_ahead_log_nor_in_a_log_at
 
     let text = log.text();
     let tenant = world.a.tenant().to_string();
-    assert!(text.contains("tenancy.put_secret") && text.contains(&tenant), "the log was captured");
-    let key = world.entry.split_once(':').map(|(_, key)| key).unwrap_or_default();
-    assert!(!text.contains(CANARY) && !text.contains(key), "a secret is in the log");
+    assert!(
+        text.contains("tenancy.put_secret") && text.contains(&tenant),
+        "the log was captured"
+    );
+    let key = world
+        .entry
+        .split_once(':')
+        .map(|(_, key)| key)
+        .unwrap_or_default();
+    assert!(
+        !text.contains(CANARY) && !text.contains(key),
+        "a secret is in the log"
+    );
     Ok(())
 }

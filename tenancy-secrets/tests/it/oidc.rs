@@ -48,7 +48,10 @@ impl Peer {
             .spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
-        Ok(Some(Self { url: line.trim().parse()?, child }))
+        Ok(Some(Self {
+            url: line.trim().parse()?,
+            child,
+        }))
     }
 
     /// How often something happened, by the server's own count.
@@ -60,7 +63,9 @@ impl Peer {
 
     /// Whether an access token is good, by the server's own word.
     pub(crate) async fn knows(&self, token: &SecretText) -> Result<bool> {
-        let request = Client::new().get(self.url.join("/me")?).bearer_auth(token.expose());
+        let request = Client::new()
+            .get(self.url.join("/me")?)
+            .bearer_auth(token.expose());
         Ok(request.send().await?.status() == 200)
     }
 
@@ -100,11 +105,21 @@ fn broker_of(
     provider: Provider,
 ) -> Result<OAuthBroker> {
     let authorizer = Arc::new(FakeAuthorizer::allowing_all());
-    build(db, vault, authorizer, Arc::new(world.audit.clone()), provider)
+    build(
+        db,
+        vault,
+        authorizer,
+        Arc::new(world.audit.clone()),
+        provider,
+    )
 }
 
 /// The broker as a child process has it.
-pub(crate) fn child_broker(db: tenancy_core::TenantDb, vault: SecretVault, issuer: &str) -> Result<OAuthBroker> {
+pub(crate) fn child_broker(
+    db: tenancy_core::TenantDb,
+    vault: SecretVault,
+    issuer: &str,
+) -> Result<OAuthBroker> {
     let authorizer = Arc::new(FakeAuthorizer::allowing_all());
     let audit = Arc::new(tenancy_core::testing::MemoryAudit::new());
     build(db, vault, authorizer, audit, provider(&issuer.parse()?)?)
@@ -142,10 +157,12 @@ impl Callback {
     /// The request a well-behaved browser makes of it.
     pub(crate) fn request(&self, ctx: &TenantCtx, started: &Started) -> Result<FinishRequest> {
         let user = ctx.user().ok_or("no user")?;
-        Ok(FinishRequest::new(ACME, user, SecretText::new(self.text("state")?))
-            .with_browser_secret(SecretText::new(started.browser_secret.expose()))
-            .with_code(SecretText::new(self.text("code")?))
-            .with_issuer(self.text("iss")?))
+        Ok(
+            FinishRequest::new(ACME, user, SecretText::new(self.text("state")?))
+                .with_browser_secret(SecretText::new(started.browser_secret.expose()))
+                .with_code(SecretText::new(self.text("code")?))
+                .with_issuer(self.text("iss")?),
+        )
     }
 }
 
@@ -156,8 +173,14 @@ pub(crate) async fn browse(start: &Url, login: &str) -> Result<Callback> {
     let mut request = client.get(start.clone());
     let mut here = start.clone();
     for _ in 0..20 {
-        let jar: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let response = request.header(header::COOKIE, jar.join("; ")).send().await?;
+        let jar: Vec<String> = cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let response = request
+            .header(header::COOKIE, jar.join("; "))
+            .send()
+            .await?;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
             let pair = cookie.to_str()?.split(';').next().unwrap_or_default();
             let (name, value) = pair.split_once('=').ok_or("a cookie without a value")?;
@@ -172,7 +195,8 @@ pub(crate) async fn browse(start: &Url, login: &str) -> Result<Callback> {
             continue;
         }
         let page = response.text().await?;
-        let action = between(&page, "action=\"", "\"").ok_or_else(|| format!("no form in: {page}"))?;
+        let action =
+            between(&page, "action=\"", "\"").ok_or_else(|| format!("no form in: {page}"))?;
         let prompt = between(&page, "name=\"prompt\" value=\"", "\"").ok_or("no prompt")?;
         here = here.join(action)?;
         let form = [("prompt", prompt), ("login", login), ("password", "any")];
@@ -182,7 +206,10 @@ pub(crate) async fn browse(start: &Url, login: &str) -> Result<Callback> {
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
+    text.split_once(before)?
+        .1
+        .split_once(after)
+        .map(|(found, _)| found)
 }
 
 /// The whole dance.
@@ -198,7 +225,11 @@ pub(crate) async fn connect(
 }
 
 /// The access token that is valid now.
-pub(crate) async fn token(broker: &OAuthBroker, ctx: &TenantCtx, id: ConnectionId) -> Result<(SecretText, i64)> {
+pub(crate) async fn token(
+    broker: &OAuthBroker,
+    ctx: &TenantCtx,
+    id: ConnectionId,
+) -> Result<(SecretText, i64)> {
     let credential = broker.credential(ctx, id.into()).await?;
     Ok((credential.secret, credential.generation))
 }

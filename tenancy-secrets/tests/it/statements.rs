@@ -13,14 +13,21 @@ async fn every_statement_prepares_as_the_role_it_names() -> Result {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/sql"))? {
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
-        let role = text.lines().next().and_then(|line| line.strip_prefix("-- role: "));
+        let role = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("-- role: "));
         let role = match role {
             Some("app") => "tenancy_app",
             Some("worker") => "tenancy_worker",
             other => panic!("{}: role {other:?}", path.display()),
         };
-        let sql = format!("SET ROLE {role}; PREPARE statement AS {text}; DEALLOCATE statement; RESET ROLE");
-        let prepared = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *conn).await;
+        let sql = format!(
+            "SET ROLE {role}; PREPARE statement AS {text}; DEALLOCATE statement; RESET ROLE"
+        );
+        let prepared = sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(&mut *conn)
+            .await;
         prepared.map_err(|error| format!("{}: {error}", path.display()))?;
         count += 1;
     }

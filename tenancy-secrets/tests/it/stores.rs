@@ -52,7 +52,10 @@ async fn the_store_on_postgres_passes_the_suite_of_its_port() -> Result {
 async fn key_stores_bind_a_key_to_its_tenant_and_id() -> Result {
     conformance::key_wrap(&LocalKeyring::ephemeral()?).await;
     conformance::key_wrap(&CountingKeyWrap::new()?).await;
-    let (new, old) = (LocalKeyring::generate_entry("new")?, LocalKeyring::generate_entry("old")?);
+    let (new, old) = (
+        LocalKeyring::generate_entry("new")?,
+        LocalKeyring::generate_entry("old")?,
+    );
     conformance::key_wrap(&LocalKeyring::parse(&format!("{}\n{}", *new, *old))?).await;
     Ok(())
 }

@@ -28,28 +28,48 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         let db = Db::new(&[&CORE, &COMPONENT]).await?;
-        let (a, b) = (testing::tenant(&db.app).await?, testing::tenant(&db.app).await?);
+        let (a, b) = (
+            testing::tenant(&db.app).await?,
+            testing::tenant(&db.app).await?,
+        );
         let audit = MemoryAudit::new();
         let entry = LocalKeyring::generate_entry("test")?.to_string();
         let keyring = LocalKeyring::parse(&entry)?;
         let authorizer = Arc::new(FakeAuthorizer::allowing_all());
         let vault = SecretVault::new(db.app.clone(), keyring, authorizer, Arc::new(audit.clone()));
-        Ok(Self { db, a, b, audit, entry, vault })
+        Ok(Self {
+            db,
+            a,
+            b,
+            audit,
+            entry,
+            vault,
+        })
     }
 
     /// A vault without anything cached, as another process has it.
     pub(crate) fn another_vault(&self) -> Result<SecretVault> {
         let keyring = LocalKeyring::parse(&self.entry)?;
         let authorizer = Arc::new(FakeAuthorizer::allowing_all());
-        Ok(SecretVault::new(self.db.app.clone(), keyring, authorizer, Arc::new(self.audit.clone())))
+        Ok(SecretVault::new(
+            self.db.app.clone(),
+            keyring,
+            authorizer,
+            Arc::new(self.audit.clone()),
+        ))
     }
 
     pub(crate) async fn put(&self, ctx: &TenantCtx, name: &str, value: &str) -> Result<Stored> {
         let value = tenancy_core::SecretText::new(value);
-        Ok(self.vault.put(ctx, &path(name), value, PutMode::Upsert).await?)
+        Ok(self
+            .vault
+            .put(ctx, &path(name), value, PutMode::Upsert)
+            .await?)
     }
 }
 
 pub(crate) fn path(name: &str) -> SecretPath {
-    SecretPath::new(ProviderKey::from_static("smartlead")).with_name(name).unwrap()
+    SecretPath::new(ProviderKey::from_static("smartlead"))
+        .with_name(name)
+        .unwrap()
 }

@@ -3,7 +3,10 @@
 use std::{fmt::Write as _, path::Path};
 
 use sqlx::{Connection as _, PgConnection, PgPool, Row as _, postgres::PgConnectOptions};
-use tenancy_core::migrate::{CORE, Component};
+use tenancy_core::{
+    doctor::{Severity, Verdict},
+    migrate::{CORE, Component},
+};
 use tenancy_testkit::Db;
 
 use super::{CRATES, Result, assert_golden, files, root};
@@ -83,6 +86,29 @@ async fn every_statement_prepares_as_the_role_that_runs_it() -> Result {
     }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/statements.txt");
     assert_golden(&golden, &listing)
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_in_the_whole_family_and_attacks_all_of_it() -> Result {
+    let db = Db::new(ALL).await?;
+    let report = tenancy::doctor(&db.operator, Some(&db.app)).await?;
+    let text = report.to_text(false);
+    assert_eq!(
+        report.count(Severity::Error) + report.count(Severity::Warning),
+        0,
+        "{text}"
+    );
+    let matrix = report.matrix.ok_or("the attack was not carried out")?;
+    assert_eq!(
+        (
+            matrix.count(Verdict::Leaked),
+            matrix.count(Verdict::NotExercised)
+        ),
+        (0, 0),
+        "{text}"
+    );
+    assert!(matrix.count(Verdict::Held) > 100, "{text}");
+    Ok(())
 }
 
 /// The types of a statement's parameters and columns; nothing for one that can't be prepared, whose

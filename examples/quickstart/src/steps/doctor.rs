@@ -1,13 +1,13 @@
 //! The doctor looks at all of it, and attacks it.
 
-use tenancy::core::doctor::{self, Options, Severity, Verdict};
+use tenancy::core::doctor::{Severity, Verdict};
 
 use crate::{Result, Screen, World};
 
 pub(crate) async fn run(screen: &mut Screen, world: &World) -> Result {
     screen.step("The doctor");
     screen.ask("tenancy doctor");
-    let report = doctor::run(&world.operator, &Options::default().with_app(&world.db)).await?;
+    let report = tenancy::doctor(&world.operator, Some(&world.db)).await?;
     screen.block(&report.to_text(false));
     screen.promise("no rule finds an error", report.count(Severity::Error) == 0);
     let matrix = report

@@ -106,7 +106,7 @@ impl SnapshotCache {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.flights.get(&key)
             && flight.generation == shard.generation
-            
+            && started < flight.started + self.bound
         {
             return flight.outcome.clone();
         }

@@ -186,6 +186,21 @@ async fn a_load_that_began_before_a_revoke_is_neither_kept_nor_joined_after_it()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_being_loaded_when_a_tenant_was_forgotten_is_not_kept() {
+    let (cache, key) = (cache(BOUND), somebody());
+    let (land, load_before) = pending(says(true));
+    let before = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.load(key, move |_| load_before).await })
+    };
+    tokio::task::yield_now().await;
+    cache.forget(key.tenant);
+    land.send(()).unwrap();
+    before.await.unwrap().unwrap();
+    assert_eq!(cache.peek(key, allows), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_load_does_not_overwrite_what_a_later_one_found() {
     let (cache, key) = (cache(BOUND), somebody());
     let (land, load_before) = pending(says(true));

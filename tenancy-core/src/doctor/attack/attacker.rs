@@ -34,10 +34,14 @@ pub(super) struct Attacker {
 #[derive(Debug, sqlx::FromRow)]
 struct Reach {
     login: String,
-    may_become_app: bool,
+    becomes: Vec<String>,
     may_grant_app: bool,
-    may_become_definer: bool,
-    may_become_owner: bool,
+}
+
+impl Reach {
+    fn may_become(&self, role: &str) -> bool {
+        self.becomes.iter().any(|name| name == role)
+    }
 }
 
 impl Attacker {
@@ -51,7 +55,7 @@ impl Attacker {
             .fetch_one(&mut *tx)
             .await
             .map_err(reason)?;
-        if !reach.may_become_app {
+        if !reach.may_become("tenancy_app") {
             if !reach.may_grant_app {
                 return Err(format!(
                     "`{0}` can't act as the app: GRANT tenancy_app TO {0} WITH INHERIT FALSE, SET TRUE",
@@ -63,10 +67,10 @@ impl Attacker {
         }
         limit(&mut tx).await.map_err(reason)?;
         let mut roles = vec![Role::App];
-        if reach.may_become_definer {
+        if reach.may_become("tenancy_definer") {
             roles.push(Role::Definer);
         }
-        if reach.may_become_owner {
+        if reach.may_become("tenancy_owner") {
             roles.push(Role::Owner);
         }
         roles.push(Role::Operator);
@@ -117,7 +121,8 @@ impl Attacker {
         block: &'static str,
         jobs: &[Value],
     ) -> Result<Vec<Result<Value, String>>, String> {
-        self.each(role, block, jobs, "RELEASE SAVEPOINT tenancy_doctor").await
+        self.each(role, block, jobs, "RELEASE SAVEPOINT tenancy_doctor")
+            .await
     }
 
     /// Runs a block over some jobs, and undoes what it did.
@@ -130,7 +135,8 @@ impl Attacker {
         block: &'static str,
         jobs: &[Value],
     ) -> Result<Vec<Result<Value, String>>, String> {
-        self.each(role, block, jobs, "ROLLBACK TO SAVEPOINT tenancy_doctor").await
+        self.each(role, block, jobs, "ROLLBACK TO SAVEPOINT tenancy_doctor")
+            .await
     }
 
     /// Rolls everything back.
@@ -154,7 +160,9 @@ impl Attacker {
                 Err(reason) if batch.len() == 1 => results.push(Err(reason)),
                 Err(_) => {
                     for job in batch {
-                        let one = self.step(role, block, std::slice::from_ref(job), end).await?;
+                        let one = self
+                            .step(role, block, std::slice::from_ref(job), end)
+                            .await?;
                         results.push(one.map(|mut answers| answers.pop().unwrap_or_default()));
                     }
                 }
@@ -184,7 +192,9 @@ impl Attacker {
                 Ok(Ok(answers))
             }
             Err(error) => {
-                plain(&mut self.tx, "ROLLBACK TO SAVEPOINT tenancy_doctor").await.map_err(reason)?;
+                plain(&mut self.tx, "ROLLBACK TO SAVEPOINT tenancy_doctor")
+                    .await
+                    .map_err(reason)?;
                 Ok(Err(reason(error)))
             }
         }
@@ -204,13 +214,19 @@ async fn answers(
         .await?;
     plain(conn, block).await?;
     let Json(answers) =
-        sqlx::query_scalar("SELECT current_setting('tenancy_doctor.output')::jsonb").fetch_one(conn).await?;
+        sqlx::query_scalar("SELECT current_setting('tenancy_doctor.output')::jsonb")
+            .fetch_one(conn)
+            .await?;
     Ok(answers)
 }
 
 /// What nobody waits for: a lock that somebody holds, a table so large that a leak takes long.
 async fn limit(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    plain(conn, "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '2s'").await
+    plain(
+        conn,
+        "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '2s'",
+    )
+    .await
 }
 
 async fn plain(conn: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -218,7 +234,6 @@ async fn plain(conn: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::E
 }
 
 /// The server's words, without the rows that its details may hold.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn reason(error: sqlx::Error) -> String {
     match error.as_database_error() {
         Some(fault) => fault.message().to_owned(),

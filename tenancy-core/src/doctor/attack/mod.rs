@@ -10,7 +10,11 @@ mod rows;
 
 use serde_json::{Map, Value, json};
 
-use super::{Matrix, Options, TableCells, report::{Cell, Operation, Verdict}, scan::Scan};
+use super::{
+    Matrix, Options, TableCells,
+    report::{Cell, Operation, Verdict},
+    scan::Scan,
+};
 use crate::{Error, OperatorDb};
 use attacker::{Attacker, Role};
 use plan::{Plan, Target};
@@ -43,7 +47,10 @@ pub(super) async fn run(
     }
     // A partition that nobody may touch says nothing beside its table.
     matrix.tables.retain(|row| {
-        let quiet = row.cells.iter().all(|cell| cell.verdict == Verdict::NotGranted);
+        let quiet = row
+            .cells
+            .iter()
+            .all(|cell| cell.verdict == Verdict::NotGranted);
         !(quiet && plan.is_partition(&row.table))
     });
     Ok(matrix)
@@ -59,7 +66,11 @@ async fn carry_out(
     for group in plan.in_order_of_references() {
         rows.fill(&mut attacker, plan, &group, options).await?;
     }
-    let jobs: Vec<Value> = plan.targets().iter().map(|target| job(&rows, target)).collect();
+    let jobs: Vec<Value> = plan
+        .targets()
+        .iter()
+        .map(|target| job(&rows, target))
+        .collect();
     let block = include_str!("../sql/attack_table.sql");
     let answers = attacker.undone(Role::App, block, &jobs).await?;
     let found = plan.targets().iter().zip(answers).map(|(target, answer)| {
@@ -92,7 +103,10 @@ fn job(rows: &Rows, target: &Target) -> Value {
 fn cells_of(answer: &Map<String, Value>) -> Vec<Cell> {
     let cell = |operation: Operation| {
         let pair = answer.get(operation.as_str()).and_then(Value::as_array);
-        let text = |place: usize| pair.and_then(|pair| pair.get(place)).and_then(Value::as_str);
+        let text = |place: usize| {
+            pair.and_then(|pair| pair.get(place))
+                .and_then(Value::as_str)
+        };
         match text(0).and_then(Verdict::parse) {
             Some(verdict) => Cell::new(operation, verdict, text(1).map(ToOwned::to_owned)),
             None => missing(operation, "the attack gave no answer"),

@@ -31,7 +31,7 @@ pub(super) struct Reference {
 #[derive(Debug, sqlx::FromRow)]
 struct View {
     rel: Oid,
-    view_name: String,
+    name: String,
     column_name: String,
 }
 
@@ -64,7 +64,7 @@ impl Plan {
         });
         let views = views.into_iter().map(|view| Target {
             rel: view.rel,
-            name: view.view_name,
+            name: view.name,
             column: view.column_name,
             is_view: true,
             is_partition: false,
@@ -84,7 +84,9 @@ impl Plan {
     }
 
     pub(super) fn is_partition(&self, name: &str) -> bool {
-        self.targets.iter().any(|target| target.name == name && target.is_partition)
+        self.targets
+            .iter()
+            .any(|target| target.name == name && target.is_partition)
     }
 
     /// What a row of this table has to refer to. A table that refers to itself begins with a row
@@ -98,7 +100,10 @@ impl Plan {
     /// The tables that get rows, in groups, each group behind those that it refers to; partitions
     /// get theirs through their table. A circle is cut open anywhere.
     pub(super) fn in_order_of_references(&self) -> Vec<Vec<Oid>> {
-        let tables = self.targets.iter().filter(|target| !target.is_view && !target.is_partition);
+        let tables = self
+            .targets
+            .iter()
+            .filter(|target| !target.is_view && !target.is_partition);
         let parents = self.references.iter().map(|key| key.parent);
         let mut waiting: Vec<Oid> = Vec::new();
         for rel in tables.map(|target| target.rel).chain(parents) {
@@ -108,8 +113,12 @@ impl Plan {
         }
         let mut groups = Vec::new();
         while !waiting.is_empty() {
-            let free = |rel: &Oid| self.needed_by(*rel).all(|key| !waiting.contains(&key.parent));
-            let (mut ready, mut rest): (Vec<Oid>, Vec<Oid>) = waiting.iter().partition(|rel| free(rel));
+            let free = |rel: &Oid| {
+                self.needed_by(*rel)
+                    .all(|key| !waiting.contains(&key.parent))
+            };
+            let (mut ready, mut rest): (Vec<Oid>, Vec<Oid>) =
+                waiting.iter().partition(|rel| free(rel));
             if ready.is_empty() {
                 ready.extend(rest.pop());
             }

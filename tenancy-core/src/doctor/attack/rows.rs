@@ -46,7 +46,9 @@ impl Rows {
             })
         });
         let jobs: Vec<Value> = jobs.collect();
-        let made = attacker.kept(Role::App, include_str!("../sql/attack_tenant.sql"), &jobs).await?;
+        let made = attacker
+            .kept(Role::App, include_str!("../sql/attack_tenant.sql"), &jobs)
+            .await?;
         for answer in made {
             answer.map_err(|reason| format!("no probe tenant could be made: {reason}"))?;
         }
@@ -66,7 +68,11 @@ impl Rows {
     ) -> Result<(), String> {
         let mut jobs = Vec::new();
         for &table in group {
-            let sides = if plan.target(table).is_some() { 0..2 } else { 0..1 };
+            let sides = if plan.target(table).is_some() {
+                0..2
+            } else {
+                0..1
+            };
             for side in sides {
                 match self.input(plan, table, side, options) {
                     Ok(input) => jobs.push(Job::new((table.0, side), input)),
@@ -93,7 +99,9 @@ impl Rows {
         jobs: Vec<Job>,
     ) -> Result<Vec<Job>, String> {
         let inputs: Vec<Value> = jobs.iter().map(|job| job.input.clone()).collect();
-        let answers = attacker.kept(role, include_str!("../sql/attack_fill.sql"), &inputs).await?;
+        let answers = attacker
+            .kept(role, include_str!("../sql/attack_fill.sql"), &inputs)
+            .await?;
         let mut left = Vec::new();
         for (mut job, answer) in jobs.into_iter().zip(answers) {
             let answer = answer.unwrap_or_else(|reason| json!({ "why": reason }));
@@ -102,7 +110,10 @@ impl Rows {
                 let row = row.clone();
                 self.made.insert(job.key, Row::Made { row, rows });
             } else {
-                let why = answer.get("why").and_then(Value::as_str).unwrap_or("unknown");
+                let why = answer
+                    .get("why")
+                    .and_then(Value::as_str)
+                    .unwrap_or("unknown");
                 job.refusals.push(why.to_owned());
                 left.push(job);
             }
@@ -112,12 +123,22 @@ impl Rows {
 
     /// What `attack_fill.sql` has to know: the table, the tenant, and the values that are settled
     /// because other rows or the host's samples say so.
-    fn input(&self, plan: &Plan, table: Oid, side: usize, options: &Options) -> Result<Value, String> {
+    fn input(
+        &self,
+        plan: &Plan,
+        table: Oid,
+        side: usize,
+        options: &Options,
+    ) -> Result<Value, String> {
         let target = plan.target(table);
         let probe = self.probes.get(side);
         let mut given = Map::new();
         for key in plan.needed_by(table) {
-            let parent_side = if plan.target(key.parent).is_some() { side } else { 0 };
+            let parent_side = if plan.target(key.parent).is_some() {
+                side
+            } else {
+                0
+            };
             let parent = match self.made.get(&(key.parent.0, parent_side)) {
                 Some(Row::Made { row, .. }) => row,
                 Some(Row::Missing(reason)) => return Err(missing_parent(&key.parent_name, reason)),
@@ -131,7 +152,10 @@ impl Rows {
         }
         if let (Some(target), Some(probe)) = (target, probe) {
             given.insert(target.column.clone(), json!(probe.tenant));
-            let samples = options.samples.iter().filter(|(name, _)| *name == target.name);
+            let samples = options
+                .samples
+                .iter()
+                .filter(|(name, _)| *name == target.name);
             for (_, sample) in samples {
                 given.extend(sample.as_object().cloned().unwrap_or_default());
             }
@@ -167,7 +191,9 @@ impl Rows {
             Row::Missing(reason) => Some(reason.clone()),
             Row::Made { .. } => None,
         });
-        missing.next().unwrap_or_else(|| "its own tenant does not reach the row".to_owned())
+        missing
+            .next()
+            .unwrap_or_else(|| "its own tenant does not reach the row".to_owned())
     }
 }
 
@@ -209,7 +235,8 @@ impl Job {
     /// Why nobody could make it. That a role may not write the table says little where another
     /// one tried.
     fn refusal(mut self) -> String {
-        self.refusals.sort_by_key(|reason| reason.starts_with("permission denied"));
+        self.refusals
+            .sort_by_key(|reason| reason.starts_with("permission denied"));
         self.refusals.into_iter().next().unwrap_or_default()
     }
 }

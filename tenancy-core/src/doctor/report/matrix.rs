@@ -176,11 +176,18 @@ impl Matrix {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for row in &self.tables {
-            for cell in row.cells.iter().filter(|cell| cell.verdict == Verdict::Leaked) {
+            for cell in row
+                .cells
+                .iter()
+                .filter(|cell| cell.verdict == Verdict::Leaked)
+            {
                 let Some(rule) = of_attack(cell.operation) else {
                     continue;
                 };
-                let detail = cell.note.clone().unwrap_or_else(|| "the attack succeeded".to_owned());
+                let detail = cell
+                    .note
+                    .clone()
+                    .unwrap_or_else(|| "the attack succeeded".to_owned());
                 let fix = rule.fix.replace("<table>", &row.table);
                 findings.push(Finding::new(rule, row.table.clone(), detail, fix));
             }

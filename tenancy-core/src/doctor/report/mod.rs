@@ -8,6 +8,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 pub use matrix::{Cell, Matrix, Operation, TableCells, Verdict};
 
@@ -49,8 +50,14 @@ impl Finding {
         }
     }
 
-    /// The line of a baseline that accepts it: the rule and the object.
+    /// The line of a baseline that accepts exactly it: rule, object, and a hash of the detail.
     pub fn fingerprint(&self) -> String {
+        let hash = hex::encode(Sha256::digest(self.detail.as_bytes()));
+        format!("{} #{}", self.place(), hash.get(..8).unwrap_or_default())
+    }
+
+    /// The line of a baseline that accepts whatever this rule finds at this object.
+    fn place(&self) -> String {
         format!("{} {}", self.rule, self.object)
     }
 }
@@ -92,25 +99,35 @@ impl Report {
                 .then_with(|| a.rule.cmp(b.rule))
                 .then_with(|| a.object.cmp(&b.object))
         });
-        self.findings.dedup_by(|a, b| a.fingerprint() == b.fingerprint() && a.detail == b.detail);
+        self.findings
+            .dedup_by(|a, b| a.place() == b.place() && a.detail == b.detail);
     }
 
     pub(super) fn accept(&mut self, lines: &[String]) {
         let lines: HashSet<&str> = lines.iter().map(String::as_str).collect();
         let before = self.findings.len();
-        self.findings.retain(|finding| !lines.contains(finding.fingerprint().as_str()));
+        self.findings.retain(|finding| {
+            let (exactly, place) = (finding.fingerprint(), finding.place());
+            !lines.contains(exactly.as_str()) && !lines.contains(place.as_str())
+        });
         self.accepted += before - self.findings.len();
     }
 
     /// How many findings have this severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
     }
 
     /// 0: nothing of severity error. 1: something is. 2: the attack could not be carried out, so
     /// that nothing is proven.
     pub fn exit_code(&self) -> i32 {
-        let unproven = self.matrix.as_ref().is_some_and(|matrix| matrix.blocked.is_some());
+        let unproven = self
+            .matrix
+            .as_ref()
+            .is_some_and(|matrix| matrix.blocked.is_some());
         if self.count(Severity::Error) > 0 {
             1
         } else if unproven {
@@ -155,6 +172,8 @@ impl Report {
         let mut lines: Vec<String> = self.findings.iter().map(Finding::fingerprint).collect();
         lines.sort();
         lines.dedup();
-        lines.iter().fold(String::new(), |text, line| text + line + "\n")
+        lines
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n")
     }
 }

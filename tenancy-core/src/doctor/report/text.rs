@@ -103,7 +103,11 @@ fn write_group(out: &mut Page, group: &[Finding]) -> fmt::Result {
     let (severity, title) = (out.severity(first.severity), out.paint("1", &title));
     out.line(2, format!("{severity} {title}"))?;
     out.wrapped(10, "", first.why)?;
-    let shown = if first.severity == Severity::Error { SHOWN } else { SHOWN_OF_WARNINGS };
+    let shown = if first.severity == Severity::Error {
+        SHOWN
+    } else {
+        SHOWN_OF_WARNINGS
+    };
     for finding in group.iter().take(shown) {
         out.wrapped(10, "- ", &format!("{}: {}", finding.object, finding.detail))?;
         out.line(12, out.paint("36", &finding.fix))?;
@@ -121,7 +125,10 @@ fn write_matrix(out: &mut Page, matrix: &Matrix) -> fmt::Result {
         out.wrapped(2, "", reason)?;
         return out.line(0, "");
     }
-    let title = format!("Attacked as {}, and rolled back", matrix.attackers.join(" and "));
+    let title = format!(
+        "Attacked as {}, and rolled back",
+        matrix.attackers.join(" and ")
+    );
     let title = out.paint("1", &title);
     out.line(2, title)?;
     let names = matrix.tables.iter().map(|row| row.table.chars().count());
@@ -140,7 +147,10 @@ fn write_matrix(out: &mut Page, matrix: &Matrix) -> fmt::Result {
         out.line(2, line.trim_end())?;
     }
     out.line(0, "")?;
-    out.line(2, "ok: held against another tenant's rows   -: not granted   ?: not exercised")?;
+    out.line(
+        2,
+        "ok: held against another tenant's rows   -: not granted   ?: not exercised",
+    )?;
     write_notes(out, matrix)?;
     out.line(0, "")
 }
@@ -152,10 +162,17 @@ fn write_notes(out: &mut Page, matrix: &Matrix) -> fmt::Result {
     }
     let mut lines: Vec<String> = Vec::new();
     for row in &matrix.tables {
-        let open = row.cells.iter().filter(|cell| cell.verdict == Verdict::NotExercised);
+        let open = row
+            .cells
+            .iter()
+            .filter(|cell| cell.verdict == Verdict::NotExercised);
         let mut reasons: Vec<&str> = open.filter_map(|cell| cell.note.as_deref()).collect();
         reasons.dedup();
-        lines.extend(reasons.iter().map(|reason| format!("{}: {reason}", row.table)));
+        lines.extend(
+            reasons
+                .iter()
+                .map(|reason| format!("{}: {reason}", row.table)),
+        );
     }
     for line in lines.iter().take(SHOWN) {
         out.wrapped(2, "?  ", line)?;
@@ -167,7 +184,11 @@ fn write_notes(out: &mut Page, matrix: &Matrix) -> fmt::Result {
 }
 
 fn write_summary(out: &mut Page, report: &Report) -> fmt::Result {
-    let code = if report.exit_code() == 0 { "1;32" } else { "1;31" };
+    let code = if report.exit_code() == 0 {
+        "1;32"
+    } else {
+        "1;31"
+    };
     out.line(0, out.paint(code, &summary(report)))
 }
 
@@ -180,7 +201,11 @@ pub(super) fn summary(report: &Report) -> String {
     if report.accepted > 0 {
         parts.push(format!("{} accepted", report.accepted));
     }
-    if let Some(matrix) = report.matrix.as_ref().filter(|matrix| matrix.blocked.is_none()) {
+    if let Some(matrix) = report
+        .matrix
+        .as_ref()
+        .filter(|matrix| matrix.blocked.is_none())
+    {
         let proven = format!(
             "{} held, {} leaked, {} not exercised",
             counted(matrix.count(Verdict::Held), "cell"),
@@ -189,7 +214,11 @@ pub(super) fn summary(report: &Report) -> String {
         );
         parts.push(proven);
     }
-    format!("{} ({:.1} s)", parts.join(", "), report.elapsed.as_secs_f64())
+    format!(
+        "{} ({:.1} s)",
+        parts.join(", "),
+        report.elapsed.as_secs_f64()
+    )
 }
 
 fn short(operation: Operation) -> &'static str {

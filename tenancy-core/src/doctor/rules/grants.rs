@@ -59,7 +59,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN207",
         "family_table_writable",
         Error,
-        Roles(include_str!("../sql/rules/ten207_family_table_writable.sql")),
+        Roles(include_str!(
+            "../sql/rules/ten207_family_table_writable.sql"
+        )),
         "Members, roles and tenants are written by functions that check who may, keep the last owner and tell caches. A direct write does none of it.",
         "REVOKE INSERT, UPDATE, DELETE ON <table> FROM tenancy_app;",
     ),
@@ -75,7 +77,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN209",
         "audit_not_append_only",
         Error,
-        Roles(include_str!("../sql/rules/ten209_audit_not_append_only.sql")),
+        Roles(include_str!(
+            "../sql/rules/ten209_audit_not_append_only.sql"
+        )),
         "A log that its writer can change proves nothing.",
         "REVOKE UPDATE, DELETE, TRUNCATE ON <table> FROM tenancy_app;",
     ),

@@ -11,7 +11,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN301",
         "unique_without_tenant",
         Error,
-        Reach(include_str!("../sql/rules/ten301_unique_without_tenant.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten301_unique_without_tenant.sql"
+        )),
         "A key that is unique over all tenants answers, by its error, whether another tenant has the value; ON CONFLICT DO NOTHING answers in silence.",
         "CREATE UNIQUE INDEX ON <table> (tenant_id, <columns>); DROP INDEX <index>;",
     ),
@@ -19,7 +21,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN302",
         "uuid_key_without_tenant",
         Warning,
-        Reach(include_str!("../sql/rules/ten302_uuid_key_without_tenant.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten302_uuid_key_without_tenant.sql"
+        )),
         "Nobody guesses a uuid, but foreign keys to it can't hold the tenant, and the table can't be distributed by tenant.",
         "ALTER TABLE <table> ADD UNIQUE (tenant_id, id);",
     ),
@@ -27,7 +31,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN303",
         "reference_without_tenant",
         Error,
-        Tables(include_str!("../sql/rules/ten303_reference_without_tenant.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten303_reference_without_tenant.sql"
+        )),
         "A foreign key is checked past all policies: a row can refer to another tenant's row, and the error or its absence tells whether that row exists.",
         "ALTER TABLE <table> ADD FOREIGN KEY (tenant_id, <column>) REFERENCES <parent> (tenant_id, id);",
     ),
@@ -37,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         Warning,
         Tables(include_str!("../sql/rules/ten304_reference_sets_null.sql")),
         "SET NULL and SET DEFAULT write the tenant column too unless told otherwise, and a distributed table accepts neither.",
-        "ALTER TABLE <table> ADD FOREIGN KEY (tenant_id, <column>) REFERENCES <parent> (tenant_id, id) ON DELETE RESTRICT;",
+        "ALTER TABLE <table> ADD FOREIGN KEY (tenant_id, <column>) REFERENCES <parent> ON DELETE RESTRICT;",
     ),
     Rule::new(
         "TEN305",
@@ -59,7 +65,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN307",
         "key_not_led_by_tenant",
         Warning,
-        Tables(include_str!("../sql/rules/ten307_key_not_led_by_tenant.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten307_key_not_led_by_tenant.sql"
+        )),
         "Led by the tenant, the key serves every policy and keeps a tenant's rows together; behind other columns it does neither.",
         "CREATE UNIQUE INDEX CONCURRENTLY ON <table> (tenant_id, <columns>);",
     ),
@@ -75,7 +83,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN309",
         "exclusion_without_tenant",
         Error,
-        Reach(include_str!("../sql/rules/ten309_exclusion_without_tenant.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten309_exclusion_without_tenant.sql"
+        )),
         "An exclusion over all tenants answers, by its error, what another tenant has.",
         "ALTER TABLE <table> ADD EXCLUDE USING gist (tenant_id WITH =, <columns>);",
     ),
@@ -83,7 +93,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN310",
         "constraint_not_validated",
         Warning,
-        Tables(include_str!("../sql/rules/ten310_constraint_not_validated.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten310_constraint_not_validated.sql"
+        )),
         "Rows from before may break it, and nobody notices.",
         "ALTER TABLE <table> VALIDATE CONSTRAINT <constraint>;",
     ),

@@ -74,7 +74,11 @@ mod tests {
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         for rule in rules() {
             assert!(rule.id.starts_with("TEN") && rule.id.len() == 6);
-            assert!(rule.why.ends_with('.') && rule.fix.contains(';'), "{}", rule.id);
+            assert!(
+                rule.why.ends_with('.') && rule.fix.contains(';'),
+                "{}",
+                rule.id
+            );
         }
     }
 

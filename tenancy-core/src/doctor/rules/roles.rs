@@ -3,7 +3,7 @@
 use crate::doctor::rule::{
     Check::{Catalog, Tables},
     Rule,
-    Severity::{Error},
+    Severity::Error,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -11,7 +11,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN601",
         "app_bypasses_policies",
         Error,
-        Catalog(include_str!("../sql/rules/ten601_app_bypasses_policies.sql")),
+        Catalog(include_str!(
+            "../sql/rules/ten601_app_bypasses_policies.sql"
+        )),
         "Policies don't bind superusers and roles with BYPASSRLS, nor whoever can become one.",
         "ALTER ROLE <role> NOSUPERUSER NOBYPASSRLS;",
     ),
@@ -43,7 +45,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN605",
         "family_role_attributes",
         Error,
-        Catalog(include_str!("../sql/rules/ten605_family_role_attributes.sql")),
+        Catalog(include_str!(
+            "../sql/rules/ten605_family_role_attributes.sql"
+        )),
         "The roles that own the tables and the functions are for nobody to log in as, and need no power past their policies.",
         "ALTER ROLE <role> NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION NOLOGIN;",
     ),

@@ -27,7 +27,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN802",
         "family_object_of_another_owner",
         Error,
-        Catalog(include_str!("../sql/rules/ten802_family_object_of_another_owner.sql")),
+        Catalog(include_str!(
+            "../sql/rules/ten802_family_object_of_another_owner.sql"
+        )),
         "What another role owns, it can change: policies, bodies of functions, grants.",
         "ALTER TABLE <object> OWNER TO tenancy_owner;",
     ),
@@ -43,7 +45,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN901",
         "trigger_on_tenant_table",
         Info,
-        Tables(include_str!("../sql/rules/ten901_trigger_on_tenant_table.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten901_trigger_on_tenant_table.sql"
+        )),
         "Distributed tables have no triggers. On one server a trigger is yours to keep, as a second net and not as the first.",
         "DROP TRIGGER <trigger> ON <table>;",
     ),

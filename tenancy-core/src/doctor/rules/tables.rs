@@ -19,7 +19,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN002",
         "row_security_not_forced",
         Error,
-        Tables(include_str!("../sql/rules/ten002_row_security_not_forced.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten002_row_security_not_forced.sql"
+        )),
         "Policies don't bind a table's owner unless they are forced: migrations, functions and views of the owner see all tenants.",
         "ALTER TABLE <table> FORCE ROW LEVEL SECURITY;",
     ),
@@ -27,7 +29,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN003",
         "tenant_column_nullable",
         Error,
-        Tables(include_str!("../sql/rules/ten003_tenant_column_nullable.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten003_tenant_column_nullable.sql"
+        )),
         "A row without a tenant belongs to nobody: no policy shows it, no export holds it, no deletion of a tenant removes it.",
         "ALTER TABLE <table> ALTER COLUMN <column> SET NOT NULL;",
     ),
@@ -43,7 +47,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN005",
         "partition_unprotected",
         Error,
-        Tables(include_str!("../sql/rules/ten005_partition_unprotected.sql")),
+        Tables(include_str!(
+            "../sql/rules/ten005_partition_unprotected.sql"
+        )),
         "The policies of a partitioned table don't bind whoever reads a partition by its own name.",
         "ALTER TABLE <partition> ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;",
     ),
@@ -67,7 +73,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN008",
         "shared_table_writable",
         Warning,
-        Reach(include_str!("../sql/rules/ten008_shared_table_writable.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten008_shared_table_writable.sql"
+        )),
         "What one tenant writes into a shared table, all tenants read.",
         "REVOKE INSERT, UPDATE, DELETE ON <table> FROM tenancy_app;",
     ),

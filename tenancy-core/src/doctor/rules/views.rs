@@ -11,7 +11,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN401",
         "view_ignores_policies",
         Error,
-        Reach(include_str!("../sql/rules/ten401_view_ignores_policies.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten401_view_ignores_policies.sql"
+        )),
         "A view reads with the rights of its owner, and so past the policies of whoever asks.",
         "ALTER VIEW <view> SET (security_invoker = true);",
     ),
@@ -27,7 +29,9 @@ pub(super) const RULES: &[Rule] = &[
         "TEN403",
         "foreign_table_readable",
         Error,
-        Reach(include_str!("../sql/rules/ten403_foreign_table_readable.sql")),
+        Reach(include_str!(
+            "../sql/rules/ten403_foreign_table_readable.sql"
+        )),
         "A foreign table can have no policy.",
         "REVOKE ALL ON <table> FROM PUBLIC, tenancy_app;",
     ),

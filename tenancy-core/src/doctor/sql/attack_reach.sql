@@ -1,8 +1,9 @@
 -- role: operator
--- As which roles the operator's login can act.
+-- As which of the family's roles the operator's login can act.
 -- No parameters.
 SELECT current_user::text AS login,
-    pg_has_role('tenancy_app', 'SET') AS may_become_app,
-    pg_has_role('tenancy_app', 'MEMBER WITH ADMIN OPTION') AS may_grant_app,
-    pg_has_role('tenancy_definer', 'SET') AS may_become_definer,
-    pg_has_role('tenancy_owner', 'SET') AS may_become_owner
+    ARRAY(
+        SELECT r.rolname::text FROM pg_catalog.pg_roles r
+        WHERE r.rolname IN ('tenancy_app', 'tenancy_definer', 'tenancy_owner') AND pg_has_role(r.oid, 'SET')
+    ) AS becomes,
+    pg_has_role('tenancy_app', 'MEMBER WITH ADMIN OPTION') AS may_grant_app

@@ -17,7 +17,7 @@ WITH RECURSIVE seen AS (
     JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> seen.rel
 )
 SELECT DISTINCT ON (v.oid) v.oid AS rel,
-    format('%I.%I', n.nspname, v.relname) AS view_name,
+    format('%I.%I', n.nspname, v.relname) AS name,
     a.attname::text AS column_name
 FROM seen
 JOIN pg_catalog.pg_class v ON v.oid = seen.rel AND v.relkind IN ('v', 'm')

@@ -86,7 +86,11 @@ impl Caller<'_> {
         let client = self.token_client();
         let began = Instant::now();
         let answer = match grant {
-            Grant::Code { code, verifier, redirect_uri } => {
+            Grant::Code {
+                code,
+                verifier,
+                redirect_uri,
+            } => {
                 let code = AuthorizationCode::new(code.expose().to_owned());
                 let client = client.set_redirect_uri(RedirectUrl::from_url(redirect_uri));
                 let mut request = client.exchange_code(code);
@@ -98,7 +102,10 @@ impl Caller<'_> {
             }
             Grant::Refresh(token) => {
                 let token = RefreshToken::new(token.expose().to_owned());
-                client.exchange_refresh_token(&token).request_async(&adapter).await
+                client
+                    .exchange_refresh_token(&token)
+                    .request_async(&adapter)
+                    .await
             }
         };
         match answer {
@@ -124,10 +131,14 @@ impl Caller<'_> {
     fn read(&self, answer: TokenAnswer, took: Duration) -> Tokens {
         let default = self.provider.token_lifetime.map(Duration::from_secs);
         let lives = answer.expires_in().or(default);
-        let scopes = answer.scopes().map(|list| list.iter().map(|scope| scope.to_string()).collect());
+        let scopes = answer
+            .scopes()
+            .map(|list| list.iter().map(|scope| scope.to_string()).collect());
         Tokens {
             access: SecretText::new(answer.access_token().secret()),
-            refresh: answer.refresh_token().map(|token| SecretText::new(token.secret())),
+            refresh: answer
+                .refresh_token()
+                .map(|token| SecretText::new(token.secret())),
             // Counted from before the request was sent.
             expires_in: lives.map(|lives| lives.saturating_sub(took + SKEW)),
             scopes,
@@ -146,7 +157,12 @@ impl Caller<'_> {
         self.http.send(request).await
     }
 
-    fn form_request(&self, url: &Url, fields: &[(&str, &str)], authenticated: bool) -> OAuthRequest {
+    fn form_request(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+        authenticated: bool,
+    ) -> OAuthRequest {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
         let mut request = self.request("POST", url);
@@ -171,7 +187,12 @@ impl Caller<'_> {
     /// A request with the token.
     pub(super) async fn get(&self, url: &Url, token: &SecretText) -> Result<OAuthResponse, Error> {
         let bearer = format!("Bearer {}", token.expose());
-        self.http.send(self.request("GET", url).with_header("authorization", bearer)).await
+        self.http
+            .send(
+                self.request("GET", url)
+                    .with_header("authorization", bearer),
+            )
+            .await
     }
 
     fn request(&self, method: &'static str, url: &Url) -> OAuthRequest {
@@ -222,10 +243,18 @@ impl Adapter<'_> {
             let text = value.to_str().unwrap_or_default();
             ours = ours.with_header(name.as_str(), text);
         }
-        let answer = self.caller.http.send(ours.with_body(body)).await.inspect_err(|error| {
-            let sent = error.code() != NOT_SENT && error.code() != "provider_host_refused";
-            self.saw(Seen { not_sent: !sent, ..Seen::default() });
-        })?;
+        let answer = self
+            .caller
+            .http
+            .send(ours.with_body(body))
+            .await
+            .inspect_err(|error| {
+                let sent = error.code() != NOT_SENT && error.code() != "provider_host_refused";
+                self.saw(Seen {
+                    not_sent: !sent,
+                    ..Seen::default()
+                });
+            })?;
         self.saw(Seen {
             status: Some(answer.status),
             retry_after: answer.retry_after,

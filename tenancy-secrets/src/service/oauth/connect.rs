@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
-use tenancy_core::{
-    AuthorizerExt as _, Event, Outcome, SecretText, ServiceKey, TenantCtx,
-};
+use tenancy_core::{AuthorizerExt as _, Event, Outcome, SecretText, ServiceKey, TenantCtx};
 
 use super::{
     OAuthBroker,
@@ -49,14 +47,20 @@ impl OAuthBroker {
             metrics::counter!("tenancy_oauth_callbacks_refused_total", "reason" => "state_unknown")
                 .increment(1);
             tracing::warn!(user = %request.user, "an oauth callback had no known state");
-            return Err(refused("state_unknown", "this sign-in is not known, or was used already"));
+            return Err(refused(
+                "state_unknown",
+                "this sign-in is not known, or was used already",
+            ));
         };
         if let Err(error) = check(&state, &request) {
             self.record_refusal(&state, &request, &error).await;
             return Err(error);
         }
         let ctx = self.0.db.enter(state.tenant, state.user).await?;
-        self.0.authorizer.require(&ctx, perm::OauthConnect::get()).await?;
+        self.0
+            .authorizer
+            .require(&ctx, perm::OauthConnect::get())
+            .await?;
         let connected = self.connect(&ctx, &state, request).await;
         if let Err(error) = &connected {
             let event = refusal(&state, error).outcome(Outcome::Error);
@@ -78,12 +82,26 @@ impl OAuthBroker {
         let (provider, client) = self.provider(ctx, &state.provider).await?;
         check_issuer(&provider, request.issuer.as_deref())?;
         if request.error.is_some() {
-            return Err(provider_refused("access_refused", "the provider did not grant the access"));
+            return Err(provider_refused(
+                "access_refused",
+                "the provider did not grant the access",
+            ));
         }
-        let code = request.code.ok_or_else(|| refused("code_missing", "the callback has no code"))?;
+        let code = request
+            .code
+            .ok_or_else(|| refused("code_missing", "the callback has no code"))?;
         let binding = verifier_binding(ctx, &state.provider, state.id);
-        let verifier = self.0.vault.sealer().open(ctx, &binding, &state.verifier).await?;
-        let caller = Caller { http: &*self.0.http, provider: &provider, client };
+        let verifier = self
+            .0
+            .vault
+            .sealer()
+            .open(ctx, &binding, &state.verifier)
+            .await?;
+        let caller = Caller {
+            http: &*self.0.http,
+            provider: &provider,
+            client,
+        };
         let grant = Grant::Code {
             code: &code,
             verifier: (provider.pkce == Pkce::Send).then_some(&verifier),
@@ -120,7 +138,11 @@ impl OAuthBroker {
             }
         }
         Err(last.unwrap_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "connection_busy", "others keep writing this connection")
+            Error::new(
+                ErrorKind::Unavailable,
+                "connection_busy",
+                "others keep writing this connection",
+            )
         }))
     }
 
@@ -134,23 +156,36 @@ impl OAuthBroker {
         let known = match (state.reconnect, &account.id) {
             (Some(id), _) => Some(id),
             (None, Some(account)) => {
-                self.0.connections.of_account(ctx, &state.provider, account).await?
+                self.0
+                    .connections
+                    .of_account(ctx, &state.provider, account)
+                    .await?
             }
             (None, None) => None,
         };
         let before = match known {
-            Some(id) => self.0.connections.load(ctx, id).await?.map(|loaded| loaded.connection),
+            Some(id) => self
+                .0
+                .connections
+                .load(ctx, id)
+                .await?
+                .map(|loaded| loaded.connection),
             None => None,
         };
         if let Some(before) = &before
             && (before.account_id.is_some() && before.account_id != account.id)
         {
-            return Err(refused("account_mismatch", "this is another account than the one connected before"));
+            return Err(refused(
+                "account_mismatch",
+                "this is another account than the one connected before",
+            ));
         }
         let id = known.unwrap_or_else(ConnectionId::new);
         let granted = tokens.scopes.as_ref().unwrap_or(&state.scopes);
         // A provider that sends no refresh token again means the old one, while that lives.
-        let lives = before.as_ref().is_some_and(|old| old.status == ConnectionStatus::Connected);
+        let lives = before
+            .as_ref()
+            .is_some_and(|old| old.status == ConnectionStatus::Connected);
         let keeps = tokens.refresh.is_none() && lives;
         let new = NewConnection {
             id,
@@ -179,12 +214,21 @@ impl OAuthBroker {
         tokens: &Tokens,
     ) -> Result<Vec<SecretWrite>, Error> {
         let access = (FieldKey::from_static("access_token"), Some(&tokens.access));
-        let refresh = (FieldKey::from_static("refresh_token"), tokens.refresh.as_ref());
+        let refresh = (
+            FieldKey::from_static("refresh_token"),
+            tokens.refresh.as_ref(),
+        );
         let mut writes = Vec::with_capacity(2);
         for (field, token) in [access, refresh] {
             let Some(token) = token else { continue };
             let (id, provider) = (SecretId::new(), state.provider.clone());
-            let binding = Binding::new(ctx.tenant(), provider.clone(), id.as_uuid(), field.clone(), 1);
+            let binding = Binding::new(
+                ctx.tenant(),
+                provider.clone(),
+                id.as_uuid(),
+                field.clone(),
+                1,
+            );
             let envelope = self.0.vault.sealer().seal(ctx, &binding, token).await?;
             let path = SecretPath::of_connection(provider, connection, field);
             writes.push(SecretWrite::new(id, path, envelope, 1, 0).of_connection(connection));
@@ -195,12 +239,20 @@ impl OAuthBroker {
     /// Records in the tenant whose flow it was, as the broker: the caller may not belong to it.
     async fn record_refusal(&self, state: &TakenState, request: &FinishRequest, error: &Error) {
         let service = ServiceKey::from_static("oauth_broker");
-        match self.0.db.enter_system(state.tenant, service, Vec::new()).await {
+        match self
+            .0
+            .db
+            .enter_system(state.tenant, service, Vec::new())
+            .await
+        {
             Ok(ctx) => {
                 let event = refusal(state, error).outcome(Outcome::Denied);
-                self.record(&ctx, event.meta("caller", request.user.to_string())).await;
+                self.record(&ctx, event.meta("caller", request.user.to_string()))
+                    .await;
             }
-            Err(error) => tracing::warn!(tenant = %state.tenant, %error, "a refusal could not be recorded"),
+            Err(error) => {
+                tracing::warn!(tenant = %state.tenant, %error, "a refusal could not be recorded")
+            }
         }
     }
 
@@ -214,7 +266,8 @@ impl OAuthBroker {
 }
 
 fn refusal(state: &TakenState, error: &Error) -> Event {
-    metrics::counter!("tenancy_oauth_callbacks_refused_total", "reason" => error.code()).increment(1);
+    metrics::counter!("tenancy_oauth_callbacks_refused_total", "reason" => error.code())
+        .increment(1);
     Event::new("oauth.callback_refused")
         .target("user", state.user)
         .meta("provider", state.provider.as_str())
@@ -224,20 +277,32 @@ fn refusal(state: &TakenState, error: &Error) -> Event {
 /// Everything that can be known before the provider is asked.
 fn check(state: &TakenState, request: &FinishRequest) -> Result<(), Error> {
     if state.expired {
-        return Err(refused("state_expired", "this sign-in took too long: begin again"));
+        return Err(refused(
+            "state_expired",
+            "this sign-in took too long: begin again",
+        ));
     }
     if state.provider != request.provider {
-        return Err(refused("state_foreign_provider", "this sign-in belongs to another provider"));
+        return Err(refused(
+            "state_foreign_provider",
+            "this sign-in belongs to another provider",
+        ));
     }
     if state.user != request.user {
-        return Err(refused("state_foreign_user", "this sign-in was begun by another user"));
+        return Err(refused(
+            "state_foreign_user",
+            "this sign-in was begun by another user",
+        ));
     }
     let same_browser = request
         .browser_secret
         .as_ref()
         .is_some_and(|secret| bool::from(hash(secret).ct_eq(&state.browser_hash)));
     if !same_browser {
-        return Err(refused("state_foreign_browser", "this sign-in was begun in another browser"));
+        return Err(refused(
+            "state_foreign_browser",
+            "this sign-in was begun in another browser",
+        ));
     }
     Ok(())
 }
@@ -251,7 +316,10 @@ fn check_issuer(provider: &Provider, issuer: Option<&str>) -> Result<(), Error> 
     };
     match accepted {
         true => Ok(()),
-        false => Err(refused("issuer_mismatch", "the answer comes from another issuer")),
+        false => Err(refused(
+            "issuer_mismatch",
+            "the answer comes from another issuer",
+        )),
     }
 }
 
@@ -265,7 +333,9 @@ fn provider_refused(code: &'static str, message: &str) -> Error {
 
 fn exchange_failed(failure: TokenFailure) -> Error {
     match failure {
-        TokenFailure::Grant => provider_refused("code_refused", "the provider did not take the code"),
+        TokenFailure::Grant => {
+            provider_refused("code_refused", "the provider did not take the code")
+        }
         TokenFailure::Client(code) => {
             let message = format!("the provider refused the host's client (`{code}`)");
             Error::misconfigured("client_refused", message)
@@ -285,11 +355,20 @@ async fn account(caller: &Caller<'_>, tokens: &Tokens) -> Result<Account, Error>
         Some(Identity::Token { account_id, label }) => {
             return read_account(&tokens.rest, account_id, label.as_deref());
         }
-        Some(Identity::Userinfo { url, account_id, label }) => {
-            (caller.get(url, token).await?, account_id, label)
-        }
-        Some(Identity::Introspection { url, account_id, label }) => {
-            let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
+        Some(Identity::Userinfo {
+            url,
+            account_id,
+            label,
+        }) => (caller.get(url, token).await?, account_id, label),
+        Some(Identity::Introspection {
+            url,
+            account_id,
+            label,
+        }) => {
+            let fields = [
+                ("token", token.expose()),
+                ("token_type_hint", "access_token"),
+            ];
             (caller.form(url, &fields, true).await?, account_id, label)
         }
     };
@@ -302,12 +381,18 @@ async fn account(caller: &Caller<'_>, tokens: &Tokens) -> Result<Account, Error>
 
 fn read_account(body: &Value, id: &str, label: Option<&str>) -> Result<Account, Error> {
     let text = |pointer: &str, limit: usize| match body.pointer(pointer) {
-        Some(Value::String(text)) if (1..=limit).contains(&text.chars().count()) => Some(text.clone()),
+        Some(Value::String(text)) if (1..=limit).contains(&text.chars().count()) => {
+            Some(text.clone())
+        }
         Some(Value::Number(number)) => Some(number.to_string()),
         _ => None,
     };
-    let id = text(id, 512)
-        .ok_or_else(|| provider_refused("account_unknown", "the provider does not say whose account it is"))?;
+    let id = text(id, 512).ok_or_else(|| {
+        provider_refused(
+            "account_unknown",
+            "the provider does not say whose account it is",
+        )
+    })?;
     Ok(Account {
         id: Some(id),
         label: label.and_then(|pointer| text(pointer, 320)),

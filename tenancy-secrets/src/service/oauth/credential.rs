@@ -5,9 +5,7 @@ use tenancy_core::{Credential, CredentialId, CredentialSource, TenantCtx};
 
 use super::OAuthBroker;
 use crate::{
-    ConnectionId, ConnectionStatus, Error, ErrorKind,
-    postgres::Loaded,
-    service::keys::KEY_MISSING,
+    ConnectionId, ConnectionStatus, Error, ErrorKind, postgres::Loaded, service::keys::KEY_MISSING,
 };
 
 /// A token that ends sooner than this, in seconds, is not given out if it can be renewed.
@@ -40,15 +38,25 @@ pub(super) fn judge(loaded: &Loaded, need: Need) -> Result<Verdict, Error> {
         ConnectionStatus::NeedsReauth => return Err(needs_reauth()),
         ConnectionStatus::Disconnecting | ConnectionStatus::Disconnected => {
             let message = "the connection was disconnected";
-            return Err(Error::new(ErrorKind::NeedsReauth, "connection_disconnected", message));
+            return Err(Error::new(
+                ErrorKind::NeedsReauth,
+                "connection_disconnected",
+                message,
+            ));
         }
     }
     let renewable = loaded.refresh.is_some();
     if let Need::NewerThan(refused) = need {
         let newer = loaded.connection.generation > refused;
-        return Ok(if newer || !renewable { Verdict::Use } else { Verdict::Renew });
+        return Ok(if newer || !renewable {
+            Verdict::Use
+        } else {
+            Verdict::Renew
+        });
     }
-    let Some(left) = loaded.expires_in else { return Ok(Verdict::Use) };
+    let Some(left) = loaded.expires_in else {
+        return Ok(Verdict::Use);
+    };
     let lifetime = loaded.lifetime.unwrap_or(3_600.0).max(1.0);
     // A token that lives for less than two minutes in all is good for half of that.
     let least = LEAST.min(lifetime / 2.0);
@@ -62,7 +70,11 @@ pub(super) fn judge(loaded: &Loaded, need: Need) -> Result<Verdict, Error> {
 }
 
 pub(super) fn needs_reauth() -> Error {
-    Error::new(ErrorKind::NeedsReauth, "needs_reauth", "the account has to be connected again")
+    Error::new(
+        ErrorKind::NeedsReauth,
+        "needs_reauth",
+        "the account has to be connected again",
+    )
 }
 
 impl OAuthBroker {
@@ -74,14 +86,19 @@ impl OAuthBroker {
         need: Need,
     ) -> Result<Option<Credential>, Error> {
         let id = ConnectionId::from_uuid(id.as_uuid());
-        let Some(loaded) = self.0.connections.load(ctx, id).await? else { return Ok(None) };
+        let Some(loaded) = self.0.connections.load(ctx, id).await? else {
+            return Ok(None);
+        };
         let credential = match judge(&loaded, need)? {
             Verdict::Use => self.open_access(ctx, loaded).await?,
             Verdict::UseAndRenew => {
                 self.renew_behind(ctx, &loaded);
                 self.open_access(ctx, loaded).await?
             }
-            Verdict::Renew => self.renew(ctx, id, need, loaded.connection.generation).await?,
+            Verdict::Renew => {
+                self.renew(ctx, id, need, loaded.connection.generation)
+                    .await?
+            }
         };
         Ok(Some(credential))
     }
@@ -95,7 +112,12 @@ impl OAuthBroker {
         let id = loaded.connection.id;
         match self.try_open_access(ctx, &loaded).await {
             Err(error) if error.code() == KEY_MISSING => {
-                let again = self.0.connections.load(ctx, id).await?.ok_or_else(needs_reauth)?;
+                let again = self
+                    .0
+                    .connections
+                    .load(ctx, id)
+                    .await?
+                    .ok_or_else(needs_reauth)?;
                 self.try_open_access(ctx, &again).await
             }
             opened => opened,

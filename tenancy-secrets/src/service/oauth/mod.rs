@@ -106,8 +106,14 @@ impl OAuthBroker {
         after: Option<ConnectionId>,
         limit: u16,
     ) -> Result<Vec<Connection>, Error> {
-        self.0.authorizer.require(ctx, perm::OauthRead::get()).await?;
-        self.0.connections.list(ctx, after, limit.clamp(1, 200)).await
+        self.0
+            .authorizer
+            .require(ctx, perm::OauthRead::get())
+            .await?;
+        self.0
+            .connections
+            .list(ctx, after, limit.clamp(1, 200))
+            .await
     }
 
     /// A connection.
@@ -116,9 +122,14 @@ impl OAuthBroker {
     /// [`Denied`](crate::ErrorKind::Denied) without `oauth.read`;
     /// [`NotFound`](crate::ErrorKind::NotFound).
     pub async fn get(&self, ctx: &TenantCtx, id: ConnectionId) -> Result<Connection, Error> {
-        self.0.authorizer.require(ctx, perm::OauthRead::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::OauthRead::get())
+            .await?;
         let found = self.0.connections.load(ctx, id).await?;
-        found.map(|loaded| loaded.connection).ok_or_else(unknown_connection)
+        found
+            .map(|loaded| loaded.connection)
+            .ok_or_else(unknown_connection)
     }
 
     /// Where browsers reach the host.
@@ -183,7 +194,10 @@ impl OAuthBrokerBuilder {
     /// `http` on the loopback), a return path is no plain path, or there is no TLS.
     pub fn build(mut self) -> Result<OAuthBroker, Error> {
         if self.public_url.scheme() != "https" && !crate::model::is_loopback(&self.public_url) {
-            return Err(Error::misconfigured("public_url_invalid", "the public URL must be https"));
+            return Err(Error::misconfigured(
+                "public_url_invalid",
+                "the public URL must be https",
+            ));
         }
         if let Some(bad) = self.return_paths.iter().find(|path| !is_plain_path(path)) {
             let message = format!("`{bad}` is no path of this host");
@@ -220,7 +234,10 @@ impl OAuthBrokerBuilder {
 /// A path that no browser takes for another host.
 fn is_plain_path(path: &str) -> bool {
     let safe = |byte: u8| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#';
-    path.starts_with('/') && !path.starts_with("//") && path.len() <= 2_048 && path.bytes().all(safe)
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.len() <= 2_048
+        && path.bytes().all(safe)
 }
 
 fn unknown_connection() -> Error {
@@ -248,7 +265,15 @@ mod tests {
     #[test]
     fn a_return_path_can_not_leave_the_host() {
         assert!(is_plain_path("/settings/integrations?tab=mail"));
-        for bad in ["", "settings", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/a\r\nb"] {
+        for bad in [
+            "",
+            "settings",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a b",
+            "/a\r\nb",
+        ] {
             assert!(!is_plain_path(bad), "{bad}");
         }
     }

@@ -36,7 +36,12 @@ impl OAuthBroker {
         let seat = self.0.flights.enter((ctx.tenant(), id)).await;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let loaded = self.0.connections.load(ctx, id).await?.ok_or_else(unknown_connection)?;
+            let loaded = self
+                .0
+                .connections
+                .load(ctx, id)
+                .await?
+                .ok_or_else(unknown_connection)?;
             let verdict = judge(&loaded, need)?;
             // Whatever was made since this caller first looked was just refreshed.
             if verdict != Verdict::Renew || loaded.connection.generation > seen {
@@ -63,16 +68,26 @@ impl OAuthBroker {
             return;
         }
         let (connection, generation) = (loaded.connection.id, loaded.connection.generation);
-        let Some(seat) = self.0.flights.try_enter((ctx.tenant(), connection)) else { return };
+        let Some(seat) = self.0.flights.try_enter((ctx.tenant(), connection)) else {
+            return;
+        };
         let (broker, ctx) = (self.clone(), ctx.clone());
         tokio::spawn(async move {
             let renewed = async {
-                let Some(claim) = broker.0.connections.claim(&ctx, connection, generation, LEASE).await? else {
+                let Some(claim) = broker
+                    .0
+                    .connections
+                    .claim(&ctx, connection, generation, LEASE)
+                    .await?
+                else {
                     return Ok(());
                 };
                 let loaded = broker.0.connections.load(&ctx, connection).await?;
                 let loaded = loaded.ok_or_else(unknown_connection)?;
-                broker.refresh_to_the_end(&ctx, loaded, claim, seat).await.map(drop)
+                broker
+                    .refresh_to_the_end(&ctx, loaded, claim, seat)
+                    .await
+                    .map(drop)
             };
             if let Err(error) = renewed.await {
                 tracing::info!(tenant = %ctx.tenant(), %connection, %error, "a token was not renewed ahead of time");
@@ -114,30 +129,54 @@ impl OAuthBroker {
         });
         task.await.unwrap_or_else(|_| {
             let message = "the runtime is shutting down";
-            Err(Error::new(ErrorKind::Unavailable, "runtime_stopping", message))
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                "runtime_stopping",
+                message,
+            ))
         })
     }
 
-    async fn refresh(&self, ctx: &TenantCtx, loaded: Loaded, claim: Claim) -> Result<Credential, Error> {
+    async fn refresh(
+        &self,
+        ctx: &TenantCtx,
+        loaded: Loaded,
+        claim: Claim,
+    ) -> Result<Credential, Error> {
         let began = Instant::now();
         let id = loaded.connection.id;
         let prepared = self.prepare(ctx, &loaded).await;
         let (provider, token) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.0.connections.release(ctx, id, claim, false, error.code(), BACK_OFF).await?;
+                self.0
+                    .connections
+                    .release(ctx, id, claim, false, error.code(), BACK_OFF)
+                    .await?;
                 return Err(error);
             }
         };
         let (_, client) = self.provider(ctx, &provider.key).await?;
-        let caller = Caller { http: &*self.0.http, provider: &provider, client };
+        let caller = Caller {
+            http: &*self.0.http,
+            provider: &provider,
+            client,
+        };
         let outcome = caller.tokens(Grant::Refresh(&token)).await;
-        let label = outcome.as_ref().map_or_else(|failure| failure.as_str(), |_| "refreshed");
+        let label = outcome
+            .as_ref()
+            .map_or_else(|failure| failure.as_str(), |_| "refreshed");
         metrics::counter!("tenancy_oauth_refreshes_total", "outcome" => label).increment(1);
         match outcome {
             Ok(tokens) => {
-                self.commit(ctx, &loaded, claim, &caller, tokens, began + LEASE).await?;
-                let now = self.0.connections.load(ctx, id).await?.ok_or_else(unknown_connection)?;
+                self.commit(ctx, &loaded, claim, &caller, tokens, began + LEASE)
+                    .await?;
+                let now = self
+                    .0
+                    .connections
+                    .load(ctx, id)
+                    .await?
+                    .ok_or_else(unknown_connection)?;
                 self.open_access(ctx, now).await
             }
             Err(TokenFailure::Grant) => Err(self.dead(ctx, &loaded, claim).await?),
@@ -152,7 +191,9 @@ impl OAuthBroker {
     ) -> Result<(std::sync::Arc<Provider>, SecretText), Error> {
         let (provider, _) = self.provider(ctx, &loaded.connection.provider).await?;
         let sealed = loaded.refresh.as_ref().ok_or_else(needs_reauth)?;
-        let token = self.open_token(ctx, loaded, sealed, "refresh_token").await?;
+        let token = self
+            .open_token(ctx, loaded, sealed, "refresh_token")
+            .await?;
         Ok((provider, token))
     }
 
@@ -173,7 +214,10 @@ impl OAuthBroker {
         loop {
             let committed = async {
                 let new = self.sealed_refresh(ctx, loaded, &tokens).await?;
-                self.0.connections.commit(ctx, id, claim, &new, event.clone()).await
+                self.0
+                    .connections
+                    .commit(ctx, id, claim, &new, event.clone())
+                    .await
             };
             match committed.await {
                 Ok(Written::Done) => return Ok(()),
@@ -182,7 +226,11 @@ impl OAuthBroker {
                     // It was disconnected, or connected anew, meanwhile: these are nobody's.
                     self.revoke_quietly(caller, &tokens).await;
                     let message = "the connection was changed during the refresh";
-                    return Err(Error::new(ErrorKind::Unavailable, "refresh_overtaken", message));
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        "refresh_overtaken",
+                        message,
+                    ));
                 }
                 Err(error) if error.retry().is_retryable() && Instant::now() < lease_end => {
                     tracing::warn!(tenant = %ctx.tenant(), connection = %id, %error, "refreshed tokens are not stored yet");
@@ -200,7 +248,9 @@ impl OAuthBroker {
         tokens: &Tokens,
     ) -> Result<Refreshed, Error> {
         let access = loaded.access.as_ref().ok_or_else(needs_reauth)?;
-        let access = self.next(ctx, loaded, access, "access_token", &tokens.access).await?;
+        let access = self
+            .next(ctx, loaded, access, "access_token", &tokens.access)
+            .await?;
         let refresh = match (&loaded.refresh, &tokens.refresh) {
             (Some(old), Some(new)) => {
                 Some(self.next(ctx, loaded, old, "refresh_token", new).await?)
@@ -208,9 +258,16 @@ impl OAuthBroker {
             _ => None,
         };
         let key = access.envelope.key();
-        if refresh.as_ref().is_some_and(|token| token.envelope.key() != key) {
+        if refresh
+            .as_ref()
+            .is_some_and(|token| token.envelope.key() != key)
+        {
             // The key was changed between the two: seal both again.
-            return Err(Error::new(ErrorKind::Unavailable, "key_busy", "the tenant's key is being changed"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "key_busy",
+                "the tenant's key is being changed",
+            ));
         }
         Ok(Refreshed {
             key,
@@ -233,15 +290,28 @@ impl OAuthBroker {
         let field = FieldKey::parse(field)?;
         let binding = Binding::new(ctx.tenant(), provider, old.id.as_uuid(), field, version);
         let envelope = self.0.vault.sealer().seal(ctx, &binding, value).await?;
-        Ok(Token { id: old.id, version, envelope })
+        Ok(Token {
+            id: old.id,
+            version,
+            envelope,
+        })
     }
 
     /// The provider says that the grant is dead. After an attempt without an outcome that means
     /// that the token it rotated then was lost.
     async fn dead(&self, ctx: &TenantCtx, loaded: &Loaded, claim: Claim) -> Result<Error, Error> {
-        let reason = if claim.open_attempts > 1 { "lost_rotation" } else { "invalid_grant" };
-        let event = event("oauth.needs_reauth", loaded).outcome(Outcome::Error).meta("reason", reason);
-        self.0.connections.needs_reauth(ctx, loaded.connection.id, claim, reason, event).await?;
+        let reason = if claim.open_attempts > 1 {
+            "lost_rotation"
+        } else {
+            "invalid_grant"
+        };
+        let event = event("oauth.needs_reauth", loaded)
+            .outcome(Outcome::Error)
+            .meta("reason", reason);
+        self.0
+            .connections
+            .needs_reauth(ctx, loaded.connection.id, claim, reason, event)
+            .await?;
         Ok(needs_reauth())
     }
 
@@ -256,13 +326,17 @@ impl OAuthBroker {
         let unknown = failure == TokenFailure::Unknown;
         let wait = match failure {
             TokenFailure::Busy(Some(seconds)) => {
-                let least = f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)).clamp(BACK_OFF.0, 3_600.0);
+                let least = f64::from(u32::try_from(seconds).unwrap_or(u32::MAX))
+                    .clamp(BACK_OFF.0, 3_600.0);
                 (least, least.max(BACK_OFF.1))
             }
             _ => BACK_OFF,
         };
         let (id, reason) = (loaded.connection.id, failure.as_str());
-        self.0.connections.release(ctx, id, claim, unknown, reason, wait).await?;
+        self.0
+            .connections
+            .release(ctx, id, claim, unknown, reason, wait)
+            .await?;
         if loaded.connection.status_reason.is_none() {
             let event = event("oauth.refresh_failed", loaded).outcome(Outcome::Error);
             self.record(ctx, event.meta("reason", reason)).await;

@@ -9,9 +9,14 @@ use crate::RevokedScope;
 impl Caller<'_> {
     /// Asks the provider to take a token back; whether it did.
     pub(super) async fn revoke(&self, token: &SecretText, hint: &str) -> bool {
-        let Some(revocation) = &self.provider.revocation else { return false };
+        let Some(revocation) = &self.provider.revocation else {
+            return false;
+        };
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        match self.form(&revocation.url, &fields, revocation.client_auth).await {
+        match self
+            .form(&revocation.url, &fields, revocation.client_auth)
+            .await
+        {
             Ok(answer) => (200..300).contains(&answer.status) && !is_refusal(&answer.body),
             Err(_) => false,
         }
@@ -27,5 +32,6 @@ impl Caller<'_> {
 /// Some providers refuse with status 200 and `{"ok": false}`.
 fn is_refusal(body: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    answer.get("ok") == Some(&Value::Bool(false)) || answer.get("error").is_some_and(Value::is_string)
+    answer.get("ok") == Some(&Value::Bool(false))
+        || answer.get("error").is_some_and(Value::is_string)
 }

@@ -35,9 +35,15 @@ impl OAuthBroker {
         provider: &ProviderKey,
         options: &StartOptions,
     ) -> Result<Started, Error> {
-        self.0.authorizer.require(ctx, perm::OauthConnect::get()).await?;
+        self.0
+            .authorizer
+            .require(ctx, perm::OauthConnect::get())
+            .await?;
         if ctx.user().is_none() {
-            return Err(Error::invalid("user_missing", "only a user can connect an account"));
+            return Err(Error::invalid(
+                "user_missing",
+                "only a user can connect an account",
+            ));
         }
         let (provider, client) = self.provider(ctx, provider).await?;
         let scopes = scopes(&provider, options)?;
@@ -49,7 +55,13 @@ impl OAuthBroker {
                 .ok_or_else(unknown_connection)?;
         }
         let (state, browser, verifier) = (secret()?, secret()?, secret()?);
-        let row = NewRow { scopes: &scopes, return_to, state: &state, browser: &browser, verifier: &verifier };
+        let row = NewRow {
+            scopes: &scopes,
+            return_to,
+            state: &state,
+            browser: &browser,
+            verifier: &verifier,
+        };
         self.remember(ctx, &provider, options, &row).await?;
         let redirect = self.redirect_uri(&provider.key);
         Ok(Started {
@@ -65,7 +77,10 @@ impl OAuthBroker {
             None => self.0.return_paths.first(),
         };
         known.map(String::as_str).ok_or_else(|| {
-            Error::invalid("return_path_refused", "this return path is not on the allow-list")
+            Error::invalid(
+                "return_path_refused",
+                "this return path is not on the allow-list",
+            )
         })
     }
 
@@ -102,7 +117,11 @@ impl OAuthBroker {
                 }
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "key_busy", "the tenant's key is being changed"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "key_busy",
+            "the tenant's key is being changed",
+        ))
     }
 }
 
@@ -120,7 +139,10 @@ fn scopes(provider: &Provider, options: &StartOptions) -> Result<Vec<String>, Er
         false => &options.scopes,
     };
     if wanted.len() > 100 || !wanted.iter().all(|scope| is_scope(scope)) {
-        return Err(Error::invalid("scope_invalid", "a scope is 1 to 256 printable characters; at most 100 of them"));
+        return Err(Error::invalid(
+            "scope_invalid",
+            "a scope is 1 to 256 printable characters; at most 100 of them",
+        ));
     }
     Ok(wanted.clone())
 }
@@ -135,7 +157,8 @@ fn authorize_url(provider: &Provider, client: &str, redirect: Url, row: &NewRow<
     }
     if provider.pkce == Pkce::Send {
         let verifier = PkceCodeVerifier::new(row.verifier.expose().to_owned());
-        request = request.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        request =
+            request.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
     }
     for (name, value) in &provider.authorize_params {
         request = request.add_extra_param(name, value);
@@ -155,8 +178,14 @@ pub(super) fn hash(secret: &SecretText) -> [u8; 32] {
 
 /// Tells flows apart without telling the state: it is part of a cookie's name.
 pub(crate) fn flow_of(state: &SecretText) -> String {
-    let tag = Sha256::new().chain_update(b"flow").chain_update(state.expose()).finalize();
-    tag.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let tag = Sha256::new()
+        .chain_update(b"flow")
+        .chain_update(state.expose())
+        .finalize();
+    tag.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 pub(super) fn verifier_binding(ctx: &TenantCtx, provider: &ProviderKey, id: Uuid) -> Binding {

@@ -1,5 +1,5 @@
 // An OpenID-certified authorization server in strict rotation, with counters. Prints its URL, and
-// ends when stdin does. TOKEN_DELAY_MS makes each token call that slow.
+// ends when stdin does. TOKEN_DELAY_MS holds the answers of token calls back.
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Provider } from 'oidc-provider';
@@ -31,12 +31,13 @@ const provider = new Provider(issuer, {
 });
 
 provider.use(async (ctx, next) => {
-  if (ctx.path === '/token' && delay > 0) await sleep(delay);
   await next();
   if (ctx.path === '/token') {
     const type = ctx.oidc?.params?.grant_type;
     if (type in counts) counts[type] += 1;
     if (ctx.status !== 200) counts.refused += 1;
+    // The tokens are made by now; only the answer is late.
+    if (delay > 0) await sleep(delay);
   }
   if (ctx.path === '/token/revocation') counts.revocations += 1;
 });

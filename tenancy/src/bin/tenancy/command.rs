@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tenancy::core::{OperatorDb, TenantDb, WorkerDb, doctor as checks, migrate};
+use tenancy::core::{OperatorDb, TenantDb, WorkerDb, migrate};
 
 use crate::{Audit, Command, Doctor, Kb, Migrations, Operator, SecretKeys, Secrets};
 
@@ -58,11 +58,7 @@ async fn doctor(options: &Doctor) -> Result {
         Some(url) => Some(TenantDb::connect(url).await?),
         None => None,
     };
-    let mut how = checks::Options::default();
-    if let Some(app) = &app {
-        how = how.with_app(app);
-    }
-    let report = checks::run(&operator, &how).await?;
+    let report = tenancy::doctor(&operator, app.as_ref()).await?;
     if options.json {
         println!("{}", report.to_json());
     } else {

@@ -1,0 +1,17 @@
+//! What a host relies on, against real Postgres, as the app's login, with two tenants in the
+//! database.
+
+mod access;
+mod bad_input;
+mod citations;
+mod common;
+mod documents;
+mod http;
+mod http_embedder;
+mod index;
+mod ingest;
+mod jobs;
+mod kill;
+mod quota;
+mod retrieve;
+mod suites;

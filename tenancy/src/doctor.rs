@@ -1,0 +1,42 @@
+//! The doctor, told what it can't guess of the parts' tables.
+
+use tenancy_core::{
+    Error, OperatorDb, TenantDb,
+    doctor::{self, Options, Report},
+};
+
+/// Examines the database and attacks it, with a row in every table of every part.
+///
+/// With the application's own handle the attack runs as its login too.
+///
+/// # Errors
+/// As [`tenancy_core::doctor::run`].
+pub async fn doctor(operator: &OperatorDb, app: Option<&TenantDb>) -> Result<Report, Error> {
+    let mut options = samples(Options::default());
+    if let Some(app) = app {
+        options = options.with_app(app);
+    }
+    doctor::run(operator, &options).await
+}
+
+/// A sealed secret names its key twice, in a column and in its bytes: nobody guesses such a row.
+#[cfg(feature = "secrets")]
+fn samples(options: Options) -> Options {
+    const NIL: &str = "00000000-0000-0000-0000-000000000000";
+    let envelope = "A".repeat(132);
+    let secret = serde_json::json!({
+        "key_id": NIL,
+        "encrypted": { "v": 1, "envelope": envelope },
+    });
+    options
+        .with_sample(
+            "tenancy.tenant_data_keys",
+            serde_json::json!({ "key_id": NIL }),
+        )
+        .with_sample("tenancy.integration_secrets", secret)
+}
+
+#[cfg(not(feature = "secrets"))]
+fn samples(options: Options) -> Options {
+    options
+}
