@@ -175,7 +175,7 @@ DECLARE
     given pg_catalog.int8;
 BEGIN
     -- A tenant seeded while permissions are being registered would miss the new ones.
-    
+    PERFORM FROM tenancy.permission_bits FOR KEY SHARE;
     IF NOT EXISTS (SELECT FROM tenancy.role_templates WHERE key = 'owner') THEN
         outcome := 'not_synchronised';
         RETURN;

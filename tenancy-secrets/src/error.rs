@@ -147,10 +147,12 @@ impl From<tenancy_core::Error> for Error {
 impl From<Error> for tenancy_core::Error {
     /// For core's ports and its problem details. What came from the core goes back as it was.
     fn from(mut error: Error) -> Self {
-        let source = match error.source.take().map(|source| source.downcast::<Self>()) {
-            Some(Ok(core)) => return *core,
-            Some(Err(other)) => Some(other),
+        let source = match error.source.take() {
             None => None,
+            Some(source) => match source.downcast::<Self>() {
+                Ok(core) => return *core,
+                Err(other) => Some(other),
+            },
         };
         let core = Self::new(core_kind(error.kind), error.code, error.message);
         let core = core.with_retry(error.retry);

@@ -30,7 +30,8 @@ const BUILTIN: &str = include_str!("providers.toml");
 pub struct Catalog(BTreeMap<ProviderKey, Arc<Provider>>);
 
 impl Catalog {
-    /// The providers that ship: Google, Gmail, HubSpot, Microsoft, Slack, GitHub, Salesforce.
+    /// The providers that ship: Google, Gmail, `HubSpot`, Microsoft, Slack, GitHub,
+    /// Salesforce.
     ///
     /// # Errors
     /// None for the data that ships; a test reads it.

@@ -126,9 +126,10 @@ fn is(headers: &HeaderMap, name: &str, accepts: impl Fn(&str) -> bool) -> bool {
 
 fn sent(broker: &OAuthBroker, started: &Started, json: bool) -> Result<Response, Error> {
     let url = started.authorize_url.as_str();
-    let mut response = match json {
-        true => Json(json!({ "authorize_url": url })).into_response(),
-        false => see_other(url)?,
+    let mut response = if json {
+        Json(json!({ "authorize_url": url })).into_response()
+    } else {
+        see_other(url)?
     };
     let cookie = cookie::set(broker.public_url(), &started.flow, &started.browser_secret);
     quiet(&mut response, cookie);

@@ -125,7 +125,7 @@ fn number(answer: &mut Map<String, Value>, name: &str) {
     };
     // A time that is no number, or in the past, is as good as none.
     *value = match seconds {
-        Some(seconds) if seconds >= 0.0 && seconds < 1e12 =>
+        Some(seconds) if (0.0..1e12).contains(&seconds) =>
         {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -186,7 +186,7 @@ mod tests {
         .unwrap()
     }
 
-    fn normal(provider: &Provider, status: u16, body: Value) -> (u16, Value) {
+    fn normal(provider: &Provider, status: u16, body: &Value) -> (u16, Value) {
         let (status, body) = normalise(provider, status, body.to_string().as_bytes());
         (status, serde_json::from_slice(&body).unwrap())
     }
@@ -197,17 +197,17 @@ mod tests {
         slack.token_at = Some("/authed_user".to_owned());
         slack.scope_separator = ",".to_owned();
         let body = json!({"ok": true, "authed_user": {"access_token": "x", "scope": "a,b", "expires_in": "3599"}});
-        let (status, answer) = normal(&slack, 200, body);
+        let (status, answer) = normal(&slack, 200, &body);
         assert_eq!(
             (status, &answer["access_token"], &answer["scope"]),
             (200, &"x".into(), &"a b".into())
         );
         assert_eq!(answer["expires_in"], 3599);
 
-        let (status, answer) = normal(&slack, 200, json!({"ok": false, "error": "invalid_grant"}));
+        let (status, answer) = normal(&slack, 200, &json!({"ok": false, "error": "invalid_grant"}));
         assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()));
         let github = json!({"error": "bad_refresh_token", "error_description": "secret stuff"});
-        let (status, answer) = normal(&provider(), 200, github);
+        let (status, answer) = normal(&provider(), 200, &github);
         assert_eq!(
             (status, answer),
             (400, json!({"error": "bad_refresh_token"}))

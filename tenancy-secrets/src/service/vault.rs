@@ -185,10 +185,8 @@ impl SecretVault {
             .require(ctx, perm::SecretsWrite::get())
             .await?;
         let event = Event::new("secret.deleted").target("secret", id);
-        match self.0.store.delete(ctx, id, event).await? {
-            true => Ok(()),
-            false => Err(unknown()),
-        }
+        let deleted = self.0.store.delete(ctx, id, event).await?;
+        deleted.then_some(()).ok_or_else(unknown)
     }
 
     pub(crate) fn sealer(&self) -> &Sealer {

@@ -32,7 +32,7 @@ impl ScriptedHttp {
     }
 
     /// Adds an answer.
-    pub fn answer(&self, status: u16, body: impl ToString) {
+    pub fn answer(&self, status: u16, body: impl std::fmt::Display) {
         self.script()
             .answers
             .push_back(Answer::Status(status, body.to_string()));

@@ -109,7 +109,7 @@ impl Caller<'_> {
             }
         };
         match answer {
-            Ok(answer) => Ok(self.read(answer, began.elapsed())),
+            Ok(answer) => Ok(self.read(&answer, began.elapsed())),
             Err(error) => Err(failure(&error, adapter.seen())),
         }
     }
@@ -128,7 +128,7 @@ impl Caller<'_> {
         }
     }
 
-    fn read(&self, answer: TokenAnswer, took: Duration) -> Tokens {
+    fn read(&self, answer: &TokenAnswer, took: Duration) -> Tokens {
         let default = self.provider.token_lifetime.map(Duration::from_secs);
         let lives = answer.expires_in().or(default);
         let scopes = answer

@@ -134,9 +134,10 @@ struct NewRow<'a> {
 }
 
 fn scopes(provider: &Provider, options: &StartOptions) -> Result<Vec<String>, Error> {
-    let wanted = match options.scopes.is_empty() {
-        true => &provider.default_scopes,
-        false => &options.scopes,
+    let wanted = if options.scopes.is_empty() {
+        &provider.default_scopes
+    } else {
+        &options.scopes
     };
     if wanted.len() > 100 || !wanted.iter().all(|scope| is_scope(scope)) {
         return Err(Error::invalid(
@@ -182,10 +183,8 @@ pub(crate) fn flow_of(state: &SecretText) -> String {
         .chain_update(b"flow")
         .chain_update(state.expose())
         .finalize();
-    tag.iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let short = tag.first_chunk::<8>().map_or(0, |head| u64::from_be_bytes(*head));
+    format!("{short:016x}")
 }
 
 pub(super) fn verifier_binding(ctx: &TenantCtx, provider: &ProviderKey, id: Uuid) -> Binding {
