@@ -1,7 +1,7 @@
 -- What a host's SQL may ask about the rights of whoever the transaction is open for.
 --
--- Every type in a body is qualified: an empty search_path still looks into pg_temp first for the
--- names of tables and types, and a domain there could run code as the owner of these functions.
+-- Types in a body are qualified, although the search path already looks into pg_temp last: a domain
+-- there that stood in for a type would run code as the owner of these functions.
 
 SET LOCAL ROLE tenancy_definer;
 

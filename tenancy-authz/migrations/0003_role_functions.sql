@@ -9,7 +9,7 @@ SET LOCAL ROLE tenancy_definer;
 -- in the way of foreign keys. Answers whether the principal may manage roles, asked after the wait.
 CREATE FUNCTION tenancy.begin_role_change() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -21,13 +21,13 @@ $$;
 
 CREATE FUNCTION tenancy.bump_epoch() RETURNS void
     LANGUAGE sql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$ UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = util.current_tenant() $$;
 
 -- The first of these permissions that a user does not hold for at least as long as p_until.
 CREATE FUNCTION tenancy.user_lacks(p_user uuid, p_permissions text[], p_until timestamptz) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -48,7 +48,7 @@ $$;
 -- The same for the principal of the context. Nobody grants or takes away what he does not hold.
 CREATE FUNCTION tenancy.principal_lacks(p_permissions text[], p_until timestamptz) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     who pg_catalog.uuid := tenancy.context_user();
@@ -65,7 +65,7 @@ $$;
 
 CREATE FUNCTION tenancy.permissions_of_role(p_role text) RETURNS text[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -81,7 +81,7 @@ $$;
 -- The person who really acts, also when he acts for somebody else.
 CREATE FUNCTION tenancy.acting_person() RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN util.current_actor_kind() = 'user' THEN util.current_actor_id()::pg_catalog.uuid END
 $$;
@@ -90,7 +90,7 @@ $$;
 -- Caught by the functions below, which undo what they did.
 CREATE FUNCTION tenancy.keep_administrator() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -109,7 +109,7 @@ CREATE FUNCTION tenancy.create_role(
     p_role text, p_name text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -132,7 +132,7 @@ CREATE FUNCTION tenancy.rename_role(
     p_role text, p_name text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -157,7 +157,7 @@ CREATE FUNCTION tenancy.delete_role(
     p_role text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -200,7 +200,7 @@ CREATE FUNCTION tenancy.grant_permission(
     p_role text, p_permission text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
@@ -232,7 +232,7 @@ CREATE FUNCTION tenancy.revoke_permission(
     p_role text, p_permission text, OUT outcome text, OUT detail text, OUT before jsonb
 )
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = ''
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();

@@ -28,11 +28,23 @@ const CLIENT_SECRET: &str = "quickstart-secret";
 /// How many seconds an access token lives.
 const LIFETIME: u64 = 3_600;
 
-/// What a browser was sent back with, until it is exchanged.
-struct Code {
-    challenge: String,
+/// What a browser or the client asks; what is missing is empty.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    client_id: String,
+    client_secret: String,
+    code: String,
+    code_challenge: String,
+    code_challenge_method: String,
+    code_verifier: String,
+    grant_type: String,
     redirect_uri: String,
+    refresh_token: String,
+    response_type: String,
     scope: String,
+    state: String,
+    token: String,
 }
 
 /// What was granted; its refresh token is replaced at every use.
@@ -46,7 +58,8 @@ struct Grant {
 #[derive(Default)]
 struct Server {
     issuer: String,
-    codes: HashMap<String, Code>,
+    /// What began each code, until it is exchanged.
+    codes: HashMap<String, Asked>,
     grants: Vec<Grant>,
     token_calls: u64,
     refreshes: u64,
@@ -72,112 +85,74 @@ pub async fn serve() -> std::io::Result<()> {
     let shared = Shared::default();
     shared.lock().issuer.clone_from(&issuer);
     println!("{issuer}");
-    // Not gracefully: a client that keeps its connection would keep the process.
-    tokio::select! {
-        served = async { axum::serve(listener, router(shared)).await } => served,
-        () = stdin_closed() => Ok(()),
-    }
-}
-
-async fn stdin_closed() {
-    let mut rest = Vec::new();
-    // An error is an end as well.
-    let _ = tokio::io::stdin().read_to_end(&mut rest).await;
-}
-
-fn router(shared: Shared) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/authorize", get(authorize))
         .route("/token", post(token))
         .route("/revoke", post(revoke))
         .route("/userinfo", get(userinfo))
         .route("/stats", get(stats))
-        .with_state(shared)
-}
-
-#[derive(Deserialize)]
-struct Authorize {
-    client_id: String,
-    redirect_uri: Url,
-    response_type: String,
-    state: String,
-    #[serde(default)]
-    scope: String,
-    #[serde(default)]
-    code_challenge: String,
-    #[serde(default)]
-    code_challenge_method: String,
-}
-
-async fn authorize(State(shared): State<Shared>, Query(asked): Query<Authorize>) -> Response {
-    let pkce = asked.code_challenge_method == "S256" && !asked.code_challenge.is_empty();
-    let local = asked.redirect_uri.host_str() == Some("127.0.0.1");
-    if asked.client_id != CLIENT_ID || asked.response_type != "code" || !pkce || !local {
-        return refuse(StatusCode::BAD_REQUEST, "invalid_request");
+        .with_state(shared);
+    // Not gracefully: a client that keeps its connection would keep the process.
+    tokio::select! {
+        served = async { axum::serve(listener, router).await } => served,
+        () = stdin_closed() => Ok(()),
     }
-    let Some(code) = secret() else {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error");
+}
+
+async fn stdin_closed() {
+    // An error is an end as well.
+    let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+}
+
+async fn authorize(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+    let pkce = asked.code_challenge_method == "S256" && !asked.code_challenge.is_empty();
+    let back = Url::parse(&asked.redirect_uri).ok();
+    let back = back.filter(|url| url.host_str() == Some("127.0.0.1"));
+    let (Some(mut back), true, "code") = (back, pkce, asked.response_type.as_str()) else {
+        return refuse(StatusCode::BAD_REQUEST, "invalid_request");
     };
-    let mut back = asked.redirect_uri.clone();
+    let (Some(code), CLIENT_ID) = (secret(), asked.client_id.as_str()) else {
+        return refuse(StatusCode::BAD_REQUEST, "unauthorized_client");
+    };
     let mut server = shared.lock();
     back.query_pairs_mut()
         .append_pair("code", &code)
         .append_pair("state", &asked.state)
         .append_pair("iss", &server.issuer);
-    let kept = Code {
-        challenge: asked.code_challenge,
-        redirect_uri: asked.redirect_uri.into(),
-        scope: asked.scope,
-    };
-    server.codes.insert(code, kept);
-    (
-        StatusCode::SEE_OTHER,
-        [(header::LOCATION, String::from(back))],
-    )
-        .into_response()
+    server.codes.insert(code, asked);
+    let location = [(header::LOCATION, String::from(back))];
+    (StatusCode::SEE_OTHER, location).into_response()
 }
 
-#[derive(Deserialize)]
-struct TokenForm {
-    grant_type: String,
-    client_id: Option<String>,
-    client_secret: Option<String>,
-    code: Option<String>,
-    code_verifier: Option<String>,
-    redirect_uri: Option<String>,
-    refresh_token: Option<String>,
-}
-
-async fn token(State(shared): State<Shared>, Form(form): Form<TokenForm>) -> Response {
+async fn token(State(shared): State<Shared>, Form(asked): Form<Asked>) -> Response {
     let mut server = shared.lock();
     server.token_calls += 1;
-    if !is_client(form.client_id.as_deref(), form.client_secret.as_deref()) {
+    if !is_client(&asked) {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
     }
-    let answer = match form.grant_type.as_str() {
-        "authorization_code" => server.exchange(&form),
-        "refresh_token" => server.refresh(form.refresh_token.as_deref().unwrap_or_default()),
+    let answer = match asked.grant_type.as_str() {
+        "authorization_code" => server.exchange(&asked),
+        "refresh_token" => server.refresh(&asked.refresh_token),
         _ => return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
     };
-    match answer {
-        Some(answer) => Json(answer).into_response(),
-        None => refuse(StatusCode::BAD_REQUEST, "invalid_grant"),
-    }
+    answer.map_or_else(
+        || refuse(StatusCode::BAD_REQUEST, "invalid_grant"),
+        |answer| Json(answer).into_response(),
+    )
 }
 
 impl Server {
-    fn exchange(&mut self, form: &TokenForm) -> Option<Value> {
+    fn exchange(&mut self, asked: &Asked) -> Option<Value> {
         // Taken before it is checked: a code works once.
-        let code = self.codes.remove(form.code.as_deref()?)?;
-        let verifier = form.code_verifier.as_deref()?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
-        if challenge != code.challenge || form.redirect_uri.as_deref() != Some(&code.redirect_uri) {
+        let begun = self.codes.remove(&asked.code)?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&asked.code_verifier));
+        if challenge != begun.code_challenge || asked.redirect_uri != begun.redirect_uri {
             return None;
         }
         let grant = Grant {
             refresh: secret()?,
             access: secret()?,
-            scope: code.scope,
+            scope: begun.scope,
             used: Vec::new(),
         };
         let answer = grant.answer();
@@ -189,7 +164,7 @@ impl Server {
         self.refreshes += 1;
         // An old token means that somebody has a copy: the whole grant ends.
         self.grants
-            .retain(|grant| !grant.used.iter().any(|used| used == token));
+            .retain(|grant| grant.used.iter().all(|used| used != token));
         let grant = self
             .grants
             .iter_mut()
@@ -210,38 +185,27 @@ impl Grant {
     }
 }
 
-#[derive(Deserialize)]
-struct RevokeForm {
-    token: String,
-    client_id: Option<String>,
-    client_secret: Option<String>,
-}
-
 /// RFC 7009: an unknown token is no error.
-async fn revoke(State(shared): State<Shared>, Form(form): Form<RevokeForm>) -> Response {
-    if !is_client(form.client_id.as_deref(), form.client_secret.as_deref()) {
+async fn revoke(State(shared): State<Shared>, Form(asked): Form<Asked>) -> Response {
+    if !is_client(&asked) {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
     }
     let mut server = shared.lock();
     server.revocations += 1;
     server
         .grants
-        .retain(|grant| grant.refresh != form.token && grant.access != form.token);
+        .retain(|grant| grant.refresh != asked.token && grant.access != asked.token);
     StatusCode::OK.into_response()
 }
 
 async fn userinfo(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let known = token.is_some_and(|token| {
-        shared
-            .lock()
-            .grants
-            .iter()
-            .any(|grant| grant.access == token)
-    });
+    let bearer = headers.get(header::AUTHORIZATION);
+    let token = bearer.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let server = shared.lock();
+    let known = server
+        .grants
+        .iter()
+        .any(|grant| token == Some(&grant.access));
     if known {
         Json(json!({ "sub": "demo-account", "email": "demo@example.com" })).into_response()
     } else {
@@ -257,8 +221,8 @@ async fn stats(State(shared): State<Shared>) -> Json<Value> {
     }))
 }
 
-fn is_client(id: Option<&str>, secret: Option<&str>) -> bool {
-    id == Some(CLIENT_ID) && secret == Some(CLIENT_SECRET)
+fn is_client(asked: &Asked) -> bool {
+    asked.client_id == CLIENT_ID && asked.client_secret == CLIENT_SECRET
 }
 
 fn refuse(status: StatusCode, code: &str) -> Response {

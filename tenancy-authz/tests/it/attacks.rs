@@ -46,6 +46,9 @@ async fn attack(world: &World, viewer: &TenantCtx, preparations: &'static str) -
     Ok(said.unwrap_or(false))
 }
 
+/// How the catalog shows the search path of the function.
+const PINNED: &str = "SET search_path TO 'pg_catalog', 'pg_temp'";
+
 /// Rewrites the function with a part of its text replaced, and without its search path.
 async fn weaken(world: &World, from: &str, to: &str) -> Result {
     let superuser = world.db.superuser().await?;
@@ -54,9 +57,7 @@ async fn weaken(world: &World, from: &str, to: &str) -> Result {
     )
     .fetch_one(&superuser)
     .await?;
-    let weak = source
-        .replace(from, to)
-        .replace("SET search_path TO ''", "");
+    let weak = source.replace(from, to).replace(PINNED, "");
     assert_ne!(weak, source);
     sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
         .execute(&superuser)
@@ -173,8 +174,8 @@ async fn functions_of_ones_own_are_not_found() -> Result {
     Ok(())
 }
 
-/// An empty search path still looks into `pg_temp` first for types: a domain there runs its CHECK
-/// as whoever owns the function that uses it.
+/// Where `pg_temp` is not put last by name, it is looked into first for types: a domain there runs
+/// its CHECK as whoever owns the function that uses it.
 const DOMAINS: &str = "
     CREATE FUNCTION pg_temp.run_as(pg_catalog.anyelement) RETURNS pg_catalog.bool LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
@@ -194,8 +195,10 @@ async fn a_temp_domain_does_not_stand_in_for_a_type() -> Result {
     )
     .fetch_one(&superuser)
     .await?;
-    // Only the qualification of the type is missing; the search path is still empty.
-    let weak = source.replace("who pg_catalog.uuid", "who uuid");
+    // The two locks on this door: the path that names the catalog first, and the qualified type.
+    let weak = source
+        .replace(PINNED, "SET search_path TO ''")
+        .replace("who pg_catalog.uuid", "who uuid");
     assert_ne!(weak, source);
     sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
         .execute(&superuser)
@@ -340,7 +343,11 @@ async fn every_function_is_closed_to_the_public_and_pins_its_search_path() -> Re
     for (name, owner, is_definer, settings, for_app, for_worker, is_public) in rows {
         assert_eq!(owner, "tenancy_definer", "{name}");
         assert!(is_definer, "{name}");
-        assert_eq!(settings.unwrap_or_default(), ["search_path=\"\""], "{name}");
+        assert_eq!(
+            settings.unwrap_or_default(),
+            ["search_path=pg_catalog, pg_temp"],
+            "{name}"
+        );
         assert_eq!(for_app, FOR_THE_APP.contains(&name.as_str()), "{name}");
         assert!(!for_worker && !is_public, "{name}");
     }

@@ -273,3 +273,42 @@ async fn tenants_from_before_the_roles_get_them_when_permissions_are_registered(
     assert_eq!(roles.list(&ctx, &RolePage::default()).await?.len(), 5);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_tenant_that_is_created_while_permissions_are_registered_misses_none() -> Result {
+    let world = World::new().await?;
+    assert!(seeded_while_registering(&world, "reports.read").await?);
+
+    // The planted fault: seeding that does not keep registering waiting.
+    let superuser = world.db.superuser().await?;
+    let source: String =
+        sqlx::query_scalar("SELECT pg_get_functiondef('tenancy.seed_roles(uuid)'::regprocedure)")
+            .fetch_one(&superuser)
+            .await?;
+    let weak = source.replace("PERFORM FROM tenancy.permission_bits FOR KEY SHARE;", "");
+    assert_ne!(weak, source);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(weak))
+        .execute(&superuser)
+        .await?;
+    assert!(!seeded_while_registering(&world, "billing.read").await?);
+    Ok(())
+}
+
+/// Whether the owner of a tenant that is being seeded holds what is registered before that commits.
+async fn seeded_while_registering(world: &World, late: &'static str) -> Result<bool> {
+    let ctx = core_testing::tenant(&world.db.app).await?;
+    let mut tx = world.db.app.write(&ctx).await?;
+    world.authz.seed_in(&mut tx, user(&ctx)).await?;
+    let late_one = PermissionDef::new(late, "see something new", &[]);
+    let operator = world.db.operator.clone();
+    // Waits for the seeding, or sees nothing of it and lets the tenant go without.
+    let registering = tokio::spawn(async move { sync_permissions(&operator, &[late_one]).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    tx.commit().await?;
+    registering.await??;
+    let granted = world
+        .roles
+        .permissions_of_role(&ctx, &role("owner"))
+        .await?;
+    Ok(granted.iter().any(|permission| permission.as_str() == late))
+}

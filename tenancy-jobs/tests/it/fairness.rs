@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tenancy_core::{
-    Error, JobRun, NewJob, NoRoles, TenantCtx, TenantId, TenantStatus, Tenants,
+    Error, JobRun, NewJob, NoRoles, Suspension, TenantCtx, TenantId, TenantStatus, Tenants,
     testing::{FakeAuthorizer, MemoryAudit, tenant},
 };
 use tenancy_jobs::{
@@ -89,7 +89,7 @@ async fn jobs_of_a_suspended_tenant_wait_until_it_is_open_again() {
     );
     let job = || NewJob::new(KIND, json!(null));
     let waiting = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    tenants.suspend(&house.a, true).await.unwrap();
+    tenants.suspend(&house.a, Suspension::ReadOnly).await.unwrap();
     let worker = Running::start(house.worker().handler(plain(Order::default())));
     let other = house.jobs.enqueue(&house.b, job()).await.unwrap();
     house.until(&house.b, other, JobState::Succeeded).await;

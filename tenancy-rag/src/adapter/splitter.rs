@@ -26,6 +26,8 @@ pub struct SplitterChunker {
 
 /// A section that would be shorter than a chunk's `1 / SHORTEST` part is not begun.
 const SHORTEST: usize = 3;
+/// A section of more than so many chunks' bytes is divided.
+const LONGEST: usize = 8;
 
 impl SplitterChunker {
     /// Chunks of at most `max_chars` characters.
@@ -51,7 +53,29 @@ impl SplitterChunker {
             }
         }
         starts.push(text.text.len());
-        starts.windows(2).filter_map(|pair| Some(*pair.first()?..*pair.last()?)).collect()
+        let mut sections = Vec::with_capacity(starts.len());
+        for pair in starts.windows(2) {
+            if let [start, end] = pair {
+                self.bound(&text.text, *start..*end, &mut sections);
+            }
+        }
+        sections
+    }
+
+    /// Divides a section that is too long: the splitter looks at all that is left for every chunk,
+    /// and so takes hours for megabytes without a paragraph.
+    fn bound(&self, text: &str, mut section: Range<usize>, sections: &mut Vec<Range<usize>>) {
+        let longest = self.max_chars.saturating_mul(LONGEST).max(4);
+        while section.len() > longest {
+            let to = text.floor_char_boundary(section.start + longest);
+            let from = text.floor_char_boundary(section.start + longest / 2);
+            let window = text.get(from..to).unwrap_or_default();
+            let behind = |at: Option<usize>| at.map(|at| from + at + 1);
+            let cut = behind(window.rfind('\n')).or_else(|| behind(window.rfind(' '))).unwrap_or(to);
+            sections.push(section.start..cut);
+            section.start = cut;
+        }
+        sections.push(section);
     }
 }
 
@@ -145,6 +169,16 @@ mod tests {
             let before: std::collections::HashSet<String> = chunks(&old).into_iter().collect();
             let fresh = chunks(&new).into_iter().filter(|chunk| !before.contains(chunk)).count();
             assert!((1..=3).contains(&fresh), "{fresh} new chunks after a change in {changed}");
+        }
+    }
+
+    #[test]
+    fn megabytes_without_a_paragraph_are_cut_in_time() {
+        for unit in ["x", "漢", "word ", "| cell ", "> "] {
+            let text = Extracted::same(unit.repeat(400_000 / unit.len()), Markup::Markdown);
+            let begun = std::time::Instant::now();
+            assert!(texts(&text, SplitterChunker::default()).len() > 10);
+            assert!(begun.elapsed().as_secs() < 20, "{unit}: {:?}", begun.elapsed());
         }
     }
 

@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use pgvector::Vector;
+use sqlx::Row as _;
 use tenancy_core::TenantTx;
 
 use super::{
@@ -50,10 +51,7 @@ impl ChunkStore for PgKnowledgeBase {
             SearchPath::Exact => include_str!("sql/search_exact.sql"),
             SearchPath::Bits => include_str!("sql/search_bits.sql"),
             SearchPath::Hnsw => {
-                sqlx::query(include_str!("sql/hnsw_settings.sql"))
-                    .bind(query.candidates.clamp(1, MAX_EF).to_string())
-                    .execute(&mut **tx)
-                    .await?;
+                use_hnsw(tx, query.candidates).await?;
                 include_str!("sql/search_hnsw.sql")
             }
         };
@@ -105,6 +103,20 @@ impl ChunkStore for PgKnowledgeBase {
     ) -> Result<(DocId, i32, Amount), Error> {
         publish::publish(tx, publication).await
     }
+}
+
+async fn use_hnsw(tx: &mut TenantTx, candidates: i64) -> Result<(), Error> {
+    let tenant = tx.ctx().tenant();
+    let row = sqlx::query(include_str!("sql/hnsw_settings.sql"))
+        .bind(tenant)
+        .bind(candidates.clamp(1, MAX_EF).to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    if row.try_get("covered")? {
+        return Ok(());
+    }
+    let message = "no valid index covers the tenant's chunks";
+    Err(Error::new(ErrorKind::NotFound, "index_missing", message))
 }
 
 /// A range as its first byte and its length.

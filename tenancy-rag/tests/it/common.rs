@@ -22,25 +22,25 @@ use tenancy_rag::{
 };
 use tenancy_testkit::Db;
 
-pub static COMPONENTS: &[&Component] = &[&CORE, &COMPONENT];
+pub(crate) static COMPONENTS: &[&Component] = &[&CORE, &COMPONENT];
 
-pub struct World {
-    pub db: Db,
-    pub audit: MemoryAudit,
-    pub authorizer: FakeAuthorizer,
-    pub embedder: Arc<TestEmbedder>,
+pub(crate) struct World {
+    pub(crate) db: Db,
+    pub(crate) audit: MemoryAudit,
+    pub(crate) authorizer: FakeAuthorizer,
+    pub(crate) embedder: Arc<TestEmbedder>,
     /// Admin of the first tenant.
-    pub admin: TenantCtx,
+    pub(crate) admin: TenantCtx,
     /// Admin of the second tenant.
-    pub stranger: TenantCtx,
+    pub(crate) stranger: TenantCtx,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(COMPONENTS).await
     }
 
-    pub async fn with(components: &'static [&'static Component]) -> Self {
+    pub(crate) async fn with(components: &'static [&'static Component]) -> Self {
         let db = Db::new(components).await.unwrap();
         let audit = MemoryAudit::new();
         let authorizer = FakeAuthorizer::new().with_audit(audit.clone());
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// A member of the first tenant with these roles, who may read and write.
-    pub async fn member(&self, roles: &[&str]) -> TenantCtx {
+    pub(crate) async fn member(&self, roles: &[&str]) -> TenantCtx {
         let ctx = member(&self.db.app, &self.admin).await.unwrap();
         self.authorizer.set_roles(&ctx, roles.iter().map(|name| role(name)).collect());
         self.authorizer.grant(&ctx, perm::KbRead::KEY);
@@ -64,29 +64,29 @@ impl World {
         ctx
     }
 
-    pub fn ingestor(&self) -> Ingestor {
+    pub(crate) fn ingestor(&self) -> Ingestor {
         let authorizer = Arc::new(self.authorizer.clone());
         let audit = Arc::new(self.audit.clone());
         Ingestor::new(self.db.app.clone(), self.embedder.clone(), authorizer, audit)
     }
 
-    pub fn retriever(&self) -> Retriever {
+    pub(crate) fn retriever(&self) -> Retriever {
         let authorizer = Arc::new(self.authorizer.clone());
         let audit = Arc::new(self.audit.clone());
         Retriever::new(self.db.app.clone(), self.embedder.clone(), authorizer, audit)
     }
 
-    pub fn documents(&self) -> Documents {
+    pub(crate) fn documents(&self) -> Documents {
         let authorizer = Arc::new(self.authorizer.clone());
         Documents::new(self.db.app.clone(), authorizer, Arc::new(self.audit.clone()))
     }
 
-    pub async fn source(&self, ctx: &TenantCtx) -> SourceId {
+    pub(crate) async fn source(&self, ctx: &TenantCtx) -> SourceId {
         self.ingestor().source(ctx, &SourceName::parse("handbook").unwrap()).await.unwrap()
     }
 
     /// Takes in a text that these roles may read.
-    pub async fn put(
+    pub(crate) async fn put(
         &self,
         ctx: &TenantCtx,
         uri: &str,
@@ -96,7 +96,7 @@ impl World {
         self.put_with(&self.ingestor(), ctx, uri, text, roles).await
     }
 
-    pub async fn put_with(
+    pub(crate) async fn put_with(
         &self,
         ingestor: &Ingestor,
         ctx: &TenantCtx,
@@ -108,12 +108,12 @@ impl World {
         ingestor.ingest(ctx, document, &mut MemoryBytes::new(text), &|_| ()).await
     }
 
-    pub async fn superuser(&self) -> PgPool {
+    pub(crate) async fn superuser(&self) -> PgPool {
         self.db.superuser().await.unwrap()
     }
 
     /// How many rows of anything that a document leaves there are, whoever may see them.
-    pub async fn leftovers(&self, tenant: TenantId) -> i64 {
+    pub(crate) async fn leftovers(&self, tenant: TenantId) -> i64 {
         sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM tenancy.kb_docs WHERE tenant_id = $1)
                 + (SELECT count(*) FROM tenancy.kb_doc_versions WHERE tenant_id = $1)
@@ -130,27 +130,27 @@ impl World {
     }
 }
 
-pub fn role(name: &str) -> RoleKey {
+pub(crate) fn role(name: &str) -> RoleKey {
     RoleKey::parse(name).unwrap()
 }
 
-pub fn new(source: SourceId, uri: &str, roles: &[&str]) -> NewDocument {
+pub(crate) fn new(source: SourceId, uri: &str, roles: &[&str]) -> NewDocument {
     let uri = DocUri::parse(uri).unwrap();
     let media_type = MediaType::of_path(std::path::Path::new(uri.as_str())).unwrap_or(MediaType::plain());
     NewDocument::new(source, uri, media_type, roles.iter().map(|name| role(name))).unwrap()
 }
 
 /// Hashes, counts what it is asked, and answers first with what it was told to answer.
-pub struct TestEmbedder {
+pub(crate) struct TestEmbedder {
     inner: HashEmbedder,
-    pub calls: AtomicUsize,
-    pub texts: AtomicUsize,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) texts: AtomicUsize,
     answers: Mutex<VecDeque<Result<Vec<Vec<f32>>, Error>>>,
-    pub delay: Mutex<Duration>,
+    pub(crate) delay: Mutex<Duration>,
 }
 
 impl TestEmbedder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inner: HashEmbedder::full(),
             calls: AtomicUsize::new(0),
@@ -160,16 +160,16 @@ impl TestEmbedder {
         }
     }
 
-    pub fn answer_next(&self, answer: Result<Vec<Vec<f32>>, Error>) {
+    pub(crate) fn answer_next(&self, answer: Result<Vec<Vec<f32>>, Error>) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
-    pub fn slow_down(&self, delay: Duration) {
+    pub(crate) fn slow_down(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
 
     /// How many texts it was asked for since the last time.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.texts.swap(0, Ordering::SeqCst)
     }
 }

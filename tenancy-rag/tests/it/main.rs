@@ -1,6 +1,13 @@
 //! What a host relies on, against real Postgres, as the app's login, with two tenants in the
 //! database.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod access;
 mod bad_input;
 mod citations;

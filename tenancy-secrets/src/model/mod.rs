@@ -7,6 +7,7 @@ mod envelope;
 mod key;
 mod name;
 mod provider;
+mod provider_check;
 mod rotation;
 mod secret;
 mod token;
@@ -20,11 +21,10 @@ pub use envelope::{Binding, Envelope, MAX_SECRET_LEN, Suite};
 pub(crate) use key::random;
 pub use key::{DataKey, KeyId, KeyState, StoredKey, WrapContext, WrappedKey};
 pub use name::{ConnectionId, FieldKey, ProviderKey, SecretId, SecretPath};
-pub(crate) use provider::is_loopback;
-pub(crate) use provider::is_scope;
 pub use provider::{
     ClientAuth, Identity, IssuerCheck, Pkce, Provider, Revocation, RevokedScope, RevokedToken,
 };
+pub(crate) use provider_check::{is_loopback, is_scope};
 pub use rotation::{RotateOptions, RotationProgress, RotationReport, TenantRotation};
 pub use secret::{PutMode, Secret, SecretMeta, SecretQuery, SecretWrite, StoredSecret, Written};
 pub(crate) use token::{TokenFailure, Tokens, failure_of, normalise};

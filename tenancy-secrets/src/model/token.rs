@@ -226,7 +226,7 @@ mod tests {
             let (_, answer) = normal(
                 &provider(),
                 200,
-                json!({"access_token": "x", "expires_in": bad}),
+                &json!({"access_token": "x", "expires_in": bad}),
             );
             assert_eq!(answer.get("expires_in").filter(|at| !at.is_null()), None);
         }

@@ -1,5 +1,6 @@
 //! The adapter: everything that knows SQL.
 
+mod connection_rows;
 mod connections;
 mod rotation;
 mod rows;
@@ -8,9 +9,8 @@ mod states;
 
 use tenancy_core::migrate::{Component, Migration};
 
-pub(crate) use connections::{
-    ALL_TOKENS, Claim, Loaded, NewConnection, PgConnections, Refreshed, Token,
-};
+pub(crate) use connection_rows::{Loaded, Token};
+pub(crate) use connections::{ALL_TOKENS, Claim, NewConnection, PgConnections, Refreshed};
 pub(crate) use rotation::{KeyPage, Moved, PgRotation, Run, SealedRow};
 pub use secrets::PgSecretStore;
 pub(crate) use states::{NewState, Opened, PgStates, TakenState};

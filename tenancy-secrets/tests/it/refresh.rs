@@ -4,130 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::json;
-use tenancy_core::{CredentialSource as _, Retry, SecretText, TenantCtx, testing::FakeAuthorizer};
+use tenancy_core::{CredentialSource as _, Retry};
 use tenancy_secrets::{
-    Catalog, ConnectionId, ConnectionStatus, DisconnectOutcome, Error, FinishRequest, Identity,
-    LocalKeyring, OAuthBroker, OAuthClient, OAuthHttp, OAuthRequest, OAuthResponse, Provider,
-    ProviderKey, Revocation, RevokedScope, RotateOptions, Rotation, StartOptions,
-    testing::ScriptedHttp,
+    ConnectionStatus, Error, LocalKeyring, OAuthHttp, OAuthRequest, OAuthResponse, RotateOptions,
+    Rotation, StartOptions, testing::ScriptedHttp,
 };
 use tokio::sync::Semaphore;
 
-use crate::support::{Result, World};
-
-const ACME: ProviderKey = ProviderKey::from_static("acme");
-
-fn provider() -> Provider {
-    let url = |path: &str| format!("https://acme.example/{path}").parse().unwrap();
-    Provider::new(ACME, "Acme", url("authorize"), url("token"))
-        .unwrap()
-        .with_default_scopes(["leads.read"])
-        .with_identity(Identity::userinfo(url("me"), "/sub"))
-        .with_revocation(Revocation::new(url("revoke")))
-}
-
-fn broker(world: &World, http: impl OAuthHttp, provider: Provider) -> Result<OAuthBroker> {
-    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
-    let audit = Arc::new(world.audit.clone());
-    let public = "https://app.example".parse()?;
-    let vault = world.another_vault()?;
-    Ok(
-        OAuthBroker::builder(world.db.app.clone(), vault, public, authorizer, audit)
-            .catalog(Catalog::empty().with_provider(provider)?)
-            .client(
-                ACME,
-                OAuthClient::new("client", SecretText::new("client-secret")),
-            )
-            .http(http)
-            .build()?,
-    )
-}
-
-/// Connects an account whose tokens are `access-1` and `refresh-1`.
-async fn connect(
-    http: &ScriptedHttp,
-    broker: &OAuthBroker,
-    ctx: &TenantCtx,
-) -> Result<ConnectionId> {
-    http.answer(200, json!({"access_token": "access-1", "refresh_token": "refresh-1", "token_type": "bearer", "expires_in": 3600}));
-    http.answer(200, json!({"sub": "account"}));
-    let started = broker.start(ctx, &ACME, &StartOptions::default()).await?;
-    let state = started
-        .authorize_url
-        .query_pairs()
-        .find(|(name, _)| name == "state");
-    let state = SecretText::new(state.ok_or("no state")?.1);
-    let user = ctx.user().ok_or("no user")?;
-    let request = FinishRequest::new(ACME, user, state)
-        .with_browser_secret(started.browser_secret)
-        .with_code(SecretText::new("code"));
-    Ok(broker.finish(request).await?.connection)
-}
-
-struct Case {
-    world: World,
-    http: ScriptedHttp,
-    broker: OAuthBroker,
-    id: ConnectionId,
-}
-
-impl Case {
-    async fn new() -> Result<Self> {
-        Self::with(provider()).await
-    }
-
-    async fn with(provider: Provider) -> Result<Self> {
-        let (world, http) = (World::new().await?, ScriptedHttp::new());
-        let broker = broker(&world, http.clone(), provider)?;
-        let id = connect(&http, &broker, &world.a).await?;
-        Ok(Self {
-            world,
-            http,
-            broker,
-            id,
-        })
-    }
-
-    /// A newer token than the first one.
-    async fn renew(&self) -> std::result::Result<String, tenancy_core::Error> {
-        let renewed = self
-            .broker
-            .renewed(&self.world.a, self.id.into(), 1)
-            .await?;
-        Ok(renewed.secret.expose().to_owned())
-    }
-
-    async fn current(&self) -> std::result::Result<String, tenancy_core::Error> {
-        let current = self
-            .broker
-            .credential(&self.world.a, self.id.into())
-            .await?;
-        Ok(current.secret.expose().to_owned())
-    }
-
-    async fn status(&self) -> Result<(ConnectionStatus, Option<String>)> {
-        let connection = self.broker.get(&self.world.a, self.id).await?;
-        Ok((connection.status, connection.status_reason))
-    }
-
-    /// As the clock would have it later.
-    async fn set(&self, change: &'static str) -> Result {
-        let sql = sqlx::AssertSqlSafe(format!("UPDATE tenancy.oauth_connections SET {change}"));
-        sqlx::query(sql)
-            .execute(&self.world.db.superuser().await?)
-            .await?;
-        Ok(())
-    }
-
-    /// Calls beyond those that connected it.
-    fn calls(&self) -> usize {
-        self.http.asked().len() - 2
-    }
-}
-
-fn tokens(number: u32) -> serde_json::Value {
-    json!({"access_token": format!("access-{number}"), "refresh_token": format!("refresh-{number}"), "token_type": "bearer", "expires_in": "3600"})
-}
+use crate::{
+    case::{ACME, Case, broker, callback, provider, tokens},
+    support::Result,
+};
 
 #[tokio::test]
 async fn a_dead_grant_needs_a_person_at_the_first_answer() -> Result {
@@ -316,85 +203,12 @@ async fn a_key_with_a_sign_in_under_way_is_not_destroyed() -> Result {
     let rotation = Rotation::new(case.world.db.worker.clone(), keyring);
     let options = RotateOptions::default().with_grace(Duration::ZERO);
     assert_eq!(rotation.rotate_all(&options, |_| ()).await?.destroyed, 0);
-    let state = started
-        .authorize_url
-        .query_pairs()
-        .find(|(name, _)| name == "state")
-        .unwrap()
-        .1;
     case.http.answer(200, tokens(2));
     case.http.answer(200, json!({"sub": "account"}));
-    let request = FinishRequest::new(ACME, case.world.a.user().unwrap(), SecretText::new(state))
-        .with_browser_secret(started.browser_secret)
-        .with_code(SecretText::new("code"));
+    let request = callback(&case.world.a, started)?;
     assert_eq!(case.broker.finish(request).await?.connection, case.id);
     assert_eq!(rotation.destroy_retired(Duration::ZERO).await?, 1);
     assert_eq!(case.current().await?, "access-2");
-    Ok(())
-}
-
-#[tokio::test]
-async fn disconnecting_wipes_whatever_the_provider_says() -> Result {
-    for (status, outcome) in [
-        (200, DisconnectOutcome::Revoked),
-        (500, DisconnectOutcome::RevocationFailed),
-    ] {
-        let case = Case::new().await?;
-        case.http.answer(status, "");
-        assert_eq!(
-            case.broker.disconnect(&case.world.a, case.id).await?,
-            outcome
-        );
-        assert!(case.http.asked()[2].1.contains("token=refresh-1"));
-        assert_eq!(
-            case.status().await?,
-            (
-                ConnectionStatus::Disconnected,
-                Some(outcome.as_str().into())
-            )
-        );
-        let left = "SELECT count(*) FROM tenancy.integration_secrets";
-        let left: i64 = sqlx::query_scalar(left)
-            .fetch_one(&case.world.db.superuser().await?)
-            .await?;
-        assert_eq!(left, 0);
-        assert_eq!(
-            case.broker.disconnect(&case.world.a, case.id).await?,
-            DisconnectOutcome::Unsupported
-        );
-        assert_eq!(case.calls(), 1);
-        assert_eq!(
-            connect(&case.http, &case.broker, &case.world.a).await?,
-            case.id,
-            "and it can come back"
-        );
-        assert_eq!(case.current().await?, "access-1");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_grant_that_another_tenant_lives_on_is_not_revoked() -> Result {
-    let mut shared = provider();
-    if let Some(revocation) = &mut shared.revocation {
-        revocation.scope = RevokedScope::Grant;
-    }
-    let case = Case::with(shared).await?;
-    let theirs = connect(&case.http, &case.broker, &case.world.b).await?;
-    assert_eq!(
-        case.broker.disconnect(&case.world.a, case.id).await?,
-        DisconnectOutcome::SharedGrant
-    );
-    assert_eq!(
-        case.http.asked().len(),
-        4,
-        "nothing was asked to be revoked"
-    );
-    case.http.answer(200, "");
-    assert_eq!(
-        case.broker.disconnect(&case.world.b, theirs).await?,
-        DisconnectOutcome::Revoked
-    );
     Ok(())
 }
 
@@ -499,101 +313,5 @@ async fn who_lost_the_lease_commits_nothing_and_fence_and_generation_are_why() -
         (None, "access-2"),
         "the newer token was overwritten"
     );
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_error_names_neither_a_token_nor_what_the_provider_wrote() -> Result {
-    let case = Case::new().await?;
-    case.http.answer(
-        200,
-        r#"{"access_token": "access-leak", "expires_in": {"deep": "body-leak"}, "token_type": 7}"#,
-    );
-    let error = case.renew().await.unwrap_err();
-    let mut shown = format!("{error} {error:?}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        shown.push_str(&format!("{cause} {cause:?}"));
-        source = cause.source();
-    }
-    for leak in ["access-leak", "body-leak", "refresh-1", "client-secret"] {
-        assert!(!shown.contains(leak), "{shown}");
-    }
-    let rows = "SELECT string_agg(c::text, ' ') FROM tenancy.oauth_connections c";
-    let rows: String = sqlx::query_scalar(rows)
-        .fetch_one(&case.world.db.superuser().await?)
-        .await?;
-    assert!(!rows.contains("leak"), "{rows}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_connection_can_not_be_begun_with_bad_input() -> Result {
-    let case = Case::new().await?;
-    let start = async |options: StartOptions| {
-        let outcome = case.broker.start(&case.world.a, &ACME, &options).await;
-        outcome.map(drop).map_err(|error| error.code())
-    };
-    let none = StartOptions::default;
-    assert_eq!(
-        start(none().with_return_to("https://evil.example")).await,
-        Err("return_path_refused")
-    );
-    assert_eq!(
-        start(none().with_scopes(["a b"])).await,
-        Err("scope_invalid")
-    );
-    assert_eq!(start(none().with_scopes([""])).await, Err("scope_invalid"));
-    assert_eq!(
-        start(none().with_scopes(vec!["x"; 101])).await,
-        Err("scope_invalid")
-    );
-    assert_eq!(
-        start(none().with_reconnect(ConnectionId::new())).await,
-        Err("connection_unknown")
-    );
-    let unknown = case
-        .broker
-        .start(&case.world.a, &ProviderKey::from_static("other"), &none())
-        .await;
-    assert_eq!(unknown.unwrap_err().code(), "provider_unknown");
-    for _ in 0..20 {
-        start(none()).await?;
-    }
-    assert_eq!(start(none()).await, Err("oauth_flows_limit"));
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_browser_is_sent_with_s256_and_without_anything_secret() -> Result {
-    let case = Case::new().await?;
-    let started = case
-        .broker
-        .start(&case.world.a, &ACME, &StartOptions::default())
-        .await?;
-    let url = started.authorize_url.as_str();
-    for part in [
-        "code_challenge_method=S256",
-        "response_type=code",
-        "client_id=client",
-        "scope=leads.read",
-    ] {
-        assert!(url.contains(part), "{url}");
-    }
-    assert!(!url.contains("client-secret") && !url.contains(started.browser_secret.expose()));
-    let (_, sent) = &case.http.asked()[0];
-    let verifier = sent
-        .split("code_verifier=")
-        .nth(1)
-        .and_then(|rest| rest.split('&').next());
-    assert!(
-        verifier.is_some_and(|verifier| (43..=128).contains(&verifier.len())),
-        "{sent}"
-    );
-    let rows = "SELECT string_agg(s::text, ' ') FROM tenancy.oauth_states s";
-    let rows: String = sqlx::query_scalar(rows)
-        .fetch_one(&case.world.db.superuser().await?)
-        .await?;
-    assert!(!rows.contains(started.browser_secret.expose()));
     Ok(())
 }

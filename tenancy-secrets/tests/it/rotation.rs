@@ -213,11 +213,11 @@ async fn a_promotion_waits_for_a_write_that_holds_the_old_key() -> Result {
     let mut tx = world.db.app.write(&world.a).await?;
     let again = "SELECT tenancy.put_secret(id, provider, name, field, NULL, encrypted, key_id, version, generation)
         FROM tenancy.integration_secrets WHERE id = $1";
-    let word: String = sqlx::query_scalar(again)
+    let answer: String = sqlx::query_scalar(again)
         .bind(stored.id)
         .fetch_one(&mut *tx)
         .await?;
-    assert_eq!(word, "ok");
+    assert_eq!(answer, "ok");
     let (rotation, tenant) = (rotation(&world)?, world.a.tenant());
     let rotating =
         tokio::spawn(async move { rotation.rotate_tenant(tenant, &at_once(), |_| ()).await });

@@ -1,31 +1,24 @@
 //! Taking a browser back from a provider.
 
-use serde_json::Value;
-use subtle::ConstantTimeEq as _;
-use tenancy_core::{AuthorizerExt as _, Event, Outcome, SecretText, ServiceKey, TenantCtx};
+use tenancy_core::{AuthorizerExt as _, Event, Outcome, TenantCtx};
 
 use super::{
     OAuthBroker,
+    account::{Account, account},
     call::{Caller, Grant},
+    callback::{check, check_issuer, exchange_failed, provider_refused, refusal, refused},
     perm,
     start::{hash, verifier_binding},
 };
 use crate::{
-    ConnectionId, ConnectionStatus, Error, ErrorKind, FieldKey, FinishRequest, Finished, Identity,
-    IssuerCheck, Pkce, Provider, SecretId, SecretPath, SecretWrite, Written,
-    model::{Binding, TokenFailure, Tokens},
+    ConnectionId, ConnectionStatus, Error, ErrorKind, FieldKey, FinishRequest, Finished, Pkce,
+    SecretId, SecretPath, SecretWrite, Written,
+    model::{Binding, Tokens},
     postgres::{ALL_TOKENS, NewConnection, TakenState},
 };
 
 /// How often a connection is stored again when a key or another callback is in the way.
 const ATTEMPTS: u32 = 4;
-
-/// Who an account is at its provider.
-#[derive(Default)]
-struct Account {
-    id: Option<String>,
-    label: Option<String>,
-}
 
 impl OAuthBroker {
     /// Ends a connection: checks the callback, exchanges the code, finds the account out, stores
@@ -114,7 +107,7 @@ impl OAuthBroker {
         };
         if stored.is_err() {
             // Nobody would ever use or revoke these tokens.
-            self.revoke_quietly(&caller, &tokens).await;
+            caller.revoke_unused(&tokens).await;
         }
         stored
     }
@@ -234,183 +227,5 @@ impl OAuthBroker {
             writes.push(SecretWrite::new(id, path, envelope, 1, 0).of_connection(connection));
         }
         Ok(writes)
-    }
-
-    /// Records in the tenant whose flow it was, as the broker: the caller may not belong to it.
-    async fn record_refusal(&self, state: &TakenState, request: &FinishRequest, error: &Error) {
-        let service = ServiceKey::from_static("oauth_broker");
-        match self
-            .0
-            .db
-            .enter_system(state.tenant, service, Vec::new())
-            .await
-        {
-            Ok(ctx) => {
-                let event = refusal(state, error).outcome(Outcome::Denied);
-                self.record(&ctx, event.meta("caller", request.user.to_string()))
-                    .await;
-            }
-            Err(error) => {
-                tracing::warn!(tenant = %state.tenant, %error, "a refusal could not be recorded")
-            }
-        }
-    }
-
-    /// Records what must not turn an answer into another one.
-    pub(super) async fn record(&self, ctx: &TenantCtx, event: Event) {
-        if let Err(error) = self.0.audit.record(ctx, event).await {
-            metrics::counter!("tenancy_oauth_events_unrecorded_total").increment(1);
-            tracing::error!(tenant = %ctx.tenant(), %error, "an oauth event could not be recorded");
-        }
-    }
-}
-
-fn refusal(state: &TakenState, error: &Error) -> Event {
-    metrics::counter!("tenancy_oauth_callbacks_refused_total", "reason" => error.code())
-        .increment(1);
-    Event::new("oauth.callback_refused")
-        .target("user", state.user)
-        .meta("provider", state.provider.as_str())
-        .meta("reason", error.code())
-}
-
-/// Everything that can be known before the provider is asked.
-fn check(state: &TakenState, request: &FinishRequest) -> Result<(), Error> {
-    if state.expired {
-        return Err(refused(
-            "state_expired",
-            "this sign-in took too long: begin again",
-        ));
-    }
-    if state.provider != request.provider {
-        return Err(refused(
-            "state_foreign_provider",
-            "this sign-in belongs to another provider",
-        ));
-    }
-    if state.user != request.user {
-        return Err(refused(
-            "state_foreign_user",
-            "this sign-in was begun by another user",
-        ));
-    }
-    let same_browser = request
-        .browser_secret
-        .as_ref()
-        .is_some_and(|secret| bool::from(hash(secret).ct_eq(&state.browser_hash)));
-    if !same_browser {
-        return Err(refused(
-            "state_foreign_browser",
-            "this sign-in was begun in another browser",
-        ));
-    }
-    Ok(())
-}
-
-/// RFC 9207: an answer of another server than the one the browser was sent to.
-fn check_issuer(provider: &Provider, issuer: Option<&str>) -> Result<(), Error> {
-    let accepted = match (&provider.issuer, issuer) {
-        (Some(expected), Some(issuer)) => expected == issuer,
-        (Some(_), None) => provider.issuer_check == IssuerCheck::IfPresent,
-        (None, _) => true,
-    };
-    match accepted {
-        true => Ok(()),
-        false => Err(refused(
-            "issuer_mismatch",
-            "the answer comes from another issuer",
-        )),
-    }
-}
-
-fn refused(code: &'static str, message: &str) -> Error {
-    Error::new(ErrorKind::StateRefused, code, message)
-}
-
-fn provider_refused(code: &'static str, message: &str) -> Error {
-    Error::new(ErrorKind::ProviderRefused, code, message)
-}
-
-fn exchange_failed(failure: TokenFailure) -> Error {
-    match failure {
-        TokenFailure::Grant => {
-            provider_refused("code_refused", "the provider did not take the code")
-        }
-        TokenFailure::Client(code) => {
-            let message = format!("the provider refused the host's client (`{code}`)");
-            Error::misconfigured("client_refused", message)
-        }
-        other => {
-            let message = "the provider did not exchange the code: begin again";
-            Error::new(ErrorKind::Unavailable, other.as_str(), message)
-        }
-    }
-}
-
-/// Asks who the account is, where the provider can say.
-async fn account(caller: &Caller<'_>, tokens: &Tokens) -> Result<Account, Error> {
-    let token = &tokens.access;
-    let (answer, account_id, label) = match &caller.provider.identity {
-        None => return Ok(Account::default()),
-        Some(Identity::Token { account_id, label }) => {
-            return read_account(&tokens.rest, account_id, label.as_deref());
-        }
-        Some(Identity::Userinfo {
-            url,
-            account_id,
-            label,
-        }) => (caller.get(url, token).await?, account_id, label),
-        Some(Identity::Introspection {
-            url,
-            account_id,
-            label,
-        }) => {
-            let fields = [
-                ("token", token.expose()),
-                ("token_type_hint", "access_token"),
-            ];
-            (caller.form(url, &fields, true).await?, account_id, label)
-        }
-    };
-    let body: Value = match answer.status {
-        200 => serde_json::from_slice(&answer.body).unwrap_or_default(),
-        _ => Value::Null,
-    };
-    read_account(&body, account_id, label.as_deref())
-}
-
-fn read_account(body: &Value, id: &str, label: Option<&str>) -> Result<Account, Error> {
-    let text = |pointer: &str, limit: usize| match body.pointer(pointer) {
-        Some(Value::String(text)) if (1..=limit).contains(&text.chars().count()) => {
-            Some(text.clone())
-        }
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let id = text(id, 512).ok_or_else(|| {
-        provider_refused(
-            "account_unknown",
-            "the provider does not say whose account it is",
-        )
-    })?;
-    Ok(Account {
-        id: Some(id),
-        label: label.and_then(|pointer| text(pointer, 320)),
-    })
-}
-
-impl OAuthBroker {
-    /// Takes tokens back that nobody will use; a failure changes nothing.
-    pub(super) async fn revoke_quietly(&self, caller: &Caller<'_>, tokens: &Tokens) {
-        let token: Option<(&SecretText, &str)> = tokens
-            .refresh
-            .as_ref()
-            .map(|token| (token, "refresh_token"))
-            .or(Some((&tokens.access, "access_token")));
-        if let Some((token, hint)) = token
-            && !caller.revoke(token, hint).await
-        {
-            tracing::debug!(provider = %caller.provider.key, "unused tokens could not be revoked");
-        }
     }
 }

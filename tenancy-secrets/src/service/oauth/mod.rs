@@ -1,12 +1,15 @@
 //! The OAuth broker.
 
+mod account;
 mod call;
+mod callback;
 mod client;
 mod connect;
 mod credential;
 mod disconnect;
 mod flight;
 mod refresh;
+mod renew;
 mod revoke;
 mod start;
 

@@ -1,143 +1,27 @@
 //! Replacing tokens, once.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
-use tenancy_core::{Credential, Event, Outcome, Retry, SecretText, TenantCtx};
+use tenancy_core::{Credential, Event, Outcome, SecretText, TenantCtx};
 
 use super::{
     OAuthBroker,
     call::{Caller, Grant},
-    credential::{Need, Verdict, judge, needs_reauth},
-    flight::Seat,
+    credential::needs_reauth,
+    renew::{LEASE, pause},
     unknown_connection,
 };
 use crate::{
-    Binding, ConnectionId, Error, ErrorKind, FieldKey, Provider, Written,
+    Binding, ConnectionId, ConnectionStatus, Error, ErrorKind, FieldKey, Provider, Written,
     model::{TokenFailure, Tokens},
     postgres::{Claim, Loaded, Refreshed, Token},
 };
 
-/// How long a claim holds. A request ends after 20 s, so whoever has the lease is alone.
-const LEASE: Duration = Duration::from_mins(1);
-/// How long a caller waits for somebody else's refresh.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Least and most seconds between two tries that fail.
 const BACK_OFF: (f64, f64) = (2.0, 300.0);
 
 impl OAuthBroker {
-    /// Replaces the tokens, or waits for whoever is replacing them.
-    pub(super) async fn renew(
-        &self,
-        ctx: &TenantCtx,
-        id: ConnectionId,
-        need: Need,
-        seen: i64,
-    ) -> Result<Credential, Error> {
-        let seat = self.0.flights.enter((ctx.tenant(), id)).await;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let loaded = self
-                .0
-                .connections
-                .load(ctx, id)
-                .await?
-                .ok_or_else(unknown_connection)?;
-            let verdict = judge(&loaded, need)?;
-            // Whatever was made since this caller first looked was just refreshed.
-            if verdict != Verdict::Renew || loaded.connection.generation > seen {
-                return self.open_access(ctx, loaded).await;
-            }
-            if let Some(wait) = loaded.retry_in.filter(|wait| *wait > 0.0) {
-                return self.not_yet(ctx, loaded, need, wait).await;
-            }
-            let generation = loaded.connection.generation;
-            if let Some(claim) = self.0.connections.claim(ctx, id, generation, LEASE).await? {
-                return self.refresh_to_the_end(ctx, loaded, claim, seat).await;
-            }
-            if Instant::now() > deadline {
-                let message = "another process is refreshing the token";
-                return Err(Error::new(ErrorKind::Unavailable, "refresh_busy", message));
-            }
-            tokio::time::sleep(pause()).await;
-        }
-    }
-
-    /// Renews ahead of time, without anybody waiting.
-    pub(super) fn renew_behind(&self, ctx: &TenantCtx, loaded: &Loaded) {
-        if loaded.retry_in.is_some_and(|wait| wait > 0.0) {
-            return;
-        }
-        let (connection, generation) = (loaded.connection.id, loaded.connection.generation);
-        let Some(seat) = self.0.flights.try_enter((ctx.tenant(), connection)) else {
-            return;
-        };
-        let (broker, ctx) = (self.clone(), ctx.clone());
-        tokio::spawn(async move {
-            let renewed = async {
-                let Some(claim) = broker
-                    .0
-                    .connections
-                    .claim(&ctx, connection, generation, LEASE)
-                    .await?
-                else {
-                    return Ok(());
-                };
-                let loaded = broker.0.connections.load(&ctx, connection).await?;
-                let loaded = loaded.ok_or_else(unknown_connection)?;
-                broker
-                    .refresh_to_the_end(&ctx, loaded, claim, seat)
-                    .await
-                    .map(drop)
-            };
-            if let Err(error) = renewed.await {
-                tracing::info!(tenant = %ctx.tenant(), %connection, %error, "a token was not renewed ahead of time");
-            }
-        });
-    }
-
-    /// After a failure, until the next try: what lives is still good.
-    async fn not_yet(
-        &self,
-        ctx: &TenantCtx,
-        loaded: Loaded,
-        need: Need,
-        wait: f64,
-    ) -> Result<Credential, Error> {
-        let alive = loaded.expires_in.is_none_or(|left| left > 5.0);
-        if alive && matches!(need, Need::Alive) {
-            return self.open_access(ctx, loaded).await;
-        }
-        let wait = Duration::try_from_secs_f64(wait).unwrap_or(LEASE);
-        let message = "the provider could not be asked for a new token";
-        let error = Error::new(ErrorKind::Unavailable, "refresh_failed", message);
-        Err(error.with_retry(Retry::After(wait)))
-    }
-
-    /// Refreshes in a task of its own: a caller who goes away does not lose the tokens.
-    async fn refresh_to_the_end(
-        &self,
-        ctx: &TenantCtx,
-        loaded: Loaded,
-        claim: Claim,
-        seat: Seat,
-    ) -> Result<Credential, Error> {
-        let (broker, ctx) = (self.clone(), ctx.clone());
-        let task = tokio::spawn(async move {
-            let refreshed = broker.refresh(&ctx, loaded, claim).await;
-            drop(seat);
-            refreshed
-        });
-        task.await.unwrap_or_else(|_| {
-            let message = "the runtime is shutting down";
-            Err(Error::new(
-                ErrorKind::Unavailable,
-                "runtime_stopping",
-                message,
-            ))
-        })
-    }
-
-    async fn refresh(
+    pub(super) async fn refresh(
         &self,
         ctx: &TenantCtx,
         loaded: Loaded,
@@ -188,7 +72,7 @@ impl OAuthBroker {
         &self,
         ctx: &TenantCtx,
         loaded: &Loaded,
-    ) -> Result<(std::sync::Arc<Provider>, SecretText), Error> {
+    ) -> Result<(Arc<Provider>, SecretText), Error> {
         let (provider, _) = self.provider(ctx, &loaded.connection.provider).await?;
         let sealed = loaded.refresh.as_ref().ok_or_else(needs_reauth)?;
         let token = self
@@ -223,8 +107,7 @@ impl OAuthBroker {
                 Ok(Written::Done) => return Ok(()),
                 Ok(Written::KeyRetired) => self.0.vault.sealer().key_retired(ctx.tenant()),
                 Ok(Written::Stale) => {
-                    // It was disconnected, or connected anew, meanwhile: these are nobody's.
-                    self.revoke_quietly(caller, &tokens).await;
+                    self.discard(ctx, id, caller, &tokens).await?;
                     let message = "the connection was changed during the refresh";
                     return Err(Error::new(
                         ErrorKind::Unavailable,
@@ -239,6 +122,27 @@ impl OAuthBroker {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Tokens that came too late. They are taken back where the connection is gone; where it was
+    /// only passed by another refresh they may be that one's own.
+    async fn discard(
+        &self,
+        ctx: &TenantCtx,
+        id: ConnectionId,
+        caller: &Caller<'_>,
+        tokens: &Tokens,
+    ) -> Result<(), Error> {
+        let now = self.0.connections.load(ctx, id).await?;
+        let status = now.map(|loaded| loaded.connection.status);
+        let gone = [
+            ConnectionStatus::Disconnecting,
+            ConnectionStatus::Disconnected,
+        ];
+        if status.is_some_and(|status| gone.contains(&status)) {
+            caller.revoke_unused(tokens).await;
+        }
+        Ok(())
     }
 
     async fn sealed_refresh(
@@ -353,10 +257,4 @@ fn event(action: &str, loaded: &Loaded) -> Event {
     Event::new(action)
         .target("oauth_connection", loaded.connection.id)
         .meta("provider", loaded.connection.provider.as_str())
-}
-
-/// 50 to 150 ms, so that those who wait don't ask in step.
-fn pause() -> Duration {
-    let jitter = crate::model::random::<1>().map_or(50, |[byte]| u64::from(byte) * 100 / 255);
-    Duration::from_millis(50 + jitter)
 }

@@ -4,9 +4,24 @@ use serde_json::Value;
 use tenancy_core::SecretText;
 
 use super::call::Caller;
-use crate::RevokedScope;
+use crate::{RevokedScope, model::Tokens};
 
 impl Caller<'_> {
+    /// Takes tokens back that nobody will use; a failure changes nothing. Where one token stands
+    /// for the whole grant they are left to expire: the account may be connected elsewhere.
+    pub(super) async fn revoke_unused(&self, tokens: &Tokens) {
+        if self.revokes_grants() {
+            return;
+        }
+        let (token, hint) = match &tokens.refresh {
+            Some(refresh) => (refresh, "refresh_token"),
+            None => (&tokens.access, "access_token"),
+        };
+        if !self.revoke(token, hint).await {
+            tracing::debug!(provider = %self.provider.key, "unused tokens were not revoked");
+        }
+    }
+
     /// Asks the provider to take a token back; whether it did.
     pub(super) async fn revoke(&self, token: &SecretText, hint: &str) -> bool {
         let Some(revocation) = &self.provider.revocation else {

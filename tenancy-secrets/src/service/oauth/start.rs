@@ -183,7 +183,9 @@ pub(crate) fn flow_of(state: &SecretText) -> String {
         .chain_update(b"flow")
         .chain_update(state.expose())
         .finalize();
-    let short = tag.first_chunk::<8>().map_or(0, |head| u64::from_be_bytes(*head));
+    let short = tag
+        .first_chunk::<8>()
+        .map_or(0, |head| u64::from_be_bytes(*head));
     format!("{short:016x}")
 }
 
