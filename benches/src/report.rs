@@ -147,12 +147,7 @@ fn chart(area: &str, metrics: &[Metric]) -> Result<String> {
             svg,
             r#"<rect x="320" y="{y}" width="{width:.0}" height="18" fill="{colour}"/>"#
         )?;
-        writeln!(
-            svg,
-            r#"<text x="10" y="{}">{}</text>"#,
-            y + 14,
-            metric.name
-        )?;
+        writeln!(svg, r#"<text x="10" y="{}">{}</text>"#, y + 14, metric.name)?;
         writeln!(
             svg,
             r#"<text x="{:.0}" y="{}">{reached:.2}</text>"#,

@@ -42,7 +42,10 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, inner: CoreError::new(kind.in_core(), code, message) }
+        Self {
+            kind,
+            inner: CoreError::new(kind.in_core(), code, message),
+        }
     }
 
     pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
@@ -54,7 +57,11 @@ impl Error {
     }
 
     pub(crate) fn unexpected_row(what: &str) -> Self {
-        Self::new(ErrorKind::Internal, "unexpected_row", format!("a job has an unreadable {what}"))
+        Self::new(
+            ErrorKind::Internal,
+            "unexpected_row",
+            format!("a job has an unreadable {what}"),
+        )
     }
 
     /// The class of the error.
@@ -119,7 +126,10 @@ impl StdError for Error {
 
 impl From<CoreError> for Error {
     fn from(inner: CoreError) -> Self {
-        Self { kind: ErrorKind::of_core(inner.kind()), inner }
+        Self {
+            kind: ErrorKind::of_core(inner.kind()),
+            inner,
+        }
     }
 }
 

@@ -49,7 +49,13 @@ impl Error {
             ErrorKind::Unavailable => Retry::Backoff,
             _ => Retry::Never,
         };
-        Self { kind, code, message: message.into(), retry, source: None }
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            retry,
+            source: None,
+        }
     }
 
     /// Replaces the retry advice.
@@ -124,7 +130,9 @@ impl From<tenancy_core::Error> for Error {
             Core::Internal => ErrorKind::Internal,
             other => ErrorKind::Core(other),
         };
-        Self::new(kind, error.code(), error.to_string()).with_retry(error.retry()).with_source(error)
+        Self::new(kind, error.code(), error.to_string())
+            .with_retry(error.retry())
+            .with_source(error)
     }
 }
 

@@ -39,7 +39,7 @@ impl AuditQuery {
         if let Some(cursor) = &self.after {
             let last = cursor.position(self, tenant)?.last.as_u128();
             match self.order {
-                Order::NewestFirst => to = to.min(last.saturating_add(1)),
+                Order::NewestFirst => to = to.min(last),
                 Order::OldestFirst => from = from.max(last.saturating_add(1)),
             }
         }

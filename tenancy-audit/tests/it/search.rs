@@ -157,6 +157,7 @@ async fn walking_the_pages_meets_every_entry_once_whatever_the_size() {
                 loop {
                     let page = house.log.search(&house.a, &query).await.unwrap();
                     walked.extend(page.entries.iter().map(meta_at));
+                    assert!(walked.len() <= 60, "an entry is on two pages");
                     let Some(next) = page.next else { return walked };
                     query.after = Some(next.to_string().parse().unwrap());
                 }

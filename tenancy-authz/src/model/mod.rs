@@ -14,5 +14,7 @@ pub(crate) use refusal::Refusal;
 pub use role::{NewRole, Role, RoleName, RolePage};
 pub use set::PermissionSet;
 pub use snapshot::{Epoch, RegisteredPermission, Snapshot};
-pub(crate) use template::{ALL_PERMISSIONS, OWNER, templates_as_json};
+#[cfg(feature = "testing")]
+pub(crate) use template::OWNER;
+pub(crate) use template::{ALL_PERMISSIONS, templates_as_json};
 pub use template::{RoleTemplate, TEMPLATES};

@@ -1,4 +1,4 @@
-//! C-3: what a login that may run SQL can't make the helper say, or do.
+//! What a login that may run SQL can't make the helper say, or do.
 //!
 //! Each attack is first tried on the function as it ships, and then on one that lacks the defence:
 //! there it has to succeed, or it proves nothing.

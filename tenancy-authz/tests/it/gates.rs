@@ -1,4 +1,4 @@
-//! C-5: gates, in code and on the routes of a real router.
+//! Gates, in code and on the routes of a real router.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! C-3: `util.user_has_permission`, in SQL and in a host's policy.
+//! `util.user_has_permission`, in SQL and in a host's policy.
 
 use sqlx::{Connection as _, PgConnection};
 use tenancy_core::{ServiceKey, TenantDb, TenantId, TenantTx, UserId};

@@ -1,4 +1,4 @@
-//! C-2: the registry of permissions, and what roles grant.
+//! The registry of permissions, and what roles grant.
 
 use tenancy_authz::{ErrorKind, NewRole, RoleName, sync_permissions};
 use tenancy_core::{PermissionDef, PermissionKey};

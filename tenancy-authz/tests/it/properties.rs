@@ -10,7 +10,7 @@ use std::{
 
 use proptest::{
     collection::{btree_map, btree_set, vec},
-    prelude::{Just, Strategy, any, prop_oneof},
+    prelude::{Just, Strategy, prop_oneof},
     strategy::ValueTree as _,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
@@ -82,10 +82,14 @@ fn made() -> impl Strategy<Value = Made> {
         .copied()
         .filter(|key| *key != "no.such")
         .collect::<Vec<_>>();
-    let grants = btree_set(proptest::sample::select(registered), 0..5);
+    let grants = btree_set(proptest::sample::select(registered), 0..6);
     let user_status =
         prop_oneof![6 => Just(Some("active")), 1 => Just(Some("deactivated")), 1 => Just(None)];
-    let one_role = btree_map(proptest::sample::select(ROLES), any::<bool>(), 0..4);
+    let one_role = btree_map(
+        proptest::sample::select(ROLES),
+        proptest::bool::weighted(0.25),
+        0..4,
+    );
     let user = (user_status, one_role).prop_map(|(status, roles)| MadeUser { status, roles });
     (tenant_status, vec(grants, ROLES.len()), vec(user, USERS)).prop_map(
         |(tenant_status, grants, users)| Made {
@@ -233,7 +237,7 @@ async fn sql_snapshot_and_a_naive_model_agree_on_made_up_policies() -> Result {
     }
     eprintln!("{allowed} of {decisions} decisions allowed");
     assert!(
-        allowed * 20 > decisions,
+        allowed * 50 > decisions,
         "{allowed} of {decisions} allowed: too one-sided to prove much"
     );
     Ok(())
@@ -301,7 +305,7 @@ async fn the_functions_refuse_and_do_what_the_rules_in_rust_do() -> Result {
     let strategy = vec((change(), 0..USERS), 40);
     let mut runner = runner();
     let (mut made, mut refused) = (0, BTreeMap::<&str, usize>::new());
-    for _ in 0..cases(40) / 4 {
+    for _ in 0..cases(40) / 2 {
         let (contexts, strangers) = same_tenant_in_both(&world, &in_memory, &memory).await?;
         for ((by, change, a_member), whom) in make_up(&strategy, &mut runner)? {
             let whom = if a_member {

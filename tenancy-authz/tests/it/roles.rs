@@ -1,4 +1,4 @@
-//! C-1: roles of each tenant, seeded with defaults.
+//! Roles of each tenant, seeded with defaults.
 
 use std::{
     collections::BTreeSet,

@@ -17,12 +17,20 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// A checkpoint at this cursor.
     pub fn new(done: u64, total: Option<u64>, cursor: Option<Value>) -> Self {
-        Self { done, total, cursor }
+        Self {
+            done,
+            total,
+            cursor,
+        }
     }
 
     /// The checkpoint after `items` more.
     pub(crate) fn advanced(&self, items: u64, cursor: Option<Value>) -> Self {
-        Self { done: self.done.saturating_add(items), total: self.total, cursor }
+        Self {
+            done: self.done.saturating_add(items),
+            total: self.total,
+            cursor,
+        }
     }
 }
 
@@ -49,11 +57,17 @@ pub enum Chunk {
 impl Chunk {
     /// A step after which there is more to do, from `cursor` on.
     pub fn more(items: u64, cursor: impl Into<Value>) -> Self {
-        Self::More { items, cursor: cursor.into() }
+        Self::More {
+            items,
+            cursor: cursor.into(),
+        }
     }
 
     /// The last step.
     pub fn end(items: u64, result: impl Into<Value>) -> Self {
-        Self::End { items, result: result.into() }
+        Self::End {
+            items,
+            result: result.into(),
+        }
     }
 }

@@ -22,7 +22,11 @@ pub struct JobRef {
 impl JobRef {
     /// Names a try.
     pub const fn new(tenant: TenantId, id: JobId, attempt: i32) -> Self {
-        Self { tenant, id, attempt }
+        Self {
+            tenant,
+            id,
+            attempt,
+        }
     }
 }
 
@@ -72,7 +76,12 @@ pub struct ClaimRequest {
 impl ClaimRequest {
     /// Asks for jobs of these kinds, from the start of the ring.
     pub fn new(queue: QueueName, kinds: Vec<JobKind>, limit: usize) -> Self {
-        Self { queue, kinds, after: None, limit }
+        Self {
+            queue,
+            kinds,
+            after: None,
+            limit,
+        }
     }
 
     /// Enters the ring of tenants behind this one.
@@ -93,7 +102,9 @@ impl ClaimRequest {
             return None;
         }
         let tenants = || claimed.iter().map(|job| job.job.tenant);
-        let wrapped = self.after.and_then(|after| tenants().filter(|t| *t <= after).max());
+        let wrapped = self
+            .after
+            .and_then(|after| tenants().filter(|t| *t <= after).max());
         wrapped.or_else(|| tenants().max())
     }
 }
@@ -132,7 +143,12 @@ pub struct WorkerInfo {
 impl WorkerInfo {
     /// A fresh worker.
     pub fn new(queue: QueueName, name: impl Into<String>, dead_after: Duration) -> Self {
-        Self { id: WorkerId::new(), queue, name: name.into(), dead_after }
+        Self {
+            id: WorkerId::new(),
+            queue,
+            name: name.into(),
+            dead_after,
+        }
     }
 }
 
@@ -201,7 +217,11 @@ pub struct TenantPolicy {
 
 impl Default for TenantPolicy {
     fn default() -> Self {
-        Self { weight: 1, max_in_flight: None, paused: false }
+        Self {
+            weight: 1,
+            max_in_flight: None,
+            paused: false,
+        }
     }
 }
 
@@ -231,7 +251,11 @@ mod tests {
 
     fn claimed(tenant: u128) -> ClaimedJob {
         ClaimedJob {
-            job: JobRef::new(TenantId::from_uuid(uuid::Uuid::from_u128(tenant)), JobId::new(), 1),
+            job: JobRef::new(
+                TenantId::from_uuid(uuid::Uuid::from_u128(tenant)),
+                JobId::new(),
+                1,
+            ),
             max_attempts: 1,
             kind: JobKind::from_static("k"),
             payload: Value::Null,

@@ -42,7 +42,10 @@ pub struct Fault {
 impl Fault {
     /// A reason.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: storable::text(code.into()), message: storable::text(message.into()) }
+        Self {
+            code: storable::text(code.into()),
+            message: storable::text(message.into()),
+        }
     }
 }
 
@@ -96,8 +99,10 @@ impl Verdict {
     /// Why it did not succeed.
     pub fn fault(&self) -> Option<&Fault> {
         match self {
-            Self::Failed(fault) | Self::Parked(fault) => Some(fault),
-            Self::Resume { fault, .. } | Self::Retry { fault, .. } => Some(fault),
+            Self::Failed(fault)
+            | Self::Parked(fault)
+            | Self::Resume { fault, .. }
+            | Self::Retry { fault, .. } => Some(fault),
             Self::Release | Self::Succeeded(_) => None,
         }
     }
@@ -131,7 +136,11 @@ pub struct Settlement {
 impl Settlement {
     /// The end of a try.
     pub fn new(job: JobRef, verdict: Verdict) -> Self {
-        Self { job, verdict, progress: None }
+        Self {
+            job,
+            verdict,
+            progress: None,
+        }
     }
 
     /// Adds the last progress.

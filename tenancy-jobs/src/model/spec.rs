@@ -93,7 +93,10 @@ fn checked_key(key: &str) -> Result<&str, Error> {
     if (1..=MAX_KEY).contains(&key.len()) {
         return Ok(key);
     }
-    let message = format!("an idempotency key has 1 to {MAX_KEY} bytes, this one has {}", key.len());
+    let message = format!(
+        "an idempotency key has 1 to {MAX_KEY} bytes, this one has {}",
+        key.len()
+    );
     Err(Error::invalid("job_key_invalid", message))
 }
 
@@ -131,13 +134,31 @@ mod tests {
     #[test]
     fn bad_input_is_refused_with_a_code_before_it_reaches_the_database() {
         assert_eq!(code(job(json!({"a": 1}))), "accepted");
-        assert_eq!(code(job(json!("x".repeat(300_000)))), "job_payload_too_large");
+        assert_eq!(
+            code(job(json!("x".repeat(300_000)))),
+            "job_payload_too_large"
+        );
         assert_eq!(code(job(json!(["a\0b"]))), "job_payload_nul");
         assert_eq!(code(job(json!("\\u0000"))), "accepted");
-        assert_eq!(code(job(json!(1)).with_idempotency_key("")), "job_key_invalid");
-        assert_eq!(code(job(json!(1)).with_idempotency_key("x".repeat(513))), "job_key_invalid");
-        assert_eq!(code(job(json!(1)).with_timeout(Duration::ZERO)), "job_timeout_invalid");
-        assert_eq!(code(job(json!(1)).with_max_attempts(0)), "job_attempts_invalid");
-        assert_eq!(code(job(json!(1)).with_max_attempts(1001)), "job_attempts_invalid");
+        assert_eq!(
+            code(job(json!(1)).with_idempotency_key("")),
+            "job_key_invalid"
+        );
+        assert_eq!(
+            code(job(json!(1)).with_idempotency_key("x".repeat(513))),
+            "job_key_invalid"
+        );
+        assert_eq!(
+            code(job(json!(1)).with_timeout(Duration::ZERO)),
+            "job_timeout_invalid"
+        );
+        assert_eq!(
+            code(job(json!(1)).with_max_attempts(0)),
+            "job_attempts_invalid"
+        );
+        assert_eq!(
+            code(job(json!(1)).with_max_attempts(1001)),
+            "job_attempts_invalid"
+        );
     }
 }

@@ -136,7 +136,13 @@ pub struct JobQuery {
 
 impl Default for JobQuery {
     fn default() -> Self {
-        Self { states: Vec::new(), kind: None, queue: None, before: None, limit: 50 }
+        Self {
+            states: Vec::new(),
+            kind: None,
+            queue: None,
+            before: None,
+            limit: 50,
+        }
     }
 }
 

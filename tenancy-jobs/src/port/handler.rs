@@ -70,10 +70,6 @@ pub trait BatchHandler: Send + Sync + 'static {
     async fn total(&self, tx: &mut TenantTx, run: &JobRun) -> Result<Option<u64>, Error>;
 
     /// Does the next step after `at`.
-    async fn chunk(
-        &self,
-        tx: &mut TenantTx,
-        run: &JobRun,
-        at: &Checkpoint,
-    ) -> Result<Chunk, Error>;
+    async fn chunk(&self, tx: &mut TenantTx, run: &JobRun, at: &Checkpoint)
+    -> Result<Chunk, Error>;
 }

@@ -3,8 +3,12 @@
 use tenancy_core::migrate::{Component, Migration};
 
 /// The queue's part of the schema.
-pub const COMPONENT: Component =
-    Component::new("jobs", STEPS).with_requires(&["core"]).with_permissions(crate::service::perm::ALL);
+pub const COMPONENT: Component = Component::new("jobs", STEPS)
+    .with_requires(&["core"])
+    .with_permissions(crate::service::perm::ALL);
 
-const STEPS: &[Migration] =
-    &[Migration::new(1, "jobs", include_str!("../../migrations/0001_jobs.sql"))];
+const STEPS: &[Migration] = &[Migration::new(
+    1,
+    "jobs",
+    include_str!("../../migrations/0001_jobs.sql"),
+)];

@@ -40,7 +40,11 @@ impl Columns {
 pub(super) async fn enqueue(tx: &mut TenantTx, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, Error> {
     let keys: Vec<(JobId, Option<[u8; 32]>)> =
         jobs.iter().map(|job| (job.id, job.key_hash)).collect();
-    let keep_key = jobs.iter().map(|job| job.keep_key.as_secs()).max().unwrap_or_default();
+    let keep_key = jobs
+        .iter()
+        .map(|job| job.keep_key.as_secs())
+        .max()
+        .unwrap_or_default();
     let mut by_queue: HashMap<QueueName, Columns> = HashMap::new();
     for job in jobs {
         by_queue.entry(job.queue.clone()).or_default().push(job);

@@ -87,7 +87,9 @@ impl JobLedger for PgJobLedger {
             .bind(i32::from(attempts.max(1)))
             .fetch_one(&mut **tx)
             .await?;
-        queue.map(|name| QueueName::parse(name).map_err(|_| Error::unexpected_row("queue"))).transpose()
+        queue
+            .map(|name| QueueName::parse(name).map_err(|_| Error::unexpected_row("queue")))
+            .transpose()
     }
 
     async fn checkpoint(&self, ctx: &TenantCtx, id: JobId) -> Result<Option<Checkpoint>, Error> {
@@ -126,7 +128,11 @@ impl JobLedger for PgJobLedger {
         worker: WorkerId,
         settlement: &Settlement,
     ) -> Result<Fence, Error> {
-        let Settlement { job, verdict, progress } = settlement;
+        let Settlement {
+            job,
+            verdict,
+            progress,
+        } = settlement;
         let fault = verdict.fault();
         let held: bool = sqlx::query_scalar(include_str!("sql/job_settle.sql"))
             .bind(worker)
@@ -146,7 +152,9 @@ impl JobLedger for PgJobLedger {
 }
 
 pub(super) fn delay_ms(verdict: &Verdict) -> Option<i64> {
-    verdict.delay().map(|delay| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    verdict
+        .delay()
+        .map(|delay| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
 }
 
 pub(super) fn result(verdict: &Verdict) -> Option<Value> {

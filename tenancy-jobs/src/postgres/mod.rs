@@ -16,7 +16,9 @@ pub use store::PgJobStore;
 
 /// Milliseconds as the database stores them; a duration beyond 24 days is as good as none.
 fn millis(duration: std::time::Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
+    i32::try_from(duration.as_millis())
+        .unwrap_or(i32::MAX)
+        .max(1)
 }
 
 /// A count as `bigint`.

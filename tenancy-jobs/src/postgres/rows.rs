@@ -7,7 +7,9 @@ use serde_json::Value;
 use tenancy_core::{JobId, JobKind, RequestId, TenantId};
 
 use super::count;
-use crate::{Beat, ClaimedJob, Error, Exchange, Fault, Fence, JobRef, JobState, JobView, Progress, QueueName};
+use crate::{
+    Beat, ClaimedJob, Error, Exchange, Fault, Fence, JobRef, JobState, JobView, Progress, QueueName,
+};
 
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct ViewRow {
@@ -51,7 +53,9 @@ impl TryFrom<ViewRow> for JobView {
             request: row.request_id,
             payload: row.payload,
             result: row.result,
-            fault: row.error_code.map(|code| Fault::new(code, row.error.unwrap_or_default())),
+            fault: row
+                .error_code
+                .map(|code| Fault::new(code, row.error.unwrap_or_default())),
             progress: row.done.map(|done| Progress::new(count(done), total)),
         })
     }
@@ -75,14 +79,18 @@ pub(super) struct ExchangeRow {
 
 impl ExchangeRow {
     fn claimed(self) -> Result<ClaimedJob, Error> {
-        let attempt = self.attempt.ok_or_else(|| Error::unexpected_row("attempt"))?;
+        let attempt = self
+            .attempt
+            .ok_or_else(|| Error::unexpected_row("attempt"))?;
         let kind = self.kind.and_then(|kind| JobKind::parse(kind).ok());
         Ok(ClaimedJob {
             job: JobRef::new(self.tenant_id, self.id, attempt),
             max_attempts: self.max_attempts.unwrap_or(1),
             kind: kind.ok_or_else(|| Error::unexpected_row("kind"))?,
             payload: self.payload.unwrap_or_default(),
-            principal: self.principal.and_then(|value| serde_json::from_value(value).ok()),
+            principal: self
+                .principal
+                .and_then(|value| serde_json::from_value(value).ok()),
             request: self.request_id,
             timeout: Duration::from_millis(count(self.timeout_ms.unwrap_or(1))),
             priority: self.priority.unwrap_or_default(),
@@ -94,7 +102,10 @@ pub(super) fn exchange(rows: Vec<ExchangeRow>) -> Result<Exchange, Error> {
     let (stale, claimed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.stale);
     Ok(Exchange::new(
         stale.into_iter().map(|row| row.id).collect(),
-        claimed.into_iter().map(ExchangeRow::claimed).collect::<Result<_, _>>()?,
+        claimed
+            .into_iter()
+            .map(ExchangeRow::claimed)
+            .collect::<Result<_, _>>()?,
     ))
 }
 
@@ -103,8 +114,8 @@ pub(super) type BeatRow = (bool, Option<TenantId>, Option<JobId>, Option<i32>);
 
 pub(super) fn beat(rows: Vec<BeatRow>) -> Beat {
     let known = rows.iter().any(|(known, ..)| *known);
-    let owned = rows.into_iter().filter_map(|(_, tenant, id, attempt)| {
-        Some(JobRef::new(tenant?, id?, attempt?))
-    });
+    let owned = rows
+        .into_iter()
+        .filter_map(|(_, tenant, id, attempt)| Some(JobRef::new(tenant?, id?, attempt?)));
     Beat::new(Fence::held_if(known), owned.collect())
 }

@@ -68,9 +68,21 @@ impl JobStore for PgJobStore {
             .bind(each().map(|s| delay_ms(&s.verdict)).collect::<Vec<_>>())
             .bind(each().map(|s| result(&s.verdict)).collect::<Vec<_>>())
             .bind(each().map(|s| fault(s).map(|f| f.code)).collect::<Vec<_>>())
-            .bind(each().map(|s| fault(s).map(|f| f.message)).collect::<Vec<_>>())
-            .bind(each().map(|s| s.progress.map(|p| big(p.done))).collect::<Vec<_>>())
-            .bind(each().map(|s| s.progress.and_then(|p| p.total).map(big)).collect::<Vec<_>>())
+            .bind(
+                each()
+                    .map(|s| fault(s).map(|f| f.message))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                each()
+                    .map(|s| s.progress.map(|p| big(p.done)))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                each()
+                    .map(|s| s.progress.and_then(|p| p.total).map(big))
+                    .collect::<Vec<_>>(),
+            )
             .bind(claim.queue.as_str())
             .bind(kinds)
             .bind(claim.after)
@@ -89,8 +101,9 @@ impl JobStore for PgJobStore {
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
-        let (workers, jobs): (i32, i32) =
-            sqlx::query_as(include_str!("sql/sweep.sql")).fetch_one(self.db.pool()).await?;
+        let (workers, jobs): (i32, i32) = sqlx::query_as(include_str!("sql/sweep.sql"))
+            .fetch_one(self.db.pool())
+            .await?;
         Ok(Swept::new(count(workers), count(jobs)))
     }
 
@@ -104,7 +117,9 @@ impl JobStore for PgJobStore {
     }
 
     async fn set_policy(&self, tenant: TenantId, policy: &TenantPolicy) -> Result<(), Error> {
-        let in_flight = policy.max_in_flight.map(|jobs| i32::try_from(jobs).unwrap_or(i32::MAX));
+        let in_flight = policy
+            .max_in_flight
+            .map(|jobs| i32::try_from(jobs).unwrap_or(i32::MAX));
         sqlx::query(include_str!("sql/policy_set.sql"))
             .bind(tenant)
             .bind(i32::from(policy.weight))

@@ -76,12 +76,23 @@ impl JobQueue {
         let ledger: Arc<dyn JobLedger> = Arc::new(PgJobLedger::new(db.clone()));
         let waker = Waker::new(options.notify.then(|| Arc::clone(&ledger)));
         let (options, queue) = (Arc::new(options), QueueName::DEFAULT);
-        Self { db, ledger, authorizer, audit, options, queue, waker }
+        Self {
+            db,
+            ledger,
+            authorizer,
+            audit,
+            options,
+            queue,
+            waker,
+        }
     }
 
     /// The same service, with another queue for what is enqueued.
     pub fn on(&self, queue: QueueName) -> Self {
-        Self { queue, ..self.clone() }
+        Self {
+            queue,
+            ..self.clone()
+        }
     }
 
     /// Wakes workers; give it to the workers of this process with
@@ -104,11 +115,7 @@ impl JobQueue {
     ///
     /// # Errors
     /// As [`JobSpec::prepare`], before anything is sent, so that the transaction stays usable.
-    pub async fn enqueue_in(
-        &self,
-        tx: &mut TenantTx,
-        job: impl IntoJob,
-    ) -> Result<JobId, Error> {
+    pub async fn enqueue_in(&self, tx: &mut TenantTx, job: impl IntoJob) -> Result<JobId, Error> {
         let ids = self.enqueue_many_in(tx, vec![job.into_job()?]).await?;
         only(ids)
     }
@@ -172,12 +179,16 @@ impl JobQueue {
     /// [`Denied`](ErrorKind::Denied) without `jobs.manage`; [`NotFound`](ErrorKind::NotFound) also
     /// if the job has succeeded or was cancelled already.
     pub async fn cancel(&self, ctx: &TenantCtx, id: JobId) -> Result<(), Error> {
-        self.authorizer.require(ctx, perm::JobsManage::get()).await?;
+        self.authorizer
+            .require(ctx, perm::JobsManage::get())
+            .await?;
         let mut tx = self.db.write(ctx).await?;
         if !self.ledger.cancel_in(&mut tx, id).await? {
             return Err(not_found(id));
         }
-        self.audit.record_in(&mut tx, Event::new("job.cancelled").target("job", id)).await?;
+        self.audit
+            .record_in(&mut tx, Event::new("job.cancelled").target("job", id))
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -189,11 +200,18 @@ impl JobQueue {
     /// [`Denied`](ErrorKind::Denied) without `jobs.manage`; [`NotFound`](ErrorKind::NotFound) if
     /// no such job failed or is parked.
     pub async fn retry(&self, ctx: &TenantCtx, id: JobId) -> Result<(), Error> {
-        self.authorizer.require(ctx, perm::JobsManage::get()).await?;
+        self.authorizer
+            .require(ctx, perm::JobsManage::get())
+            .await?;
         let mut tx = self.db.write(ctx).await?;
-        let revived = self.ledger.retry_in(&mut tx, id, self.options.max_attempts).await?;
+        let revived = self
+            .ledger
+            .retry_in(&mut tx, id, self.options.max_attempts)
+            .await?;
         let queue = revived.ok_or_else(|| not_found(id))?;
-        self.audit.record_in(&mut tx, Event::new("job.retried").target("job", id)).await?;
+        self.audit
+            .record_in(&mut tx, Event::new("job.retried").target("job", id))
+            .await?;
         self.wake_after(&mut tx, queue);
         Ok(tx.commit().await?)
     }
@@ -204,7 +222,9 @@ impl JobQueue {
             let message = format!("{} jobs at once, and {most} are allowed", jobs.len());
             return Err(Error::limit("job_batch_too_large", message));
         }
-        jobs.into_iter().map(|job| JobSpec::prepare(job, &self.queue, &self.options)).collect()
+        jobs.into_iter()
+            .map(|job| JobSpec::prepare(job, &self.queue, &self.options))
+            .collect()
     }
 
     fn wake_after(&self, tx: &mut TenantTx, queue: QueueName) {
@@ -225,15 +245,23 @@ impl JobSink for JobQueue {
 }
 
 fn only(ids: Vec<JobId>) -> Result<JobId, Error> {
-    ids.into_iter().next().ok_or_else(|| Error::unexpected_row("id"))
+    ids.into_iter()
+        .next()
+        .ok_or_else(|| Error::unexpected_row("id"))
 }
 
 fn not_found(id: JobId) -> Error {
-    Error::new(ErrorKind::NotFound, "job_unknown", format!("there is no such job `{id}` to do that with"))
+    Error::new(
+        ErrorKind::NotFound,
+        "job_unknown",
+        format!("there is no such job `{id}` to do that with"),
+    )
 }
 
 impl fmt::Debug for JobQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobQueue").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("JobQueue")
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }

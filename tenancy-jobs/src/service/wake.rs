@@ -37,7 +37,11 @@ struct Far {
 impl Waker {
     /// Wakes workers of this process, and of others through `ledger`.
     pub(crate) fn new(ledger: Option<Arc<dyn JobLedger>>) -> Self {
-        Self(Arc::new(Inner { near: Mutex::default(), far: Mutex::default(), ledger }))
+        Self(Arc::new(Inner {
+            near: Mutex::default(),
+            far: Mutex::default(),
+            ledger,
+        }))
     }
 
     /// What a worker of this process waits for.
@@ -53,7 +57,10 @@ impl Waker {
     /// Wakes the workers of a queue. Returns at once.
     pub fn wake(&self, queue: &QueueName) {
         if let Some(workers) = locked(&self.0.near).get(queue) {
-            workers.iter().filter_map(Weak::upgrade).for_each(|wake| wake.notify_one());
+            workers
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|wake| wake.notify_one());
         }
         let (Some(ledger), Ok(runtime)) = (&self.0.ledger, tokio::runtime::Handle::try_current())
         else {

@@ -47,7 +47,11 @@ impl Child {
             "user": ctx.user(),
         });
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child::a_child_does_what_its_parent_asks", "--nocapture"])
+            .args([
+                "--exact",
+                "child::a_child_does_what_its_parent_asks",
+                "--nocapture",
+            ])
             .env(VARIABLE, order.to_string())
             .stdout(Stdio::piped())
             .spawn()
@@ -68,9 +72,17 @@ impl Child {
     /// The ids that an enqueuer printed.
     pub(crate) fn output(mut self) -> Vec<String> {
         let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        self.0
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert!(self.0.wait().unwrap().success(), "{text}");
-        text.lines().filter_map(|line| line.split_once("ID ")).map(|(_, id)| id.to_owned()).collect()
+        text.lines()
+            .filter_map(|line| line.split_once("ID "))
+            .map(|(_, id)| id.to_owned())
+            .collect()
     }
 }
 
@@ -83,7 +95,9 @@ impl Drop for Child {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_does_what_its_parent_asks() {
-    let Ok(order) = std::env::var(VARIABLE) else { return };
+    let Ok(order) = std::env::var(VARIABLE) else {
+        return;
+    };
     let order: serde_json::Value = serde_json::from_str(&order).unwrap();
     let text = |name: &str| order[name].as_str().unwrap().to_owned();
     let db = TenantDb::connect(&text("app")).await.unwrap();
@@ -96,7 +110,9 @@ async fn a_child_does_what_its_parent_asks() {
             return enqueue(&db, &db.enter(tenant, user).await.unwrap()).await;
         }
         "Leads" => builder.batch_handler(UpdateLeads::slow()),
-        "LeadsThatStop" => builder.batch_handler(UpdateLeads::stopping()).options(silent()),
+        "LeadsThatStop" => builder
+            .batch_handler(UpdateLeads::stopping())
+            .options(silent()),
         "Plain" => builder.handler(plain(HangAfterEffect(db))),
         _ => builder.tx_handler(std::sync::Arc::new(HangInTx)),
     };
@@ -119,7 +135,10 @@ async fn enqueue(db: &TenantDb, ctx: &TenantCtx) {
     let jobs = queue(db);
     let keyed = |key: String| NewJob::new(KIND, json!(null)).with_idempotency_key(key);
     for n in 0..200 {
-        let id = jobs.enqueue(ctx, keyed(format!("single {n}"))).await.unwrap();
+        let id = jobs
+            .enqueue(ctx, keyed(format!("single {n}")))
+            .await
+            .unwrap();
         println!("\nID {id}");
     }
     // Half of the processes the other way round: keys are taken in one order all the same.

@@ -16,7 +16,9 @@ fn keyed(key: impl Into<String>) -> NewJob {
 }
 
 async fn jobs(house: &House) -> i64 {
-    house.number(&house.a, "SELECT count(*) FROM tenancy.jobs").await
+    house
+        .number(&house.a, "SELECT count(*) FROM tenancy.jobs")
+        .await
 }
 
 #[tokio::test]
@@ -24,10 +26,19 @@ async fn an_enqueue_that_is_rolled_back_is_no_job() {
     let house = House::new().await;
     let mut tx = house.db.app.write(&house.a).await.unwrap();
     house.jobs.enqueue_in(&mut tx, keyed("k")).await.unwrap();
-    house.jobs.enqueue_many_in(&mut tx, vec![keyed("l"), keyed("m")]).await.unwrap();
+    house
+        .jobs
+        .enqueue_many_in(&mut tx, vec![keyed("l"), keyed("m")])
+        .await
+        .unwrap();
     drop(tx);
     assert_eq!(jobs(&house).await, 0);
-    assert_eq!(house.number(&house.a, "SELECT count(*) FROM tenancy.job_keys").await, 0);
+    assert_eq!(
+        house
+            .number(&house.a, "SELECT count(*) FROM tenancy.job_keys")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -42,7 +53,8 @@ async fn two_processes_that_enqueue_the_same_keys_at_once_get_the_same_jobs() {
 }
 
 #[tokio::test]
-async fn an_enqueue_waits_for_one_of_the_same_key_that_is_under_way_and_takes_its_place_if_it_fails() {
+async fn an_enqueue_waits_for_one_of_the_same_key_that_is_under_way_and_takes_its_place_if_it_fails()
+ {
     let house = House::new().await;
     for commits in [true, false] {
         let key = format!("k{commits}");
@@ -69,7 +81,9 @@ async fn a_key_is_free_again_when_its_time_after_the_job_is_up() {
     let id = house.jobs.enqueue(&house.a, keyed("k")).await.unwrap();
     house.jobs.cancel(&house.a, id).await.unwrap();
     assert_eq!(house.jobs.enqueue(&house.a, keyed("k")).await.unwrap(), id);
-    house.plant("UPDATE tenancy.job_keys SET expires_at = now() - interval '1 s'").await;
+    house
+        .plant("UPDATE tenancy.job_keys SET expires_at = now() - interval '1 s'")
+        .await;
     assert_ne!(house.jobs.enqueue(&house.a, keyed("k")).await.unwrap(), id);
 }
 
@@ -84,9 +98,13 @@ async fn bad_input_is_refused_and_leaves_the_callers_transaction_usable() {
         small,
     );
     let mut tx = house.db.app.write(&house.a).await.unwrap();
-    let big = jobs_small.enqueue_in(&mut tx, NewJob::new(KIND, json!("x".repeat(101)))).await;
+    let big = jobs_small
+        .enqueue_in(&mut tx, NewJob::new(KIND, json!("x".repeat(101))))
+        .await;
     assert_eq!(big.unwrap_err().kind(), ErrorKind::Limit);
-    let nul = jobs_small.enqueue_in(&mut tx, NewJob::new(KIND, json!("\0"))).await;
+    let nul = jobs_small
+        .enqueue_in(&mut tx, NewJob::new(KIND, json!("\0")))
+        .await;
     assert_eq!(nul.unwrap_err().code(), "job_payload_nul");
     let many = vec![keyed("x"); 10_001];
     let too_many = house.jobs.enqueue_many_in(&mut tx, many).await;

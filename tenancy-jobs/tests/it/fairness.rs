@@ -8,9 +8,7 @@ use tenancy_core::{
     Error, JobRun, NewJob, NoRoles, Suspension, TenantCtx, TenantId, TenantStatus, Tenants,
     testing::{FakeAuthorizer, MemoryAudit, tenant},
 };
-use tenancy_jobs::{
-    ClaimRequest, JobState, JobStore as _, PgJobStore, QueueName, WorkerInfo,
-};
+use tenancy_jobs::{ClaimRequest, JobState, JobStore as _, PgJobStore, QueueName, WorkerInfo};
 
 use crate::support::{AsyncWork, House, KIND, Running, fast, plain};
 
@@ -36,16 +34,34 @@ async fn one_job_starts_within_a_batch_beside_five_thousand_of_another_tenant() 
     let house = House::new().await;
     flood(&house, &house.a, 5_000).await;
     let order = Order::default();
-    let worker = Running::start(house.worker().handler(plain(order.clone())).options(fast().with_concurrency(8)));
-    crate::support::until("a start", async || (!order.0.lock().unwrap().is_empty()).then_some(())).await;
+    let worker = Running::start(
+        house
+            .worker()
+            .handler(plain(order.clone()))
+            .options(fast().with_concurrency(8)),
+    );
+    crate::support::until("a start", async || {
+        (!order.0.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
     let before = order.0.lock().unwrap().len();
-    let id = house.jobs.enqueue(&house.b, NewJob::new(KIND, json!(null))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.b, NewJob::new(KIND, json!(null)))
+        .await
+        .unwrap();
     let started = order.0.lock().unwrap().len();
     house.until(&house.b, id, JobState::Succeeded).await;
     let order = order.0.lock().unwrap().clone();
-    let place = order.iter().position(|tenant| *tenant == house.b.tenant()).unwrap();
+    let place = order
+        .iter()
+        .position(|tenant| *tenant == house.b.tenant())
+        .unwrap();
     // What had started when it was enqueued, what was claimed at that moment, and its own batch.
-    assert!(place <= started + 24, "place {place}, {before} to {started} had started before");
+    assert!(
+        place <= started + 24,
+        "place {place}, {before} to {started} had started before"
+    );
     worker.stop().await;
 }
 
@@ -60,13 +76,21 @@ async fn every_one_of_many_tenants_is_served_before_any_is_served_twice() {
         flood(&house, ctx, 3).await;
     }
     let store = PgJobStore::new(house.db.worker.clone());
-    let info = WorkerInfo::new(QueueName::DEFAULT, "test", std::time::Duration::from_mins(1));
+    let info = WorkerInfo::new(
+        QueueName::DEFAULT,
+        "test",
+        std::time::Duration::from_mins(1),
+    );
     store.register(&info).await.unwrap();
     // Batches smaller than the number of tenants: the ring is entered where it was left.
     let (mut after, mut seen) = (None, Vec::new());
     for _ in 0..4 {
         let request = ClaimRequest::new(QueueName::DEFAULT, vec![KIND], 10).with_after(after);
-        let claimed = store.exchange(info.id, &[], &request).await.unwrap().claimed;
+        let claimed = store
+            .exchange(info.id, &[], &request)
+            .await
+            .unwrap()
+            .claimed;
         assert_eq!(claimed.len(), 10);
         let mut tenants: Vec<TenantId> = claimed.iter().map(|job| job.job.tenant).collect();
         tenants.sort();
@@ -89,12 +113,18 @@ async fn jobs_of_a_suspended_tenant_wait_until_it_is_open_again() {
     );
     let job = || NewJob::new(KIND, json!(null));
     let waiting = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    tenants.suspend(&house.a, Suspension::ReadOnly).await.unwrap();
+    tenants
+        .suspend(&house.a, Suspension::ReadOnly)
+        .await
+        .unwrap();
     let worker = Running::start(house.worker().handler(plain(Order::default())));
     let other = house.jobs.enqueue(&house.b, job()).await.unwrap();
     house.until(&house.b, other, JobState::Succeeded).await;
     assert_eq!(house.view(&house.a, waiting).await.state, JobState::Ready);
-    tenants.resume(&house.a, TenantStatus::SuspendedReadOnly).await.unwrap();
+    tenants
+        .resume(&house.a, TenantStatus::SuspendedReadOnly)
+        .await
+        .unwrap();
     let view = house.until(&house.a, waiting, JobState::Succeeded).await;
     assert_eq!(view.attempt, 1);
     worker.stop().await;

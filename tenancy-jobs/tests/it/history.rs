@@ -12,12 +12,19 @@ async fn months_are_made_used_and_dropped_by_the_operator() {
     let history = JobHistory::new(house.db.operator.clone());
     assert_eq!(history.ensure_months(2).await.unwrap(), 3);
     assert_eq!(history.ensure_months(2).await.unwrap(), 0, "they are there");
-    let id = house.jobs.enqueue(&house.a, NewJob::new(KIND, json!(null))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.a, NewJob::new(KIND, json!(null)))
+        .await
+        .unwrap();
     let worker = Running::start(house.worker().handler(plain(|_| Ok(json!("done")))));
     house.until(&house.a, id, JobState::Succeeded).await;
     worker.stop().await;
     let in_default = "SELECT count(*) FROM tenancy.job_history_default";
-    let count: i64 = sqlx::query_scalar(in_default).fetch_one(&house.superuser().await).await.unwrap();
+    let count: i64 = sqlx::query_scalar(in_default)
+        .fetch_one(&house.superuser().await)
+        .await
+        .unwrap();
     assert_eq!(count, 0, "the month has its own");
 
     house
@@ -34,17 +41,27 @@ async fn months_are_made_used_and_dropped_by_the_operator() {
 #[tokio::test]
 async fn a_month_that_the_default_partition_has_begun_is_left_to_it() {
     let house = House::new().await;
-    let id = house.jobs.enqueue(&house.a, NewJob::new(KIND, json!(null))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.a, NewJob::new(KIND, json!(null)))
+        .await
+        .unwrap();
     house.jobs.cancel(&house.a, id).await.unwrap();
     let history = JobHistory::new(house.db.operator.clone());
-    assert_eq!(history.ensure_months(1).await.unwrap(), 1, "the next month only");
+    assert_eq!(
+        history.ensure_months(1).await.unwrap(),
+        1,
+        "the next month only"
+    );
     assert_eq!(house.view(&house.a, id).await.state, JobState::Cancelled);
 }
 
 #[tokio::test]
 async fn a_purge_forgets_old_keys_and_moves_old_dead_jobs_to_the_history() {
     let house = House::new().await;
-    let job = NewJob::new(KIND, json!(null)).with_idempotency_key("k").with_max_attempts(1);
+    let job = NewJob::new(KIND, json!(null))
+        .with_idempotency_key("k")
+        .with_max_attempts(1);
     let id = house.jobs.enqueue(&house.a, job).await.unwrap();
     let bad = |_| Err(tenancy_core::Error::invalid("bad_lead", "the lead is bad"));
     let worker = Running::start(house.worker().handler(plain(bad)));
@@ -64,5 +81,8 @@ async fn a_purge_forgets_old_keys_and_moves_old_dead_jobs_to_the_history() {
     assert_eq!((purged.keys, purged.dead), (1, 1));
     let view = house.view(&house.a, id).await;
     assert_eq!((view.state, view.payload), (JobState::Failed, None));
-    assert!(house.jobs.retry(&house.a, id).await.is_err(), "there is nothing left to retry");
+    assert!(
+        house.jobs.retry(&house.a, id).await.is_err(),
+        "there is nothing left to retry"
+    );
 }

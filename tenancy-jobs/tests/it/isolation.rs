@@ -6,7 +6,13 @@ use tenancy_jobs::{ErrorKind, JobQuery};
 
 use crate::support::{House, KIND};
 
-const TABLES: [&str; 5] = ["jobs", "job_keys", "job_progress", "job_dead", "job_history"];
+const TABLES: [&str; 5] = [
+    "jobs",
+    "job_keys",
+    "job_progress",
+    "job_dead",
+    "job_history",
+];
 
 /// Leaves a row of tenant A in every table.
 async fn fill(house: &House) {
@@ -34,7 +40,11 @@ async fn count(house: &House, ctx: &TenantCtx, table: &str) -> i64 {
 async fn refused(house: &House, ctx: &TenantCtx, sql: &'static str) -> String {
     let mut tx = house.db.app.write(ctx).await.unwrap();
     let error = sqlx::raw_sql(sql).execute(&mut *tx).await.expect_err(sql);
-    error.as_database_error().and_then(|db| db.code()).unwrap_or_default().into_owned()
+    error
+        .as_database_error()
+        .and_then(|db| db.code())
+        .unwrap_or_default()
+        .into_owned()
 }
 
 #[tokio::test]
@@ -45,7 +55,11 @@ async fn no_row_of_another_tenant_is_seen_even_without_a_predicate() {
         assert_eq!(count(&house, &house.a, table).await, 1, "{table}");
         assert_eq!(count(&house, &house.b, table).await, 0, "{table}");
     }
-    let page = house.jobs.list(&house.b, &JobQuery::default()).await.unwrap();
+    let page = house
+        .jobs
+        .list(&house.b, &JobQuery::default())
+        .await
+        .unwrap();
     assert!(page.jobs.is_empty());
 }
 
@@ -54,7 +68,9 @@ async fn without_the_policies_the_same_look_succeeds() {
     let house = House::new().await;
     fill(&house).await;
     for table in TABLES {
-        let fault = format!("DROP POLICY tenant_select ON tenancy.{table}; CREATE POLICY tenant_select ON tenancy.{table} FOR SELECT USING (true)");
+        let fault = format!(
+            "DROP POLICY tenant_select ON tenancy.{table}; CREATE POLICY tenant_select ON tenancy.{table} FOR SELECT USING (true)"
+        );
         house.plant(fault.leak()).await;
         assert_eq!(count(&house, &house.b, table).await, 1, "{table}");
     }
@@ -84,7 +100,8 @@ async fn the_app_role_can_neither_change_jobs_by_hand_nor_reach_across_tenants()
         assert_eq!(refused(&house, &house.a, sql).await, "42501", "{sql}");
     }
     // A row for another tenant is refused by the policy, not by a privilege.
-    let foreign = "INSERT INTO tenancy.job_keys SELECT gen_random_uuid(), sha256('x'), gen_random_uuid(), 1";
+    let foreign =
+        "INSERT INTO tenancy.job_keys SELECT gen_random_uuid(), sha256('x'), gen_random_uuid(), 1";
     assert_eq!(refused(&house, &house.a, foreign).await, "42501");
 }
 
@@ -92,9 +109,20 @@ async fn the_app_role_can_neither_change_jobs_by_hand_nor_reach_across_tenants()
 async fn the_worker_role_reaches_jobs_through_its_functions_only() {
     let house = House::new().await;
     fill(&house).await;
-    for sql in ["SELECT * FROM tenancy.jobs", "SELECT * FROM tenancy.job_workers", "SELECT * FROM public.leads"] {
-        let error = sqlx::raw_sql(sql).execute(house.db.worker.pool()).await.expect_err(sql);
-        let code = error.as_database_error().and_then(|db| db.code()).unwrap_or_default().into_owned();
+    for sql in [
+        "SELECT * FROM tenancy.jobs",
+        "SELECT * FROM tenancy.job_workers",
+        "SELECT * FROM public.leads",
+    ] {
+        let error = sqlx::raw_sql(sql)
+            .execute(house.db.worker.pool())
+            .await
+            .expect_err(sql);
+        let code = error
+            .as_database_error()
+            .and_then(|db| db.code())
+            .unwrap_or_default()
+            .into_owned();
         assert_eq!(code, "42501", "{sql}");
     }
 }
@@ -102,13 +130,20 @@ async fn the_worker_role_reaches_jobs_through_its_functions_only() {
 #[tokio::test]
 async fn another_tenants_job_can_not_be_seen_cancelled_or_retried() {
     let house = House::new().await;
-    let id = house.jobs.enqueue(&house.a, NewJob::new(KIND, json!(1))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.a, NewJob::new(KIND, json!(1)))
+        .await
+        .unwrap();
     for error in [
         house.jobs.get(&house.b, id).await.map(drop).unwrap_err(),
         house.jobs.cancel(&house.b, id).await.unwrap_err(),
         house.jobs.retry(&house.b, id).await.unwrap_err(),
     ] {
-        assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, "job_unknown"));
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::NotFound, "job_unknown")
+        );
     }
     house.jobs.get(&house.a, id).await.unwrap();
 }

@@ -27,15 +27,24 @@ pub(crate) struct UpdateLeads {
 
 impl UpdateLeads {
     fn quick() -> Arc<Self> {
-        Arc::new(Self { pause: Duration::ZERO, stops: false })
+        Arc::new(Self {
+            pause: Duration::ZERO,
+            stops: false,
+        })
     }
 
     pub(crate) fn slow() -> Arc<Self> {
-        Arc::new(Self { pause: Duration::from_millis(25), stops: false })
+        Arc::new(Self {
+            pause: Duration::from_millis(25),
+            stops: false,
+        })
     }
 
     pub(crate) fn stopping() -> Arc<Self> {
-        Arc::new(Self { pause: Duration::ZERO, stops: true })
+        Arc::new(Self {
+            pause: Duration::ZERO,
+            stops: true,
+        })
     }
 }
 
@@ -47,16 +56,24 @@ impl BatchHandler for UpdateLeads {
 
     async fn total(&self, tx: &mut TenantTx, _: &JobRun) -> Result<Option<u64>, Error> {
         let tenant = tx.ctx().tenant();
-        let leads: i64 = sqlx::query_scalar("SELECT count(*) FROM public.leads WHERE tenant_id = $1")
-            .bind(tenant)
-            .fetch_one(&mut **tx)
-            .await?;
+        let leads: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM public.leads WHERE tenant_id = $1")
+                .bind(tenant)
+                .fetch_one(&mut **tx)
+                .await?;
         Ok(Some(leads.unsigned_abs()))
     }
 
-    async fn chunk(&self, tx: &mut TenantTx, run: &JobRun, at: &Checkpoint) -> Result<Chunk, Error> {
+    async fn chunk(
+        &self,
+        tx: &mut TenantTx,
+        run: &JobRun,
+        at: &Checkpoint,
+    ) -> Result<Chunk, Error> {
         if self.stops && at.done == STOP_AT {
             kill_process(getpid(), Signal::STOP).unwrap();
+            // The signal stops all threads, but not before this line: nothing may be sent yet.
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         let after = at.cursor.as_ref().and_then(Value::as_i64).unwrap_or(0);
         let tenant = tx.ctx().tenant();
@@ -93,7 +110,8 @@ async fn start(house: &House) -> (JobId, JobId) {
             .unwrap();
         tx.commit().await.unwrap();
     }
-    let job = || NewJob::new(KIND, json!({"status": "contacted"})).with_idempotency_key("campaign 7");
+    let job =
+        || NewJob::new(KIND, json!({"status": "contacted"})).with_idempotency_key("campaign 7");
     let b = house.jobs.enqueue(&house.b, job()).await.unwrap();
     (house.jobs.enqueue(&house.a, job()).await.unwrap(), b)
 }
@@ -106,7 +124,11 @@ async fn updates(house: &House, ctx: &TenantCtx) -> (i64, i64) {
 }
 
 async fn done(house: &House, id: JobId) -> u64 {
-    house.view(&house.a, id).await.progress.map_or(0, |progress| progress.done)
+    house
+        .view(&house.a, id)
+        .await
+        .progress
+        .map_or(0, |progress| progress.done)
 }
 
 #[tokio::test]
@@ -114,30 +136,53 @@ async fn ten_thousand_leads_are_updated_once_each_although_the_worker_is_killed_
     let house = House::new().await;
     let (job, job_b) = start(&house).await;
     let first = Child::spawn(&house, Mode::Leads, &house.a);
-    until("3,000 leads", async || (done(&house, job).await >= 3_000).then_some(())).await;
+    until("3,000 leads", async || {
+        (done(&house, job).await >= 3_000).then_some(())
+    })
+    .await;
     first.kill();
     let view = house.view(&house.a, job).await;
     let before = view.progress.unwrap();
     assert_eq!(view.state, JobState::Running, "nobody has noticed yet");
-    assert!(before.done < 10_000 && before.total == Some(10_000), "{before:?}");
+    assert!(
+        before.done < 10_000 && before.total == Some(10_000),
+        "{before:?}"
+    );
     let (once, more) = updates(&house, &house.a).await;
-    assert_eq!((once.unsigned_abs(), more), (before.done, 0), "the progress is what was committed");
+    assert_eq!(
+        (once.unsigned_abs(), more),
+        (before.done, 0),
+        "the progress is what was committed"
+    );
 
     let second = Child::spawn(&house, Mode::Leads, &house.a);
     let view = house.until(&house.a, job, JobState::Succeeded).await;
     house.until(&house.b, job_b, JobState::Succeeded).await;
     second.kill();
-    assert_eq!(updates(&house, &house.a).await, (LEADS, 0), "each lead exactly once");
+    assert_eq!(
+        updates(&house, &house.a).await,
+        (LEADS, 0),
+        "each lead exactly once"
+    );
     assert_eq!(updates(&house, &house.b).await, (700, 0));
     assert_eq!(view.attempt, 2);
     assert_eq!(view.result, Some(json!({"leads": 10_000})));
     assert_eq!(view.progress.map(|progress| progress.done), Some(10_000));
 
     let trail = house.trail(&house.a, "job.succeeded").await;
-    let [(actor, request, meta)] = trail.as_slice() else { panic!("{trail:?}") };
-    assert_eq!(*actor, house.a.user().unwrap().to_string(), "as the one who enqueued it");
+    let [(actor, request, meta)] = trail.as_slice() else {
+        panic!("{trail:?}")
+    };
+    assert_eq!(
+        *actor,
+        house.a.user().unwrap().to_string(),
+        "as the one who enqueued it"
+    );
     assert_eq!(*request, house.a.request_id().as_uuid());
-    assert_eq!((&meta["items"], &meta["attempt"]), (&json!(10_000), &json!(2)));
+    assert_eq!(
+        (&meta["items"], &meta["attempt"]),
+        (&json!(10_000), &json!(2))
+    );
     assert_eq!(house.trail(&house.b, "job.succeeded").await.len(), 1);
 }
 
@@ -152,7 +197,9 @@ async fn doubled_by_a_frozen_worker(house: &House) -> i64 {
     assert!(status.stopped(), "{status:?}");
     assert_eq!(done(house, job).await, STOP_AT);
 
-    house.plant("UPDATE tenancy.job_workers SET beat_at = beat_at - interval '1 hour'").await;
+    house
+        .plant("UPDATE tenancy.job_workers SET beat_at = beat_at - interval '1 hour'")
+        .await;
     let second = Running::start(house.worker().batch_handler(UpdateLeads::quick()));
     house.until(&house.a, job, JobState::Succeeded).await;
     assert_eq!(updates(house, &house.a).await, (LEADS, 0));
@@ -190,5 +237,8 @@ async fn without_the_fence_the_frozen_worker_updates_leads_twice() {
              END $$",
         )
         .await;
-    assert_eq!(doubled_by_a_frozen_worker(&house).await, LEADS - i64::try_from(STOP_AT).unwrap());
+    assert_eq!(
+        doubled_by_a_frozen_worker(&house).await,
+        LEADS - i64::try_from(STOP_AT).unwrap()
+    );
 }

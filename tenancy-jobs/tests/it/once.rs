@@ -72,11 +72,22 @@ const EFFECTS: &str = "SELECT count(*) FROM public.effects";
 #[tokio::test]
 async fn a_plain_handler_killed_after_its_effect_runs_again() {
     let house = House::new().await;
-    let id = house.jobs.enqueue(&house.a, NewJob::new(KIND, json!(null))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.a, NewJob::new(KIND, json!(null)))
+        .await
+        .unwrap();
     let child = Child::spawn(&house, Mode::Plain, &house.a);
-    until("the effect", async || (house.number(&house.a, EFFECTS).await == 1).then_some(())).await;
+    until("the effect", async || {
+        (house.number(&house.a, EFFECTS).await == 1).then_some(())
+    })
+    .await;
     child.kill();
-    let worker = Running::start(house.worker().handler(plain(EffectAlone(house.db.app.clone()))));
+    let worker = Running::start(
+        house
+            .worker()
+            .handler(plain(EffectAlone(house.db.app.clone()))),
+    );
     let view = house.until(&house.a, id, JobState::Succeeded).await;
     assert_eq!((view.attempt, view.result), (2, Some(json!(2))));
     assert_eq!(house.number(&house.a, EFFECTS).await, 2, "at least once");
@@ -87,7 +98,11 @@ async fn a_plain_handler_killed_after_its_effect_runs_again() {
 #[tokio::test]
 async fn a_handler_in_the_queues_transaction_that_is_killed_leaves_no_effect_behind() {
     let house = House::new().await;
-    let id = house.jobs.enqueue(&house.a, NewJob::new(KIND, json!(null))).await.unwrap();
+    let id = house
+        .jobs
+        .enqueue(&house.a, NewJob::new(KIND, json!(null)))
+        .await
+        .unwrap();
     let child = Child::spawn(&house, Mode::Tx, &house.a);
     until("the run", async || house.view(&house.a, id).await.progress).await;
     child.kill();

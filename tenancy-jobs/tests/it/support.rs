@@ -43,7 +43,10 @@ const HOST: &str = "
 impl House {
     pub(crate) async fn new() -> Self {
         let db = Db::new(&[&CORE, &COMPONENT]).await.expect("a database");
-        sqlx::raw_sql(HOST).execute(db.operator.pool()).await.expect("a host's tables");
+        sqlx::raw_sql(HOST)
+            .execute(db.operator.pool())
+            .await
+            .expect("a host's tables");
         let a = tenant(&db.app).await.expect("a tenant");
         let b = tenant(&db.app).await.expect("a tenant");
         let jobs = queue(&db.app);
@@ -51,9 +54,13 @@ impl House {
     }
 
     pub(crate) fn worker(&self) -> WorkerBuilder {
-        Worker::builder(self.db.worker.clone(), self.db.app.clone(), trail(&self.db.app))
-            .waker(&self.jobs.waker())
-            .options(fast())
+        Worker::builder(
+            self.db.worker.clone(),
+            self.db.app.clone(),
+            trail(&self.db.app),
+        )
+        .waker(&self.jobs.waker())
+        .options(fast())
     }
 
     pub(crate) async fn superuser(&self) -> PgPool {
@@ -61,7 +68,10 @@ impl House {
     }
 
     pub(crate) async fn plant(&self, fault: &'static str) {
-        sqlx::raw_sql(fault).execute(&self.superuser().await).await.expect("a planted fault");
+        sqlx::raw_sql(fault)
+            .execute(&self.superuser().await)
+            .await
+            .expect("a planted fault");
     }
 
     pub(crate) async fn view(&self, ctx: &TenantCtx, id: JobId) -> JobView {
@@ -81,11 +91,18 @@ impl House {
     /// One number of a tenant's tables, by SQL without any predicate.
     pub(crate) async fn number(&self, ctx: &TenantCtx, sql: &'static str) -> i64 {
         let mut tx = self.db.app.read(ctx).await.expect("a transaction");
-        sqlx::query_scalar(sql).fetch_one(&mut *tx).await.expect("a number")
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut *tx)
+            .await
+            .expect("a number")
     }
 
     /// The audit entries of an action: actor, request and meta.
-    pub(crate) async fn trail(&self, ctx: &TenantCtx, action: &str) -> Vec<(String, uuid::Uuid, Value)> {
+    pub(crate) async fn trail(
+        &self,
+        ctx: &TenantCtx,
+        action: &str,
+    ) -> Vec<(String, uuid::Uuid, Value)> {
         let mut tx = self.db.app.read(ctx).await.expect("a transaction");
         sqlx::query_as("SELECT actor, request, meta FROM public.trail WHERE action = $1")
             .bind(action)
@@ -96,14 +113,21 @@ impl House {
 }
 
 pub(crate) fn queue(db: &TenantDb) -> JobQueue {
-    JobQueue::new(db.clone(), Arc::new(FakeAuthorizer::allowing_all()), trail(db))
+    JobQueue::new(
+        db.clone(),
+        Arc::new(FakeAuthorizer::allowing_all()),
+        trail(db),
+    )
 }
 
 pub(crate) fn fast() -> WorkerOptions {
     WorkerOptions::default()
         .with_poll_interval(Duration::from_millis(50))
         .with_heartbeat(Duration::from_millis(300), Duration::from_secs(2))
-        .with_backoff(Backoff::new(Duration::from_millis(20), Duration::from_millis(100)))
+        .with_backoff(Backoff::new(
+            Duration::from_millis(20),
+            Duration::from_millis(100),
+        ))
 }
 
 /// Tries every 20 ms for half a minute.
@@ -129,7 +153,11 @@ impl Running {
         let (worker, token) = (builder.build().expect("a worker"), CancellationToken::new());
         let (running, stop) = (worker.clone(), token.clone());
         let task = tokio::spawn(async move { running.run(stop).await });
-        Self { worker, token, task }
+        Self {
+            worker,
+            token,
+            task,
+        }
     }
 
     pub(crate) async fn stop(self) -> WorkerReport {

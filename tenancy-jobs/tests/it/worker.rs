@@ -36,11 +36,17 @@ struct Gate {
 
 impl Gate {
     fn new() -> Self {
-        Self { came: Arc::default(), open: Arc::new(Semaphore::new(0)) }
+        Self {
+            came: Arc::default(),
+            open: Arc::new(Semaphore::new(0)),
+        }
     }
 
     async fn wait_for(&self, jobs: usize) {
-        until("jobs at the gate", async || (self.came.load(Ordering::SeqCst) >= jobs).then_some(())).await;
+        until("jobs at the gate", async || {
+            (self.came.load(Ordering::SeqCst) >= jobs).then_some(())
+        })
+        .await;
     }
 }
 
@@ -59,7 +65,13 @@ impl AsyncWork for Gate {
 async fn a_job_is_tried_again_until_it_succeeds_and_audited_once() {
     let house = House::new().await;
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    let work = |run: JobRun| if run.attempt < 3 { Err(flaky()) } else { Ok(json!(run.attempt)) };
+    let work = |run: JobRun| {
+        if run.attempt < 3 {
+            Err(flaky())
+        } else {
+            Ok(json!(run.attempt))
+        }
+    };
     let worker = Running::start(house.worker().handler(plain(work)));
     let view = house.until(&house.a, id, JobState::Succeeded).await;
     assert_eq!((view.attempt, view.result), (3, Some(json!(3))));
@@ -72,7 +84,11 @@ async fn a_job_is_tried_again_until_it_succeeds_and_audited_once() {
 async fn a_job_that_fails_for_good_is_kept_audited_and_can_be_retried() {
     let house = House::new().await;
     let hopeless = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    let worn_out = house.jobs.enqueue(&house.b, job().with_max_attempts(2)).await.unwrap();
+    let worn_out = house
+        .jobs
+        .enqueue(&house.b, job().with_max_attempts(2))
+        .await
+        .unwrap();
     let (a, healed) = (hopeless, Arc::new(AtomicUsize::new(0)));
     let switch = Arc::clone(&healed);
     let worker = Running::start(house.worker().handler(plain(move |run: JobRun| {
@@ -83,11 +99,23 @@ async fn a_job_that_fails_for_good_is_kept_audited_and_can_be_retried() {
         }
     })));
     let view = house.until(&house.a, hopeless, JobState::Failed).await;
-    assert_eq!((view.attempt, view.fault.unwrap().code), (1, "bad_lead".to_owned()));
+    assert_eq!(
+        (view.attempt, view.fault.unwrap().code),
+        (1, "bad_lead".to_owned())
+    );
     let view = house.until(&house.b, worn_out, JobState::Failed).await;
-    assert_eq!((view.attempt, view.fault.unwrap().code), (2, "flaky".to_owned()));
+    assert_eq!(
+        (view.attempt, view.fault.unwrap().code),
+        (2, "flaky".to_owned())
+    );
     let trail = house.trail(&house.b, "job.failed").await;
-    assert_eq!(trail.iter().map(|entry| &entry.2["code"]).collect::<Vec<_>>(), [&json!("flaky")]);
+    assert_eq!(
+        trail
+            .iter()
+            .map(|entry| &entry.2["code"])
+            .collect::<Vec<_>>(),
+        [&json!("flaky")]
+    );
 
     healed.store(1, Ordering::SeqCst);
     house.jobs.retry(&house.b, worn_out).await.unwrap();
@@ -100,8 +128,14 @@ async fn a_job_that_fails_for_good_is_kept_audited_and_can_be_retried() {
 #[tokio::test]
 async fn a_panic_and_a_timeout_are_failed_tries_and_the_worker_goes_on() {
     let house = House::new().await;
-    let panics = house.jobs.enqueue(&house.a, job().with_max_attempts(1)).await.unwrap();
-    let hangs = job().with_max_attempts(1).with_timeout(Duration::from_millis(50));
+    let panics = house
+        .jobs
+        .enqueue(&house.a, job().with_max_attempts(1))
+        .await
+        .unwrap();
+    let hangs = job()
+        .with_max_attempts(1)
+        .with_timeout(Duration::from_millis(50));
     let hangs = house.jobs.enqueue(&house.b, hangs).await.unwrap();
     struct Bad(TenantCtx);
     #[async_trait]
@@ -125,7 +159,11 @@ async fn a_job_of_a_member_who_left_is_parked_with_the_reason_and_not_lost() {
     let leaver = member(&house.db.app, &house.a).await.unwrap();
     let id = house.jobs.enqueue(&leaver, job()).await.unwrap();
     let mut tx = house.db.app.write(&house.a).await.unwrap();
-    sqlx::query("SELECT tenancy.remove_member($1)").bind(leaver.user()).execute(&mut *tx).await.unwrap();
+    sqlx::query("SELECT tenancy.remove_member($1)")
+        .bind(leaver.user())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let ran = Arc::new(AtomicUsize::new(0));
     let runs = Arc::clone(&ran);
@@ -138,7 +176,13 @@ async fn a_job_of_a_member_who_left_is_parked_with_the_reason_and_not_lost() {
     assert_eq!(view.payload, Some(json!({"n": 1})), "kept whole");
     assert_eq!(ran.load(Ordering::SeqCst), 0);
     let trail = house.trail(&house.a, "job.parked").await;
-    assert_eq!(trail.iter().map(|entry| entry.0.as_str()).collect::<Vec<_>>(), ["jobs"]);
+    assert_eq!(
+        trail
+            .iter()
+            .map(|entry| entry.0.as_str())
+            .collect::<Vec<_>>(),
+        ["jobs"]
+    );
     worker.stop().await;
 }
 
@@ -149,7 +193,9 @@ async fn a_job_whose_enqueuer_lost_the_permission_is_parked_until_he_has_it_agai
     let authorizer = FakeAuthorizer::new();
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
     let worker = house.worker().handler(plain(|_| Ok(Value::Null)));
-    let worker = worker.require(KIND, needed.clone()).authorizer(Arc::new(authorizer.clone()));
+    let worker = worker
+        .require(KIND, needed.clone())
+        .authorizer(Arc::new(authorizer.clone()));
     let worker = Running::start(worker);
     let view = house.until(&house.a, id, JobState::Parked).await;
     assert_eq!(view.fault.unwrap().code, "permission_denied");
@@ -162,7 +208,11 @@ async fn a_job_whose_enqueuer_lost_the_permission_is_parked_until_he_has_it_agai
 #[tokio::test]
 async fn a_stopped_worker_hands_back_what_it_has_not_started_and_ends_what_runs() {
     let house = House::new().await;
-    let ids = house.jobs.enqueue_many(&house.a, vec![job(); 6]).await.unwrap();
+    let ids = house
+        .jobs
+        .enqueue_many(&house.a, vec![job(); 6])
+        .await
+        .unwrap();
     /// Does not heed its cancellation.
     struct Stubborn(Gate);
     #[async_trait]
@@ -175,15 +225,26 @@ async fn a_stopped_worker_hands_back_what_it_has_not_started_and_ends_what_runs(
     }
     let gate = Gate::new();
     let options = fast().with_concurrency(1).with_prefetch(5);
-    let worker = Running::start(house.worker().handler(plain(Stubborn(gate.clone()))).options(options));
+    let worker = Running::start(
+        house
+            .worker()
+            .handler(plain(Stubborn(gate.clone())))
+            .options(options),
+    );
     gate.wait_for(1).await;
     let running = "SELECT count(*) FROM tenancy.jobs WHERE state = 'running'";
     assert_eq!(house.number(&house.a, running).await, 6, "all were claimed");
     worker.token.cancel();
-    until("five handed back", async || (house.number(&house.a, running).await == 1).then_some(())).await;
+    until("five handed back", async || {
+        (house.number(&house.a, running).await == 1).then_some(())
+    })
+    .await;
     gate.open.add_permits(1);
     let report = worker.stop().await;
-    assert_eq!((report.claimed, report.succeeded, report.released), (6, 1, 5));
+    assert_eq!(
+        (report.claimed, report.succeeded, report.released),
+        (6, 1, 5)
+    );
     let mut states = Vec::new();
     for id in ids {
         let view = house.view(&house.a, id).await;
@@ -213,7 +274,12 @@ async fn a_running_job_that_does_not_end_in_time_is_handed_back_too() {
     }
     let gate = Gate::new();
     let options = fast().with_drain(Duration::from_millis(100));
-    let worker = Running::start(house.worker().handler(plain(Deaf(gate.clone()))).options(options));
+    let worker = Running::start(
+        house
+            .worker()
+            .handler(plain(Deaf(gate.clone())))
+            .options(options),
+    );
     gate.wait_for(1).await;
     assert_eq!(worker.stop().await.released, 1);
     let view = house.view(&house.a, id).await;
@@ -239,12 +305,30 @@ async fn a_cancelled_job_is_told_within_a_heartbeat_and_its_transaction_is_rolle
         }
     }
     let steps = Arc::new(AtomicUsize::new(0));
-    let worker = Running::start(house.worker().tx_handler(Arc::new(UntilCancelled(Arc::clone(&steps)))));
-    until("the run", async || (steps.load(Ordering::SeqCst) == 1).then_some(())).await;
+    let worker = Running::start(
+        house
+            .worker()
+            .tx_handler(Arc::new(UntilCancelled(Arc::clone(&steps)))),
+    );
+    until("the run", async || {
+        (steps.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
     house.jobs.cancel(&house.a, id).await.unwrap();
-    until("the cancellation", async || (steps.load(Ordering::SeqCst) == 2).then_some(())).await;
-    until("the refusal", async || (worker.worker.report().stale == 1).then_some(())).await;
-    assert_eq!(house.number(&house.a, "SELECT count(*) FROM public.effects").await, 0);
+    until("the cancellation", async || {
+        (steps.load(Ordering::SeqCst) == 2).then_some(())
+    })
+    .await;
+    until("the refusal", async || {
+        (worker.worker.report().stale == 1).then_some(())
+    })
+    .await;
+    assert_eq!(
+        house
+            .number(&house.a, "SELECT count(*) FROM public.effects")
+            .await,
+        0
+    );
     assert_eq!(house.view(&house.a, id).await.state, JobState::Cancelled);
     assert_eq!(house.trail(&house.a, "job.succeeded").await.len(), 0);
     assert_eq!(house.trail(&house.a, "job.cancelled").await.len(), 1);
@@ -254,12 +338,23 @@ async fn a_cancelled_job_is_told_within_a_heartbeat_and_its_transaction_is_rolle
 #[tokio::test]
 async fn a_failed_audit_entry_takes_the_effects_of_a_handler_with_it() {
     let house = House::new().await;
-    house.plant("REVOKE INSERT ON public.trail FROM tenancy_app").await;
-    let id = house.jobs.enqueue(&house.a, job().with_max_attempts(1)).await.unwrap();
+    house
+        .plant("REVOKE INSERT ON public.trail FROM tenancy_app")
+        .await;
+    let id = house
+        .jobs
+        .enqueue(&house.a, job().with_max_attempts(1))
+        .await
+        .unwrap();
     let worker = Running::start(house.worker().tx_handler(Arc::new(crate::once::EffectInTx)));
     let view = house.until(&house.a, id, JobState::Failed).await;
     assert_eq!(view.fault.unwrap().code, "database_privilege");
-    assert_eq!(house.number(&house.a, "SELECT count(*) FROM public.effects").await, 0);
+    assert_eq!(
+        house
+            .number(&house.a, "SELECT count(*) FROM public.effects")
+            .await,
+        0
+    );
     worker.stop().await;
 }
 
@@ -268,7 +363,12 @@ async fn an_enqueued_job_is_picked_up_long_before_the_next_poll() {
     let house = House::new().await;
     let slow = fast().with_poll_interval(Duration::from_mins(5));
     // The second worker has no waker: it hears of the job as another process would.
-    let near = Running::start(house.worker().handler(plain(|_| Ok(Value::Null))).options(slow.clone()));
+    let near = Running::start(
+        house
+            .worker()
+            .handler(plain(|_| Ok(Value::Null)))
+            .options(slow.clone()),
+    );
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
     house.until(&house.a, id, JobState::Succeeded).await;
     near.stop().await;
@@ -283,16 +383,31 @@ async fn an_enqueued_job_is_picked_up_long_before_the_next_poll() {
     let begun = Instant::now();
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
     house.until(&house.a, id, JobState::Succeeded).await;
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
     far.stop().await;
 }
 
 #[tokio::test]
 async fn batched_completions_are_audited_and_stored() {
     let house = House::new().await;
-    let ids = house.jobs.enqueue_many(&house.a, vec![job(); 100]).await.unwrap();
-    let options = fast().with_completion(Completion::Batched).with_concurrency(20);
-    let worker = Running::start(house.worker().handler(plain(|_| Ok(json!(1)))).options(options));
+    let ids = house
+        .jobs
+        .enqueue_many(&house.a, vec![job(); 100])
+        .await
+        .unwrap();
+    let options = fast()
+        .with_completion(Completion::Batched)
+        .with_concurrency(20);
+    let worker = Running::start(
+        house
+            .worker()
+            .handler(plain(|_| Ok(json!(1))))
+            .options(options),
+    );
     for id in ids {
         house.until(&house.a, id, JobState::Succeeded).await;
     }
@@ -328,11 +443,17 @@ async fn progress_is_seen_while_a_job_runs_and_after_it() {
 #[tokio::test]
 async fn a_worker_without_handlers_or_with_a_check_that_nobody_makes_is_refused() {
     let house = House::new().await;
-    assert_eq!(house.worker().build().unwrap_err().code(), "worker_without_handlers");
+    assert_eq!(
+        house.worker().build().unwrap_err().code(),
+        "worker_without_handlers"
+    );
     let handler = || plain(|_| Ok(Value::Null));
     let twice = house.worker().handler(handler()).handler(handler());
     assert_eq!(twice.build().unwrap_err().code(), "worker_handler_twice");
     let unchecked = house.worker().handler(handler());
     let unchecked = unchecked.require(KIND, PermissionKey::from_static("a.b"));
-    assert_eq!(unchecked.build().unwrap_err().code(), "worker_without_authorizer");
+    assert_eq!(
+        unchecked.build().unwrap_err().code(),
+        "worker_without_authorizer"
+    );
 }

@@ -36,9 +36,37 @@ impl Extractor for HtmlExtractor {
 }
 
 const BLOCKS: &[&str] = &[
-    "address", "article", "aside", "blockquote", "body", "dd", "details", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6",
-    "header", "hr", "main", "nav", "ol", "p", "pre", "section", "table", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "dd",
+    "details",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "ul",
 ];
 const LINES: &[&str] = &["br", "caption", "li", "option", "summary", "tr"];
 const CELLS: &[&str] = &["td", "th"];
@@ -131,7 +159,9 @@ impl<'a> Reader<'a> {
     }
 
     fn end_heading(&mut self) {
-        let Some((level, from)) = self.heading.take() else { return };
+        let Some((level, from)) = self.heading.take() else {
+            return;
+        };
         let words = self.text.get(from..).unwrap_or_default();
         let at = from + (words.len() - words.trim_start().len());
         let title = words.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -165,12 +195,17 @@ impl<'a> Reader<'a> {
             return;
         }
         for (at, word) in word_indices(words) {
-            if at > 0 && words.get(..at).is_some_and(|before| before.ends_with(char::is_whitespace)) {
+            if at > 0
+                && words
+                    .get(..at)
+                    .is_some_and(|before| before.ends_with(char::is_whitespace))
+            {
                 self.gap = self.gap.max(Gap::Space);
             }
-            let from = match copied {
-                true => span.start + at..span.start + at + word.len(),
-                false => span.clone(),
+            let from = if copied {
+                span.start + at..span.start + at + word.len()
+            } else {
+                span.clone()
             };
             self.push(word, from);
         }
@@ -193,7 +228,8 @@ impl<'a> Reader<'a> {
         let start = self.text.len();
         self.text.extend(words.chars().filter(|c| *c != '\0'));
         let end = upload.end.min(self.html.len());
-        self.runs.push(Run::new(start..self.text.len(), upload.start.min(end)..end));
+        self.runs
+            .push(Run::new(start..self.text.len(), upload.start.min(end)..end));
     }
 
     fn finish(mut self) -> Extracted {
@@ -218,7 +254,8 @@ fn heading_level(name: &[u8]) -> Option<u8> {
 
 fn word_indices(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let begin = text.as_ptr() as usize;
-    text.split_whitespace().map(move |word| (word.as_ptr() as usize - begin, word))
+    text.split_whitespace()
+        .map(move |word| (word.as_ptr() as usize - begin, word))
 }
 
 #[cfg(test)]
@@ -239,9 +276,12 @@ mod tests {
 
     #[test]
     fn every_copied_word_stands_in_the_upload_where_the_map_says() {
-        let html = "<p>Zoë &amp; Bob: <em>caf\u{e9}</em> costs\r\n 3&nbsp;&euro;</p>\n<div>end</div>";
+        let html =
+            "<p>Zoë &amp; Bob: <em>caf\u{e9}</em> costs\r\n 3&nbsp;&euro;</p>\n<div>end</div>";
         let read = read(html);
-        let Origins::Runs(runs) = &read.origins else { panic!("no runs") };
+        let Origins::Runs(runs) = &read.origins else {
+            panic!("no runs")
+        };
         let exact = |word: &str| {
             let at = read.text.find(word).unwrap();
             let run = runs.iter().find(|run| run.text.start == at).unwrap();
@@ -249,8 +289,15 @@ mod tests {
         };
         exact("caf\u{e9}");
         exact("end");
-        let euro = runs.iter().find(|run| read.text[run.text.clone()].contains('€')).unwrap();
-        assert!(html[euro.upload.clone()].contains("&euro;"), "{}", &html[euro.upload.clone()]);
+        let euro = runs
+            .iter()
+            .find(|run| read.text[run.text.clone()].contains('€'))
+            .unwrap();
+        assert!(
+            html[euro.upload.clone()].contains("&euro;"),
+            "{}",
+            &html[euro.upload.clone()]
+        );
     }
 
     proptest! {

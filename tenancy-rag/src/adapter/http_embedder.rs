@@ -32,7 +32,7 @@ impl Default for HttpEmbedderOptions {
             batch: 128,
             attempts: 4,
             timeout: Duration::from_secs(30),
-            max_wait: Duration::from_secs(60),
+            max_wait: Duration::from_mins(1),
             send_dimensions: false,
         }
     }
@@ -70,7 +70,7 @@ impl HttpEmbedderOptions {
     }
 }
 
-/// Any service that speaks the OpenAI embeddings API: `POST {base}/embeddings`.
+/// Any service that speaks the `OpenAI` embeddings API: `POST {base}/embeddings`.
 ///
 /// Requests are tried again after 429, 5xx and lost connections, as late as `Retry-After` says; a
 /// batch that is too large (413) is halved. Answers are bounded and checked: count, order,
@@ -134,10 +134,20 @@ impl HttpEmbedder {
             .timeout(options.timeout)
             .build()
             .map_err(|error| {
-                Error::new(ErrorKind::Internal, "http_client", "the HTTP client can't be built")
-                    .with_source(error.without_url())
+                Error::new(
+                    ErrorKind::Internal,
+                    "http_client",
+                    "the HTTP client can't be built",
+                )
+                .with_source(error.without_url())
             })?;
-        Ok(Self { client, endpoint, key: key.map(Arc::new), model, options })
+        Ok(Self {
+            client,
+            endpoint,
+            key: key.map(Arc::new),
+            model,
+            options,
+        })
     }
 
     /// Embeds a batch, halving it as long as the service finds it too large.
@@ -175,7 +185,10 @@ impl HttpEmbedder {
             model: self.model.id(),
             input: texts,
             encoding_format: "float",
-            dimensions: self.options.send_dimensions.then(|| self.model.dimensions()),
+            dimensions: self
+                .options
+                .send_dimensions
+                .then(|| self.model.dimensions()),
         };
         let mut request = self.client.post(self.endpoint.clone()).json(&question);
         if let Some(key) = &self.key {
@@ -185,7 +198,8 @@ impl HttpEmbedder {
         if response.status() != StatusCode::OK {
             return Err(refusal(&response));
         }
-        let limit = (texts.len() * self.model.dimensions()).saturating_mul(BYTES_PER_NUMBER) + (64 << 10);
+        let limit =
+            (texts.len() * self.model.dimensions()).saturating_mul(BYTES_PER_NUMBER) + (64 << 10);
         let body = bounded(response, limit).await?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| malformed("the embedder's answer is not what the API says"))?;
@@ -239,13 +253,19 @@ fn endpoint(base: &str) -> Result<Url, Error> {
     match url.scheme() {
         "https" if url.has_host() => Ok(url),
         "http" if here => Ok(url),
-        _ => Err(invalid("the embedder's URL must be `https`, or `http` to this machine")),
+        _ => Err(invalid(
+            "the embedder's URL must be `https`, or `http` to this machine",
+        )),
     }
 }
 
 fn unreachable(error: reqwest::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "embedder_unreachable", "the embedder can't be reached")
-        .with_source(error.without_url())
+    Error::new(
+        ErrorKind::Unavailable,
+        "embedder_unreachable",
+        "the embedder can't be reached",
+    )
+    .with_source(error.without_url())
 }
 
 fn malformed(message: &str) -> Error {
@@ -277,12 +297,21 @@ fn refusal(response: &Response) -> Error {
 
 /// `Retry-After`, in seconds or as a date (RFC 9110).
 fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let value = response
+        .headers()
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let at = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+    Some(
+        (at.to_utc() - chrono::Utc::now())
+            .to_std()
+            .unwrap_or_default(),
+    )
 }
 
 async fn bounded(response: Response, limit: usize) -> Result<Vec<u8>, Error> {
@@ -302,21 +331,33 @@ async fn bounded(response: Response, limit: usize) -> Result<Vec<u8>, Error> {
 fn in_order(answer: Answer, texts: usize) -> Result<Vec<Vec<f32>>, Error> {
     let mut slots: Vec<Option<Vec<f32>>> = vec![None; texts];
     for item in answer.data {
-        let vector = item.embedding.into_iter().map(|x| x.unwrap_or(f32::NAN)).collect();
+        let vector = item
+            .embedding
+            .into_iter()
+            .map(|x| x.unwrap_or(f32::NAN))
+            .collect();
         match slots.get_mut(item.index) {
             Some(slot @ None) => *slot = Some(vector),
-            _ => return Err(malformed("the embedder's answer names a text twice or not at all")),
+            _ => {
+                return Err(malformed(
+                    "the embedder's answer names a text twice or not at all",
+                ));
+            }
         }
     }
     let vectors: Vec<Vec<f32>> = slots.into_iter().flatten().collect();
-    match vectors.len() == texts {
-        true => Ok(vectors),
-        false => Err(Error::new(
-            ErrorKind::EmbeddingInvalid,
-            "embedding_count",
-            format!("the embedder answered {} vectors for {texts} texts", vectors.len()),
-        )),
+    if vectors.len() == texts {
+        return Ok(vectors);
     }
+    let message = format!(
+        "the embedder answered {} vectors for {texts} texts",
+        vectors.len()
+    );
+    Err(Error::new(
+        ErrorKind::EmbeddingInvalid,
+        "embedding_count",
+        message,
+    ))
 }
 
 #[cfg(test)]
@@ -325,12 +366,30 @@ mod tests {
 
     #[test]
     fn a_key_is_not_sent_in_the_clear() {
-        for good in ["https://api.example.com/v1", "http://127.0.0.1:8080/v1/", "http://localhost", "http://[::1]:1"] {
+        for good in [
+            "https://api.example.com/v1",
+            "http://127.0.0.1:8080/v1/",
+            "http://localhost",
+            "http://[::1]:1",
+        ] {
             assert!(endpoint(good).is_ok(), "{good}");
         }
-        for bad in ["http://api.example.com/v1", "ftp://localhost", "nonsense", "http://localhost.example.com", ""] {
-            assert_eq!(endpoint(bad).unwrap_err().code(), "embedder_url_invalid", "{bad}");
+        for bad in [
+            "http://api.example.com/v1",
+            "ftp://localhost",
+            "nonsense",
+            "http://localhost.example.com",
+            "",
+        ] {
+            assert_eq!(
+                endpoint(bad).unwrap_err().code(),
+                "embedder_url_invalid",
+                "{bad}"
+            );
         }
-        assert_eq!(endpoint("https://a.example/v1/").unwrap().as_str(), "https://a.example/v1/embeddings");
+        assert_eq!(
+            endpoint("https://a.example/v1/").unwrap().as_str(),
+            "https://a.example/v1/embeddings"
+        );
     }
 }

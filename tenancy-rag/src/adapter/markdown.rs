@@ -79,7 +79,10 @@ mod tests {
     fn headings_are_found_where_they_stand_and_nowhere_else() {
         let text = "# One `two`\n\n```\n# no heading\n```\n\nSetext\n------\n\nwords\n";
         let found = headings(text);
-        assert_eq!(found, [Heading::new(0, 1, "One two"), Heading::new(35, 2, "Setext")]);
+        assert_eq!(
+            found,
+            [Heading::new(0, 1, "One two"), Heading::new(35, 2, "Setext")]
+        );
         assert!(text[35..].starts_with("Setext"));
     }
 }

@@ -40,7 +40,10 @@ fn utf8(upload: &Upload) -> Result<String, Error> {
     match std::str::from_utf8(&upload.bytes) {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
-            let message = format!("the document is not UTF-8: byte {} is wrong", error.valid_up_to());
+            let message = format!(
+                "the document is not UTF-8: byte {} is wrong",
+                error.valid_up_to()
+            );
             Err(Error::invalid("document_not_utf8", message))
         }
     }
@@ -50,11 +53,20 @@ fn utf8(upload: &Upload) -> Result<String, Error> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|failed| {
-        Err(if failed.is_panic() {
-            Error::invalid("document_unreadable", "the document can't be read: it is broken")
-        } else {
-            Error::new(ErrorKind::Unavailable, "runtime_stopping", "the runtime is shutting down")
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|failed| {
+            Err(if failed.is_panic() {
+                Error::invalid(
+                    "document_unreadable",
+                    "the document can't be read: it is broken",
+                )
+            } else {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "runtime_stopping",
+                    "the runtime is shutting down",
+                )
+            })
         })
-    })
 }

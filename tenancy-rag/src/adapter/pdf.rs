@@ -39,11 +39,16 @@ impl Extractor for PdfExtractor {
 
 fn read(bytes: &[u8]) -> Result<Extracted, Error> {
     let broken = |_| Error::invalid("document_unreadable", "the document can't be read as a PDF");
-    let options =
-        LoadOptions { max_decompressed_size: Some(MAX_DECOMPRESSED), ..LoadOptions::default() };
+    let options = LoadOptions {
+        max_decompressed_size: Some(MAX_DECOMPRESSED),
+        ..LoadOptions::default()
+    };
     let document = Document::load_mem_with_options(bytes, options).map_err(broken)?;
     if document.is_encrypted() {
-        return Err(Error::invalid("document_encrypted", "the document is encrypted"));
+        return Err(Error::invalid(
+            "document_encrypted",
+            "the document is encrypted",
+        ));
     }
     let (mut text, mut pages) = (String::new(), Vec::new());
     for number in document.get_pages().into_keys().take(MAX_PAGES) {
@@ -52,10 +57,14 @@ fn read(bytes: &[u8]) -> Result<Extracted, Error> {
         }
         pages.push(text.len());
         // A page that can't be read leaves the others readable.
-        let page = document.extract_text_with_limit(&[number], MAX_DECOMPRESSED).unwrap_or_default();
+        let page = document
+            .extract_text_with_limit(&[number], MAX_DECOMPRESSED)
+            .unwrap_or_default();
         text.extend(page.trim().chars().filter(|c| *c != '\0'));
     }
-    Ok(Extracted::same(text, Markup::Plain).with_pages(pages).with_origins(Origins::Unknown))
+    Ok(Extracted::same(text, Markup::Plain)
+        .with_pages(pages)
+        .with_origins(Origins::Unknown))
 }
 
 #[cfg(test)]
@@ -113,7 +122,10 @@ mod tests {
     fn garbage_is_an_error_and_no_panic() {
         let whole = pdf(&["words"]);
         for cut in [0, 1, 20, whole.len() / 2] {
-            assert_eq!(read(&whole[..cut]).unwrap_err().code(), "document_unreadable");
+            assert_eq!(
+                read(&whole[..cut]).unwrap_err().code(),
+                "document_unreadable"
+            );
         }
     }
 }

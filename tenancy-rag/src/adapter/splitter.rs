@@ -32,10 +32,12 @@ const LONGEST: usize = 8;
 impl SplitterChunker {
     /// Chunks of at most `max_chars` characters.
     pub fn new(max_chars: usize) -> Self {
-        Self { max_chars: max_chars.max(1) }
+        Self {
+            max_chars: max_chars.max(1),
+        }
     }
 
-    fn sections(&self, text: &Extracted) -> Vec<Range<usize>> {
+    fn sections(self, text: &Extracted) -> Vec<Range<usize>> {
         let shortest = self.max_chars / SHORTEST;
         let mut starts = vec![0];
         let mut last = 0;
@@ -46,7 +48,10 @@ impl SplitterChunker {
         let headings: Vec<usize> = text.headings.iter().map(|heading| heading.at).collect();
         for block in blocks {
             let chosen = headings.binary_search(&block.start).is_ok()
-                || text.text.get(block.clone()).is_some_and(|words| fnv(words.as_bytes()) % 4 == 0);
+                || text
+                    .text
+                    .get(block.clone())
+                    .is_some_and(|words| fnv(words.as_bytes()).is_multiple_of(4));
             if chosen && block.start >= last + shortest {
                 last = block.start;
                 starts.push(last);
@@ -64,14 +69,16 @@ impl SplitterChunker {
 
     /// Divides a section that is too long: the splitter looks at all that is left for every chunk,
     /// and so takes hours for megabytes without a paragraph.
-    fn bound(&self, text: &str, mut section: Range<usize>, sections: &mut Vec<Range<usize>>) {
+    fn bound(self, text: &str, mut section: Range<usize>, sections: &mut Vec<Range<usize>>) {
         let longest = self.max_chars.saturating_mul(LONGEST).max(4);
         while section.len() > longest {
             let to = text.floor_char_boundary(section.start + longest);
             let from = text.floor_char_boundary(section.start + longest / 2);
             let window = text.get(from..to).unwrap_or_default();
             let behind = |at: Option<usize>| at.map(|at| from + at + 1);
-            let cut = behind(window.rfind('\n')).or_else(|| behind(window.rfind(' '))).unwrap_or(to);
+            let cut = behind(window.rfind('\n'))
+                .or_else(|| behind(window.rfind(' ')))
+                .unwrap_or(to);
             sections.push(section.start..cut);
             section.start = cut;
         }
@@ -93,17 +100,20 @@ impl Chunker for SplitterChunker {
         let plain = TextSplitter::new(config());
         let mut ranges = Vec::new();
         for section in self.sections(text) {
-            let Some(words) = text.text.get(section.clone()) else { continue };
-            let place = |(at, chunk): (usize, &str)| {
-                section.start + at..section.start + at + chunk.len()
+            let Some(words) = text.text.get(section.clone()) else {
+                continue;
             };
+            let place =
+                |(at, chunk): (usize, &str)| section.start + at..section.start + at + chunk.len();
             match text.markup {
                 Markup::Markdown => ranges.extend(markdown.chunk_indices(words).map(place)),
                 Markup::Plain => ranges.extend(plain.chunk_indices(words).map(place)),
             }
         }
         ranges.retain(|range| {
-            text.text.get(range.clone()).is_some_and(|words| !words.trim().is_empty())
+            text.text
+                .get(range.clone())
+                .is_some_and(|words| !words.trim().is_empty())
         });
         Ok(ranges)
     }
@@ -154,21 +164,46 @@ mod tests {
 
     fn texts(text: &Extracted, chunker: SplitterChunker) -> Vec<String> {
         let ranges = chunker.chunk(text).unwrap();
-        ranges.into_iter().map(|range| text.text[range].to_owned()).collect()
+        ranges
+            .into_iter()
+            .map(|range| text.text[range].to_owned())
+            .collect()
     }
 
     #[test]
     fn a_changed_paragraph_changes_few_chunks() {
-        let paragraph = |n: usize| format!("Paragraph {n} says {} things.\n\n", "many ".repeat(20 + n % 7));
+        let paragraph = |n: usize| {
+            format!(
+                "Paragraph {n} says {} things.\n\n",
+                "many ".repeat(20 + n % 7)
+            )
+        };
         let old: String = (0..500).map(paragraph).collect();
         for changed in [0, 3, 77, 250, 498] {
             let new: String = (0..500)
-                .map(|n| if n == changed { "Something else, and longer.\n\n".repeat(5) } else { paragraph(n) })
+                .map(|n| {
+                    if n == changed {
+                        "Something else, and longer.\n\n".repeat(5)
+                    } else {
+                        paragraph(n)
+                    }
+                })
                 .collect();
-            let chunks = |text: &str| texts(&Extracted::same(text.to_owned(), Markup::Plain), SplitterChunker::new(600));
+            let chunks = |text: &str| {
+                texts(
+                    &Extracted::same(text.to_owned(), Markup::Plain),
+                    SplitterChunker::new(600),
+                )
+            };
             let before: std::collections::HashSet<String> = chunks(&old).into_iter().collect();
-            let fresh = chunks(&new).into_iter().filter(|chunk| !before.contains(chunk)).count();
-            assert!((1..=3).contains(&fresh), "{fresh} new chunks after a change in {changed}");
+            let fresh = chunks(&new)
+                .into_iter()
+                .filter(|chunk| !before.contains(chunk))
+                .count();
+            assert!(
+                (1..=3).contains(&fresh),
+                "{fresh} new chunks after a change in {changed}"
+            );
         }
     }
 
@@ -178,7 +213,11 @@ mod tests {
             let text = Extracted::same(unit.repeat(400_000 / unit.len()), Markup::Markdown);
             let begun = std::time::Instant::now();
             assert!(texts(&text, SplitterChunker::default()).len() > 10);
-            assert!(begun.elapsed().as_secs() < 20, "{unit}: {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed().as_secs() < 20,
+                "{unit}: {:?}",
+                begun.elapsed()
+            );
         }
     }
 

@@ -48,7 +48,10 @@ pub fn kb_routes(ingestor: Ingestor, retriever: Retriever) -> Router {
         .route("/kb/ingestions/{id}", get(read::ingestion))
         .route("/kb/search", post(read::search))
         .route("/kb/citations", post(read::citation))
-        .with_state(Arc::new(Kb { ingestor, retriever }))
+        .with_state(Arc::new(Kb {
+            ingestor,
+            retriever,
+        }))
 }
 
 /// An error as the client sees it.

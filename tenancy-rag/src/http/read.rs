@@ -48,7 +48,11 @@ pub(super) async fn search(
     options.k = question.k.unwrap_or(options.k);
     options.min_score = question.min_score;
     options.source = question.source;
-    kb.retriever.retrieve(&ctx, &question.query, options).await.map(Json).map_err(problem)
+    kb.retriever
+        .retrieve(&ctx, &question.query, options)
+        .await
+        .map(Json)
+        .map_err(problem)
 }
 
 pub(super) async fn citation(
@@ -57,6 +61,10 @@ pub(super) async fn citation(
     citation: Result<Json<Citation>, JsonRejection>,
 ) -> Result<Json<Opened>, Problem> {
     let Json(citation) = citation.map_err(|rejection| bad_body(&rejection))?;
-    let passage = kb.retriever.open_citation(&ctx, &citation).await.map_err(problem)?;
+    let passage = kb
+        .retriever
+        .open_citation(&ctx, &citation)
+        .await
+        .map_err(problem)?;
     Ok(Json(Opened { text: passage.text }))
 }

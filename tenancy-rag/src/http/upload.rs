@@ -25,7 +25,7 @@ use super::{Kb, bad_path, bad_query, problem};
 use crate::{ByteSource, DocUri, Error, ErrorKind, MediaType, NewDocument, SourceName, Title};
 
 /// A client that sends nothing for so long has gone away.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct About {
@@ -68,7 +68,11 @@ async fn take(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .ok_or_else(|| Error::invalid("media_type_invalid", "the request has no `Content-Type`"))?;
-    let roles = about.roles.split(',').map(str::trim).filter(|role| !role.is_empty());
+    let roles = about
+        .roles
+        .split(',')
+        .map(str::trim)
+        .filter(|role| !role.is_empty());
     let roles = roles.map(RoleKey::parse).collect::<Result<Vec<_>, _>>()?;
     let (name, uri) = (SourceName::parse(source)?, DocUri::parse(&about.uri)?);
     let media_type = MediaType::parse(media_type)?;
@@ -84,8 +88,15 @@ async fn take(
         let at = [(header::LOCATION, format!("/kb/ingestions/{id}"))];
         return Ok((StatusCode::ACCEPTED, at, Json(json!({ "ingestion": id }))).into_response());
     }
-    let done = kb.ingestor.ingest(ctx, document, &mut bytes, &|_| ()).await?;
-    let status = if done.version == 1 { StatusCode::CREATED } else { StatusCode::OK };
+    let done = kb
+        .ingestor
+        .ingest(ctx, document, &mut bytes, &|_| ())
+        .await?;
+    let status = if done.version == 1 {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(done)).into_response())
 }
 
@@ -96,7 +107,9 @@ struct BodyBytes(Body);
 impl ByteSource for BodyBytes {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
-            let frame = tokio::time::timeout(IDLE, self.0.frame()).await.map_err(|_| cut_off())?;
+            let frame = tokio::time::timeout(IDLE, self.0.frame())
+                .await
+                .map_err(|_| cut_off())?;
             match frame {
                 None => return Ok(None),
                 Some(Err(_)) => return Err(cut_off()),

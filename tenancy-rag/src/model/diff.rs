@@ -34,7 +34,10 @@ impl Diff {
         for chunk in stored.iter().rev() {
             by_hash.entry(&chunk.hash).or_default().push(chunk);
         }
-        let mut diff = Self { same: stored.len() == new.len(), ..Self::default() };
+        let mut diff = Self {
+            same: stored.len() == new.len(),
+            ..Self::default()
+        };
         for (at, chunk) in new.iter().enumerate() {
             match by_hash.get_mut(&chunk.hash).and_then(Vec::pop) {
                 Some(known) => {
@@ -45,7 +48,11 @@ impl Diff {
                 None => diff.added.push(at),
             }
         }
-        diff.removed = by_hash.into_values().flatten().map(|chunk| chunk.id).collect();
+        diff.removed = by_hash
+            .into_values()
+            .flatten()
+            .map(|chunk| chunk.id)
+            .collect();
         diff.same &= diff.added.is_empty() && diff.removed.is_empty();
         diff
     }
@@ -63,7 +70,11 @@ mod tests {
             at += word.len();
             at - word.len()..at
         });
-        cut(&Extracted::same(text.clone(), Markup::Plain), ranges.collect()).unwrap()
+        cut(
+            &Extracted::same(text.clone(), Markup::Plain),
+            ranges.collect(),
+        )
+        .unwrap()
     }
 
     fn stored(words: &[&str]) -> Vec<Stored> {
@@ -81,14 +92,20 @@ mod tests {
         let old = stored(&["a", "b", "c"]);
         let diff = Diff::between(&old, &chunks(&["b", "x", "a"]));
         assert_eq!(diff.kept, [(old[1].id, 0), (old[0].id, 2)]);
-        assert_eq!((diff.added, diff.removed, diff.same), (vec![1], vec![old[2].id], false));
+        assert_eq!(
+            (diff.added, diff.removed, diff.same),
+            (vec![1], vec![old[2].id], false)
+        );
     }
 
     #[test]
     fn text_that_stands_twice_is_two_chunks() {
         let old = stored(&["a", "a"]);
         let diff = Diff::between(&old, &chunks(&["a", "a", "a"]));
-        assert_eq!((diff.kept.len(), diff.added.len(), diff.removed.len()), (2, 1, 0));
+        assert_eq!(
+            (diff.kept.len(), diff.added.len(), diff.removed.len()),
+            (2, 1, 0)
+        );
         assert!(Diff::between(&old, &chunks(&["a", "a"])).same);
         assert!(!Diff::between(&old, &chunks(&["a"])).same);
     }

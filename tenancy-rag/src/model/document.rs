@@ -19,7 +19,12 @@ pub struct Source {
 }
 
 /// Text with a bound on its length and no control characters.
-fn checked(text: &str, max_bytes: usize, code: &'static str, what: &str) -> Result<String, InvalidInput> {
+fn checked(
+    text: &str,
+    max_bytes: usize,
+    code: &'static str,
+    what: &str,
+) -> Result<String, InvalidInput> {
     let text = text.trim();
     if text.is_empty() {
         return Err(InvalidInput::new(code, format!("{what} must not be empty")));
@@ -117,7 +122,13 @@ impl NewDocument {
     ) -> Result<Self, InvalidInput> {
         let allowed_roles = readers(allowed_roles)?;
         let title = Title(uri.as_str().chars().take(120).collect());
-        Ok(Self { source, uri, title, media_type, allowed_roles })
+        Ok(Self {
+            source,
+            uri,
+            title,
+            media_type,
+            allowed_roles,
+        })
     }
 
     /// Sets the title.
@@ -135,9 +146,15 @@ pub(crate) fn readers(
     roles.sort();
     roles.dedup();
     match roles.len() {
-        0 => Err(InvalidInput::new("roles_missing", "a document needs at least one role that may read it")),
+        0 => Err(InvalidInput::new(
+            "roles_missing",
+            "a document needs at least one role that may read it",
+        )),
         1..=MAX_ROLES => Ok(roles),
-        _ => Err(InvalidInput::new("roles_too_many", format!("a document may name {MAX_ROLES} roles"))),
+        _ => Err(InvalidInput::new(
+            "roles_too_many",
+            format!("a document may name {MAX_ROLES} roles"),
+        )),
     }
 }
 

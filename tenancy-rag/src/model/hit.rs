@@ -23,7 +23,12 @@ pub struct RetrieveOptions {
 
 impl Default for RetrieveOptions {
     fn default() -> Self {
-        Self { k: 10, min_score: None, source: None, path: None }
+        Self {
+            k: 10,
+            min_score: None,
+            source: None,
+            path: None,
+        }
     }
 }
 
@@ -57,9 +62,10 @@ impl RetrieveOptions {
             return Err(Error::invalid("k_invalid", "`k` is not between 1 and 100"));
         }
         match self.min_score {
-            Some(score) if !(-1.0..=1.0).contains(&score) => {
-                Err(Error::invalid("min_score_invalid", "`min_score` is not between -1 and 1"))
-            }
+            Some(score) if !(-1.0..=1.0).contains(&score) => Err(Error::invalid(
+                "min_score_invalid",
+                "`min_score` is not between -1 and 1",
+            )),
             _ => Ok(()),
         }
     }

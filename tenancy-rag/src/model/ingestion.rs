@@ -87,7 +87,15 @@ pub struct Progress {
 
 impl Progress {
     pub(crate) fn new(stage: Stage) -> Self {
-        Self { stage, bytes: 0, chunks: 0, ready: 0, embedded: 0, calls: 0, retries: 0 }
+        Self {
+            stage,
+            bytes: 0,
+            chunks: 0,
+            ready: 0,
+            embedded: 0,
+            calls: 0,
+            retries: 0,
+        }
     }
 }
 
@@ -176,7 +184,7 @@ impl Default for IngestLimits {
             max_chunks: 20_000,
             batch: 64,
             attempts: 4,
-            lease: std::time::Duration::from_secs(3_600),
+            lease: std::time::Duration::from_hours(1),
         }
     }
 }

@@ -22,10 +22,17 @@ const BY_EXTENSION: &[(&str, &str)] = &[
 impl MediaType {
     /// Parses a `Content-Type`: parameters such as `charset` are dropped.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = text
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let token = |part: &str| {
             !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
         };
         match essence.split_once('/') {
             Some((kind, sub)) if essence.len() <= 127 && token(kind) && token(sub) => {
@@ -97,7 +104,10 @@ mod tests {
         for bad in ["", "text", "text/", "/html", "te xt/html", "text/ht\nml"] {
             assert!(MediaType::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(MediaType::of_path(Path::new("a/B.MD")), Some(MediaType::markdown()));
+        assert_eq!(
+            MediaType::of_path(Path::new("a/B.MD")),
+            Some(MediaType::markdown())
+        );
         assert_eq!(MediaType::of_path(Path::new("a/b.exe")), None);
     }
 }

@@ -43,7 +43,11 @@ pub struct PathPolicy {
 
 impl Default for PathPolicy {
     fn default() -> Self {
-        Self { exact_up_to: 1_000, hnsw_from: 50_000, min_candidates: 200 }
+        Self {
+            exact_up_to: 1_000,
+            hnsw_from: 50_000,
+            min_candidates: 200,
+        }
     }
 }
 
@@ -90,7 +94,8 @@ impl PathPolicy {
             .min_candidates
             .max(i64::from(k) * 20)
             .max(corpus.chunks / CHUNKS_PER_CANDIDATE);
-        base.saturating_mul(width).clamp(i64::from(k), MAX_CANDIDATES)
+        base.saturating_mul(width)
+            .clamp(i64::from(k), MAX_CANDIDATES)
     }
 }
 
@@ -99,7 +104,11 @@ mod tests {
     use super::*;
 
     fn corpus(chunks: i64, visible: i64, has_hnsw: bool) -> Corpus {
-        Corpus { chunks, visible, has_hnsw }
+        Corpus {
+            chunks,
+            visible,
+            has_hnsw,
+        }
     }
 
     #[test]
@@ -108,9 +117,18 @@ mod tests {
         assert_eq!(policy.choose(corpus(0, 0, false)), SearchPath::Exact);
         assert_eq!(policy.choose(corpus(1_000, 1_000, true)), SearchPath::Exact);
         assert_eq!(policy.choose(corpus(1_001, 1_001, true)), SearchPath::Bits);
-        assert_eq!(policy.choose(corpus(50_000, 50_000, false)), SearchPath::Bits);
-        assert_eq!(policy.choose(corpus(50_000, 25_000, true)), SearchPath::Hnsw);
-        assert_eq!(policy.choose(corpus(50_000, 24_999, true)), SearchPath::Bits);
+        assert_eq!(
+            policy.choose(corpus(50_000, 50_000, false)),
+            SearchPath::Bits
+        );
+        assert_eq!(
+            policy.choose(corpus(50_000, 25_000, true)),
+            SearchPath::Hnsw
+        );
+        assert_eq!(
+            policy.choose(corpus(50_000, 24_999, true)),
+            SearchPath::Bits
+        );
     }
 
     #[test]
@@ -120,6 +138,9 @@ mod tests {
         assert_eq!(policy.candidates(corpus(17_000, 0, false), 10, 1536), 425);
         assert_eq!(policy.candidates(corpus(2_000, 0, false), 20, 1536), 400);
         assert_eq!(policy.candidates(corpus(2_000, 0, false), 10, 384), 800);
-        assert_eq!(policy.candidates(corpus(9_000_000, 0, false), 10, 1536), MAX_CANDIDATES);
+        assert_eq!(
+            policy.candidates(corpus(9_000_000, 0, false), 10, 1536),
+            MAX_CANDIDATES
+        );
     }
 }

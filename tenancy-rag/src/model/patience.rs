@@ -18,7 +18,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 impl Patience {
     /// For `attempts` tries in all; a wait longer than `max_wait` is not waited.
     pub(crate) fn new(attempts: u32, max_wait: Duration) -> Self {
-        Self { left: attempts.saturating_sub(1), tried: 0, max_wait }
+        Self {
+            left: attempts.saturating_sub(1),
+            tried: 0,
+            max_wait,
+        }
     }
 
     /// How long to wait after a failure; `None` if it is final.
@@ -50,7 +54,7 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let mut patience = Patience::new(3, Duration::from_secs(60));
+        let mut patience = Patience::new(3, LONGEST_BACKOFF);
         let first = patience.after(Retry::Backoff).unwrap();
         assert!((100..=200).contains(&first.as_millis()), "{first:?}");
         let second = patience.after(Retry::Backoff).unwrap();

@@ -17,7 +17,11 @@ pub struct Amount {
 impl Amount {
     /// Bytes, documents and chunks, in this order.
     pub fn new(bytes: i64, docs: i64, chunks: i64) -> Self {
-        Self { bytes, docs, chunks }
+        Self {
+            bytes,
+            docs,
+            chunks,
+        }
     }
 
     pub(crate) fn minus(self, other: Self) -> Self {
@@ -52,7 +56,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 1 << 30, docs: 10_000, chunks: 200_000 }
+        Self {
+            bytes: 1 << 30,
+            docs: 10_000,
+            chunks: 200_000,
+        }
     }
 }
 

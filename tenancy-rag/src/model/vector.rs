@@ -23,7 +23,10 @@ impl EmbeddingModel {
     pub fn new(id: impl Into<String>, dimensions: usize) -> Result<Self, Error> {
         let id = id.into();
         if id.is_empty() || id.len() > 200 || id.chars().any(char::is_control) {
-            return Err(Error::invalid("model_invalid", "a model needs a name of 1 to 200 bytes"));
+            return Err(Error::invalid(
+                "model_invalid",
+                "a model needs a name of 1 to 200 bytes",
+            ));
         }
         if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
             let message = format!("{dimensions} dimensions are not between 1 and {MAX_DIMENSIONS}");
@@ -51,7 +54,11 @@ impl EmbeddingModel {
             "the tenant's vectors come from `{}` ({}), and the embedder is `{}` ({})",
             known.id, known.dimensions, self.id, self.dimensions
         );
-        Err(Error::new(ErrorKind::ModelMismatch, "model_mismatch", message))
+        Err(Error::new(
+            ErrorKind::ModelMismatch,
+            "model_mismatch",
+            message,
+        ))
     }
 }
 
@@ -61,10 +68,18 @@ impl EmbeddingModel {
 /// # Errors
 /// [`EmbeddingInvalid`](ErrorKind::EmbeddingInvalid) with the code `embedding_count`,
 /// `embedding_dimensions`, `embedding_not_finite` or `embedding_zero`.
-pub fn check_vectors(model: &EmbeddingModel, texts: usize, vectors: &[Vec<f32>]) -> Result<(), Error> {
-    let invalid = |code, message: String| Err(Error::new(ErrorKind::EmbeddingInvalid, code, message));
+pub fn check_vectors(
+    model: &EmbeddingModel,
+    texts: usize,
+    vectors: &[Vec<f32>],
+) -> Result<(), Error> {
+    let invalid =
+        |code, message: String| Err(Error::new(ErrorKind::EmbeddingInvalid, code, message));
     if vectors.len() != texts {
-        let message = format!("the embedder answered {} vectors for {texts} texts", vectors.len());
+        let message = format!(
+            "the embedder answered {} vectors for {texts} texts",
+            vectors.len()
+        );
         return invalid("embedding_count", message);
     }
     for (at, vector) in vectors.iter().enumerate() {
@@ -78,7 +93,10 @@ pub fn check_vectors(model: &EmbeddingModel, texts: usize, vectors: &[Vec<f32>])
             return invalid("embedding_dimensions", message);
         }
         if !vector.iter().all(|x| x.is_finite()) {
-            return invalid("embedding_not_finite", format!("vector {at} holds NaN or infinity"));
+            return invalid(
+                "embedding_not_finite",
+                format!("vector {at} holds NaN or infinity"),
+            );
         }
         // The squares are what the database adds up: tiny numbers are zero to it.
         let norm: f32 = vector.iter().map(|x| x * x).sum();

@@ -57,7 +57,10 @@ impl FileBytes {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) with the code `file_unreadable`.
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        tokio::fs::File::open(path).await.map(Self).map_err(unreadable)
+        tokio::fs::File::open(path)
+            .await
+            .map(Self)
+            .map_err(unreadable)
     }
 }
 
@@ -65,7 +68,11 @@ impl FileBytes {
 impl ByteSource for FileBytes {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut part = Vec::new();
-        (&mut self.0).take(FILE_PART).read_to_end(&mut part).await.map_err(unreadable)?;
+        (&mut self.0)
+            .take(FILE_PART)
+            .read_to_end(&mut part)
+            .await
+            .map_err(unreadable)?;
         Ok((!part.is_empty()).then_some(part))
     }
 }

@@ -1,9 +1,17 @@
+#![cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::struct_field_names,
+        reason = "the mock's fields are named like the methods"
+    )
+)]
+
 use async_trait::async_trait;
 use tenancy_core::{RoleKey, TenantTx};
 
 use crate::{
-    Citation, Corpus, DocId, EmbeddingModel, Error, Extracted, Hit, Ingestion, Passage, SearchPath,
-    Chunk, SourceId,
+    Chunk, Citation, Corpus, DocId, EmbeddingModel, Error, Extracted, Hit, Ingestion, Passage,
+    SearchPath, SourceId,
 };
 
 /// What a search has to know before it begins.
@@ -21,7 +29,11 @@ pub struct Standing {
 impl Standing {
     /// Puts it together.
     pub fn new(generation: i32, model: EmbeddingModel, corpus: Corpus) -> Self {
-        Self { generation, model, corpus }
+        Self {
+            generation,
+            model,
+            corpus,
+        }
     }
 }
 
@@ -74,7 +86,15 @@ impl Publication {
         chunks: Vec<Chunk>,
     ) -> Self {
         let bytes = ingestion.progress.bytes;
-        Self { ingestion, content_hash, bytes, generation, text, original: None, chunks }
+        Self {
+            ingestion,
+            content_hash,
+            bytes,
+            generation,
+            text,
+            original: None,
+            chunks,
+        }
     }
 
     pub(crate) fn with_original(mut self, original: Option<Vec<u8>>) -> Self {
@@ -108,13 +128,21 @@ impl Publication {
 pub trait ChunkStore: Send + Sync + 'static {
     /// The tenant's vectors; `None` before the first document. What is dear to count is counted
     /// only for a tenant of at least `count_from` chunks.
-    async fn standing_in(&self, tx: &mut TenantTx, count_from: i64) -> Result<Option<Standing>, Error>;
+    async fn standing_in(
+        &self,
+        tx: &mut TenantTx,
+        count_from: i64,
+    ) -> Result<Option<Standing>, Error>;
 
     /// The nearest chunks, best first.
     async fn search_in(&self, tx: &mut TenantTx, query: &VectorQuery) -> Result<Vec<Hit>, Error>;
 
     /// What a citation points at; `None` if the caller may not see it or it is gone.
-    async fn open_in(&self, tx: &mut TenantTx, citation: &Citation) -> Result<Option<Passage>, Error>;
+    async fn open_in(
+        &self,
+        tx: &mut TenantTx,
+        citation: &Citation,
+    ) -> Result<Option<Passage>, Error>;
 
     /// Puts a version in the place of the one before; answers document, version and the
     /// difference in stored bytes, documents and chunks.

@@ -1,7 +1,15 @@
+#![cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::struct_field_names,
+        reason = "the mock's fields are named like the methods"
+    )
+)]
+
 use async_trait::async_trait;
 use tenancy_core::{RoleKey, TenantTx};
 
-use crate::{Amount, DocId, Document, DocUri, Error, Source, SourceId, SourceName};
+use crate::{Amount, DocId, DocUri, Document, Error, Source, SourceId, SourceName};
 
 /// That a document exists, and who must be asked about it: nothing that it says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,7 +71,11 @@ pub trait DocumentStore: Send + Sync + 'static {
     ) -> Result<Option<KnownDocument>, Error>;
 
     /// Who may read a document, asked by anybody.
-    async fn roles_of_in(&self, tx: &mut TenantTx, doc: DocId) -> Result<Option<Vec<RoleKey>>, Error>;
+    async fn roles_of_in(
+        &self,
+        tx: &mut TenantTx,
+        doc: DocId,
+    ) -> Result<Option<Vec<RoleKey>>, Error>;
 
     /// A document.
     async fn get_in(&self, tx: &mut TenantTx, doc: DocId) -> Result<Option<Document>, Error>;

@@ -18,7 +18,10 @@ pub struct Upload {
 impl Upload {
     /// Bytes of a media type.
     pub fn new(media_type: MediaType, bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self { media_type, bytes: bytes.into() }
+        Self {
+            media_type,
+            bytes: bytes.into(),
+        }
     }
 }
 

@@ -1,3 +1,11 @@
+#![cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::struct_field_names,
+        reason = "the mock's fields are named like the methods"
+    )
+)]
+
 use std::time::Duration;
 
 use async_trait::async_trait;

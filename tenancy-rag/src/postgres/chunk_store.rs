@@ -41,7 +41,11 @@ impl ChunkStore for PgKnowledgeBase {
         let Some(row) = row else { return Ok(None) };
         let dimensions = usize::try_from(row.dimensions).unwrap_or_default();
         let model = EmbeddingModel::new(row.model, dimensions)?;
-        let corpus = Corpus { chunks: row.chunks, visible: row.visible, has_hnsw: row.has_hnsw };
+        let corpus = Corpus {
+            chunks: row.chunks,
+            visible: row.visible,
+            has_hnsw: row.has_hnsw,
+        };
         Ok(Some(Standing::new(row.generation, model, corpus)))
     }
 
@@ -88,7 +92,9 @@ impl ChunkStore for PgKnowledgeBase {
                 .bind(origin.map(|(_, len)| len))
                 .fetch_optional(&mut **tx)
                 .await?;
-        let Some((bytes, origin)) = row else { return Ok(None) };
+        let Some((bytes, origin)) = row else {
+            return Ok(None);
+        };
         let whole = i32::try_from(bytes.len()) == Ok(len);
         match String::from_utf8(bytes) {
             Ok(text) if whole => Ok(Some(Passage { text, origin })),
@@ -121,7 +127,11 @@ async fn use_hnsw(tx: &mut TenantTx, candidates: i64) -> Result<(), Error> {
 
 /// A range as its first byte and its length.
 fn place(range: &std::ops::Range<u32>) -> Result<(i32, i32), Error> {
-    let len = range.end.checked_sub(range.start).filter(|len| *len > 0).ok_or_else(no_place)?;
+    let len = range
+        .end
+        .checked_sub(range.start)
+        .filter(|len| *len > 0)
+        .ok_or_else(no_place)?;
     match (i32::try_from(range.start), i32::try_from(len)) {
         // The database counts from 1.
         (Ok(at), Ok(len)) if at < i32::MAX => Ok((at, len)),

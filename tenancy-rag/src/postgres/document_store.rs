@@ -40,7 +40,14 @@ impl DocumentStore for PgKnowledgeBase {
             .bind(i64::from(limit))
             .fetch_all(&mut **tx)
             .await?;
-        Ok(rows.into_iter().map(|(id, name, created_at)| Source { id, name, created_at }).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, name, created_at)| Source {
+                id,
+                name,
+                created_at,
+            })
+            .collect())
     }
 
     async fn find_in(
@@ -54,7 +61,8 @@ impl DocumentStore for PgKnowledgeBase {
             .bind(uri.as_str())
             .fetch_optional(&mut **tx)
             .await?;
-        row.map(|(id, roles)| Ok(KnownDocument::new(id, row::roles(roles)?))).transpose()
+        row.map(|(id, roles)| Ok(KnownDocument::new(id, row::roles(roles)?)))
+            .transpose()
     }
 
     async fn roles_of_in(

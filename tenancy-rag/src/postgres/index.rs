@@ -22,7 +22,10 @@ pub struct IndexOptions {
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { memory_mb: None, lock_timeout: Duration::from_secs(60) }
+        Self {
+            memory_mb: None,
+            lock_timeout: Duration::from_mins(1),
+        }
     }
 }
 
@@ -100,7 +103,9 @@ pub async fn index_candidates(
         .await?;
     let health = index_health(operator).await?;
     large.retain(|(tenant, _)| {
-        !health.iter().any(|index| index.valid && index.scope == IndexScope::Tenant(*tenant))
+        !health
+            .iter()
+            .any(|index| index.valid && index.scope == IndexScope::Tenant(*tenant))
     });
     Ok(large)
 }
@@ -115,51 +120,78 @@ pub async fn build_tenant_index(
     tenant: TenantId,
     options: &IndexOptions,
 ) -> Result<IndexHealth, Error> {
-    if let Some(there) = health_of(operator, tenant).await?.filter(|index| index.valid) {
+    if let Some(there) = health_of(operator, tenant)
+        .await?
+        .filter(|index| index.valid)
+    {
         return Ok(there);
     }
     let mut conn = owner(operator, options).await?;
-    sqlx::raw_sql(index_ddl::drop(tenant)).execute(&mut conn).await?;
-    sqlx::raw_sql(index_ddl::create(tenant)).execute(&mut conn).await.map_err(taken)?;
+    sqlx::raw_sql(index_ddl::drop(tenant))
+        .execute(&mut conn)
+        .await?;
+    sqlx::raw_sql(index_ddl::create(tenant))
+        .execute(&mut conn)
+        .await
+        .map_err(taken)?;
     conn.close().await?;
-    health_of(operator, tenant).await?.filter(|index| index.valid).ok_or_else(|| {
-        Error::new(ErrorKind::Internal, "index_invalid", "the index was built and is not valid")
-    })
+    health_of(operator, tenant)
+        .await?
+        .filter(|index| index.valid)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                "index_invalid",
+                "the index was built and is not valid",
+            )
+        })
 }
 
 /// Removes a tenant's HNSW without blocking reads or writes, if there is one.
 pub async fn drop_tenant_index(operator: &OperatorDb, tenant: TenantId) -> Result<(), Error> {
     let mut conn = owner(operator, &IndexOptions::default()).await?;
-    sqlx::raw_sql(index_ddl::drop(tenant)).execute(&mut conn).await?;
+    sqlx::raw_sql(index_ddl::drop(tenant))
+        .execute(&mut conn)
+        .await?;
     Ok(conn.close().await?)
 }
 
 async fn health_of(operator: &OperatorDb, tenant: TenantId) -> Result<Option<IndexHealth>, Error> {
     let all = index_health(operator).await?;
-    Ok(all.into_iter().find(|index| index.scope == IndexScope::Tenant(tenant)))
+    Ok(all
+        .into_iter()
+        .find(|index| index.scope == IndexScope::Tenant(tenant)))
 }
 
 /// A connection of its own as the tables' owner. `CONCURRENTLY` allows no transaction, so role and
 /// settings belong to the session; it never returns to the pool.
 async fn owner(operator: &OperatorDb, options: &IndexOptions) -> Result<PgConnection, Error> {
     let mut conn = operator.pool().acquire().await?.detach();
-    sqlx::raw_sql("SET ROLE tenancy_owner").execute(&mut conn).await?;
+    sqlx::raw_sql("SET ROLE tenancy_owner")
+        .execute(&mut conn)
+        .await?;
     sqlx::query("SELECT set_config('lock_timeout', $1, false)")
         .bind(options.lock_timeout.as_millis().to_string())
         .execute(&mut conn)
         .await?;
     if let Some(megabytes) = options.memory_mb {
-        sqlx::raw_sql(index_ddl::memory(megabytes)).execute(&mut conn).await?;
+        sqlx::raw_sql(index_ddl::memory(megabytes))
+            .execute(&mut conn)
+            .await?;
     }
     Ok(conn)
 }
 
 fn taken(error: sqlx::Error) -> Error {
-    let sqlstate = error.as_database_error().and_then(|db| db.code().map(|code| code.into_owned()));
+    let sqlstate = error
+        .as_database_error()
+        .and_then(|db| db.code().map(std::borrow::Cow::into_owned));
     match sqlstate.as_deref() {
-        Some("42P07" | "23505") => {
-            Error::new(ErrorKind::Conflict, "index_building", "the index is being built already")
-        }
+        Some("42P07" | "23505") => Error::new(
+            ErrorKind::Conflict,
+            "index_building",
+            "the index is being built already",
+        ),
         _ => error.into(),
     }
 }

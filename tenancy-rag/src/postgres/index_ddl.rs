@@ -13,7 +13,9 @@ pub(super) fn index_name(tenant: TenantId) -> String {
 
 /// The tenant that an index of this name belongs to.
 pub(super) fn tenant_of(index: &str) -> Option<TenantId> {
-    let digits = index.strip_prefix(PREFIX).filter(|digits| digits.len() == 32)?;
+    let digits = index
+        .strip_prefix(PREFIX)
+        .filter(|digits| digits.len() == 32)?;
     let mut uuid = String::with_capacity(36);
     for (at, digit) in digits.chars().enumerate() {
         if matches!(at, 8 | 12 | 16 | 20) {
@@ -33,7 +35,10 @@ pub(super) fn create(tenant: TenantId) -> AssertSqlSafe<String> {
 }
 
 pub(super) fn drop(tenant: TenantId) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("DROP INDEX CONCURRENTLY IF EXISTS tenancy.{}", index_name(tenant)))
+    AssertSqlSafe(format!(
+        "DROP INDEX CONCURRENTLY IF EXISTS tenancy.{}",
+        index_name(tenant)
+    ))
 }
 
 /// Memory for the graph, in megabytes.

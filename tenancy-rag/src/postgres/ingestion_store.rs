@@ -46,7 +46,10 @@ impl IngestionStore for PgKnowledgeBase {
         lease: Duration,
     ) -> Result<(), Error> {
         let tenant = tx.ctx().tenant();
-        sqlx::query(include_str!("sql/quota_create.sql")).bind(tenant).execute(&mut **tx).await?;
+        sqlx::query(include_str!("sql/quota_create.sql"))
+            .bind(tenant)
+            .execute(&mut **tx)
+            .await?;
         sqlx::query(include_str!("sql/ingestion_begin.sql"))
             .bind(tenant)
             .bind(id)
@@ -83,7 +86,11 @@ impl IngestionStore for PgKnowledgeBase {
         if done.rows_affected() == 1 {
             return Ok(());
         }
-        if self.get_in(tx, id).await?.is_none_or(|known| known.progress.stage.is_final()) {
+        if self
+            .get_in(tx, id)
+            .await?
+            .is_none_or(|known| known.progress.stage.is_final())
+        {
             return Err(ended());
         }
         let (what, limit) = self.quota_in(tx, defaults).await?.obstacle(more);
@@ -239,7 +246,11 @@ impl IngestionStore for PgKnowledgeBase {
         id: IngestionId,
         failure: &IngestionFailure,
     ) -> Result<bool, Error> {
-        let end = End { stage: "failed", failure: Some(failure), ..End::default() };
+        let end = End {
+            stage: "failed",
+            failure: Some(failure),
+            ..End::default()
+        };
         end_in(tx, id, end).await
     }
 
@@ -254,7 +265,9 @@ impl IngestionStore for PgKnowledgeBase {
     }
 
     async fn reap_in(&self, tx: &mut TenantTx) -> Result<i64, Error> {
-        Ok(sqlx::query_scalar(include_str!("sql/ingestions_reap.sql")).fetch_one(&mut **tx).await?)
+        Ok(sqlx::query_scalar(include_str!("sql/ingestions_reap.sql"))
+            .fetch_one(&mut **tx)
+            .await?)
     }
 
     async fn quota_in(&self, tx: &mut TenantTx, defaults: Limits) -> Result<Quota, Error> {
@@ -281,7 +294,10 @@ impl IngestionStore for PgKnowledgeBase {
 
     async fn set_limits_in(&self, tx: &mut TenantTx, limits: Limits) -> Result<(), Error> {
         let tenant = tx.ctx().tenant();
-        sqlx::query(include_str!("sql/quota_create.sql")).bind(tenant).execute(&mut **tx).await?;
+        sqlx::query(include_str!("sql/quota_create.sql"))
+            .bind(tenant)
+            .execute(&mut **tx)
+            .await?;
         sqlx::query(include_str!("sql/quota_set.sql"))
             .bind(tenant)
             .bind(limits.bytes)
@@ -324,7 +340,11 @@ async fn end_in(tx: &mut TenantTx, id: IngestionId, end: End<'_>) -> Result<bool
 }
 
 fn ended() -> Error {
-    Error::new(ErrorKind::Conflict, "ingestion_ended", "the ingestion has ended")
+    Error::new(
+        ErrorKind::Conflict,
+        "ingestion_ended",
+        "the ingestion has ended",
+    )
 }
 
 fn millis(lease: Duration) -> i64 {

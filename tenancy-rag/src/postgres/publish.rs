@@ -78,8 +78,13 @@ fn unchanged(publication: &Publication, old: &Locked) -> bool {
 }
 
 fn count(publication: &Publication) -> Result<i32, Error> {
-    i32::try_from(publication.chunks.len())
-        .map_err(|_| Error::new(ErrorKind::Limit, "chunks_too_many", "there are too many chunks"))
+    i32::try_from(publication.chunks.len()).map_err(|_| {
+        Error::new(
+            ErrorKind::Limit,
+            "chunks_too_many",
+            "there are too many chunks",
+        )
+    })
 }
 
 async fn lock(tx: &mut TenantTx, publication: &Publication) -> Result<Option<Locked>, Error> {
@@ -190,8 +195,10 @@ impl<'a> Columns<'a> {
         self.ordinals.push(i32::try_from(at).unwrap_or(i32::MAX));
         self.starts.push(chunk.bytes.start);
         self.ends.push(chunk.bytes.end);
-        self.origin_starts.push(chunk.origin.as_ref().map(|origin| origin.start));
-        self.origin_ends.push(chunk.origin.as_ref().map(|origin| origin.end));
+        self.origin_starts
+            .push(chunk.origin.as_ref().map(|origin| origin.start));
+        self.origin_ends
+            .push(chunk.origin.as_ref().map(|origin| origin.end));
         self.pages.push(chunk.page);
         self.headings.push(chunk.heading.as_deref());
         self.contents.push(&chunk.content);

@@ -11,7 +11,11 @@ use crate::{
 };
 
 pub(super) fn unexpected(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, "unexpected_row", format!("{what} of a row is unexpected"))
+    Error::new(
+        ErrorKind::Internal,
+        "unexpected_row",
+        format!("{what} of a row is unexpected"),
+    )
 }
 
 pub(super) fn texts(roles: &[RoleKey]) -> Vec<String> {
@@ -19,7 +23,10 @@ pub(super) fn texts(roles: &[RoleKey]) -> Vec<String> {
 }
 
 pub(super) fn roles(texts: Vec<String>) -> Result<Vec<RoleKey>, Error> {
-    texts.into_iter().map(|text| Ok(RoleKey::parse(text)?)).collect()
+    texts
+        .into_iter()
+        .map(|text| Ok(RoleKey::parse(text)?))
+        .collect()
 }
 
 fn hash(bytes: &[u8]) -> Result<[u8; 32], Error> {
@@ -92,7 +99,12 @@ impl TryFrom<StoredRow> for Stored {
 
     fn try_from(row: StoredRow) -> Result<Self, Error> {
         let bytes = row.byte_start..row.byte_end;
-        Ok(Self { id: row.id, ordinal: row.ordinal, bytes, hash: hash(&row.content_hash)? })
+        Ok(Self {
+            id: row.id,
+            ordinal: row.ordinal,
+            bytes,
+            hash: hash(&row.content_hash)?,
+        })
     }
 }
 
@@ -159,13 +171,16 @@ impl TryFrom<IngestionRow> for Ingestion {
     type Error = Error;
 
     fn try_from(row: IngestionRow) -> Result<Self, Error> {
-        let ingested = row.doc_id.zip(row.doc_version).map(|(doc, version)| Ingested {
-            ingestion: row.id,
-            doc,
-            version,
-            chunks: row.chunks_total,
-            embedded: row.chunks_embedded,
-        });
+        let ingested = row
+            .doc_id
+            .zip(row.doc_version)
+            .map(|(doc, version)| Ingested {
+                ingestion: row.id,
+                doc,
+                version,
+                chunks: row.chunks_total,
+                embedded: row.chunks_embedded,
+            });
         let failure = row
             .error_code
             .map(|code| IngestionFailure::new(code, row.error_message.unwrap_or_default()));

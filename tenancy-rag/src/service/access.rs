@@ -1,8 +1,6 @@
 //! Who may change which document.
 
-use tenancy_core::{
-    AuditSink, Authorizer, Event, Outcome, Permission as _, RoleKey, TenantTx,
-};
+use tenancy_core::{AuditSink, Authorizer, Event, Outcome, Permission as _, RoleKey, TenantTx};
 
 use super::perm;
 use crate::{Error, ErrorKind};
@@ -24,7 +22,11 @@ pub(super) async fn require_writer(
     if readers.iter().any(|reader| roles.contains(reader)) {
         return Ok(());
     }
-    if authorizer.check_in(tx, &perm::KbManage::KEY).await?.is_allowed() {
+    if authorizer
+        .check_in(tx, &perm::KbManage::KEY)
+        .await?
+        .is_allowed()
+    {
         return Ok(());
     }
     let event = Event::new("kb.document.denied")

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tenancy_core::{AuditSink, Authorizer, AuthorizerExt as _, Event, RoleKey, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{
+    AuditSink, Authorizer, AuthorizerExt as _, Event, RoleKey, TenantCtx, TenantDb, TenantTx,
+};
 
 use super::{access, perm};
 use crate::{
@@ -29,7 +31,7 @@ pub struct Documents {
     db: TenantDb,
     authorizer: Arc<dyn Authorizer>,
     audit: Arc<dyn AuditSink>,
-    documents: Arc<dyn DocumentStore>,
+    store: Arc<dyn DocumentStore>,
     ingestions: Arc<dyn IngestionStore>,
 }
 
@@ -40,7 +42,13 @@ impl Documents {
     /// Puts the service together, on Postgres.
     pub fn new(db: TenantDb, authorizer: Arc<dyn Authorizer>, audit: Arc<dyn AuditSink>) -> Self {
         let store = Arc::new(PgKnowledgeBase::new());
-        Self { db, authorizer, audit, documents: store.clone(), ingestions: store }
+        Self {
+            db,
+            authorizer,
+            audit,
+            store: store.clone(),
+            ingestions: store,
+        }
     }
 
     /// A page of sources by name, behind the one given; at most 500. Needs `kb.read`.
@@ -52,7 +60,9 @@ impl Documents {
     ) -> Result<Vec<Source>, Error> {
         let mut tx = self.reader(ctx).await?;
         let after = after.map(ToOwned::to_owned);
-        self.documents.sources_in(&mut tx, after, limit.min(MAX_PAGE)).await
+        self.store
+            .sources_in(&mut tx, after, limit.min(MAX_PAGE))
+            .await
     }
 
     /// A page of the documents that the caller may read, oldest first, behind the one given; at
@@ -65,13 +75,15 @@ impl Documents {
         limit: u16,
     ) -> Result<Vec<Document>, Error> {
         let mut tx = self.reader(ctx).await?;
-        self.documents.list_in(&mut tx, source, after, limit.min(MAX_PAGE)).await
+        self.store
+            .list_in(&mut tx, source, after, limit.min(MAX_PAGE))
+            .await
     }
 
     /// A document, if the caller may read it. Needs `kb.read`.
     pub async fn get(&self, ctx: &TenantCtx, doc: DocId) -> Result<Option<Document>, Error> {
         let mut tx = self.reader(ctx).await?;
-        self.documents.get_in(&mut tx, doc).await
+        self.store.get_in(&mut tx, doc).await
     }
 
     /// Sets who may read a document. Searches that begin after this returned follow it; nothing is
@@ -88,7 +100,7 @@ impl Documents {
         let roles = readers(roles)?;
         let (mut tx, old) = self.writer(ctx, doc).await?;
         tx.bind_roles(&access::united(&old, &roles)).await?;
-        if !self.documents.set_roles_in(&mut tx, doc, &roles).await? {
+        if !self.store.set_roles_in(&mut tx, doc, &roles).await? {
             return Err(unknown());
         }
         let names = |roles: &[RoleKey]| roles.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -108,7 +120,11 @@ impl Documents {
     pub async fn delete(&self, ctx: &TenantCtx, doc: DocId) -> Result<(), Error> {
         let (mut tx, roles) = self.writer(ctx, doc).await?;
         tx.bind_roles(&roles).await?;
-        let freed = self.documents.delete_in(&mut tx, doc).await?.ok_or_else(unknown)?;
+        let freed = self
+            .store
+            .delete_in(&mut tx, doc)
+            .await?
+            .ok_or_else(unknown)?;
         self.ingestions.free_in(&mut tx, freed).await?;
         let event = Event::new("kb.document.deleted")
             .target("kb_doc", doc)
@@ -129,15 +145,25 @@ impl Documents {
     /// A transaction for whoever may change the document, and the document's roles.
     async fn writer(&self, ctx: &TenantCtx, doc: DocId) -> Result<(TenantTx, Vec<RoleKey>), Error> {
         let mut tx = self.db.write(ctx).await?;
-        self.authorizer.require_in(&mut tx, perm::KbWrite::get()).await?;
-        let roles = self.documents.roles_of_in(&mut tx, doc).await?.ok_or_else(unknown)?;
+        self.authorizer
+            .require_in(&mut tx, perm::KbWrite::get())
+            .await?;
+        let roles = self
+            .store
+            .roles_of_in(&mut tx, doc)
+            .await?
+            .ok_or_else(unknown)?;
         access::require_writer(&mut tx, &*self.authorizer, &*self.audit, &roles).await?;
         Ok((tx, roles))
     }
 }
 
 fn unknown() -> Error {
-    Error::new(ErrorKind::NotFound, "document_unknown", "there is no such document")
+    Error::new(
+        ErrorKind::NotFound,
+        "document_unknown",
+        "there is no such document",
+    )
 }
 
 impl std::fmt::Debug for Documents {

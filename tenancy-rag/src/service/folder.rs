@@ -28,7 +28,12 @@ impl FolderOptions {
     /// Documents of this source that members with one of these roles may read.
     pub fn new(source: SourceId, allowed_roles: impl IntoIterator<Item = RoleKey>) -> Self {
         let allowed_roles = allowed_roles.into_iter().collect();
-        Self { source, allowed_roles, concurrency: 2, max_files: 10_000 }
+        Self {
+            source,
+            allowed_roles,
+            concurrency: 2,
+            max_files: 10_000,
+        }
     }
 
     /// Sets how many documents are worked on at once.
@@ -107,7 +112,10 @@ impl Ingestor {
             document = document.with_title(title);
         }
         let mut bytes = FileBytes::open(&file.path).await?;
-        self.ingest(ctx, document, &mut bytes, &|progress| watch(&file.name, progress)).await
+        self.ingest(ctx, document, &mut bytes, &|progress| {
+            watch(&file.name, progress);
+        })
+        .await
     }
 }
 
@@ -132,7 +140,11 @@ async fn list(
                 let path = entry.path();
                 let name = name_in(folder, &path);
                 match MediaType::of_path(&path) {
-                    Some(media_type) => files.push(File { path, name, media_type }),
+                    Some(media_type) => files.push(File {
+                        path,
+                        name,
+                        media_type,
+                    }),
                     None => skipped.push(name),
                 }
             }
@@ -150,7 +162,10 @@ async fn list(
 /// A path in the folder, with `/` on every system.
 fn name_in(folder: &Path, path: &Path) -> String {
     let inside = path.strip_prefix(folder).unwrap_or(path);
-    let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let parts: Vec<_> = inside
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
     parts.join("/")
 }
 

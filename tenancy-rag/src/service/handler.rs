@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
-use tenancy_core::{Error as CoreError, ErrorKind as CoreKind, JobHandler, JobKind, JobRun, TenantCtx};
+use tenancy_core::{
+    Error as CoreError, ErrorKind as CoreKind, JobHandler, JobKind, JobRun, TenantCtx,
+};
 use tokio::sync::watch;
 
 use super::Ingestor;
@@ -61,7 +63,12 @@ impl JobHandler for IngestHandler {
                 }
             }
         };
-        serde_json::to_value(done)
-            .map_err(|_| CoreError::new(CoreKind::Internal, "result_invalid", "the result is no JSON"))
+        serde_json::to_value(done).map_err(|_| {
+            CoreError::new(
+                CoreKind::Internal,
+                "result_invalid",
+                "the result is no JSON",
+            )
+        })
     }
 }

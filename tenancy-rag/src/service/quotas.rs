@@ -33,13 +33,21 @@ impl Quotas {
         audit: Arc<dyn AuditSink>,
         defaults: Limits,
     ) -> Self {
-        Self { db, authorizer, audit, store: Arc::new(PgKnowledgeBase::new()), defaults }
+        Self {
+            db,
+            authorizer,
+            audit,
+            store: Arc::new(PgKnowledgeBase::new()),
+            defaults,
+        }
     }
 
     /// The tenant's limits and what is used of them. Needs `kb.write`.
     pub async fn get(&self, ctx: &TenantCtx) -> Result<Quota, Error> {
         self.authorizer.require(ctx, perm::KbWrite::get()).await?;
-        self.store.quota_in(&mut self.db.read(ctx).await?, self.defaults).await
+        self.store
+            .quota_in(&mut self.db.read(ctx).await?, self.defaults)
+            .await
     }
 
     /// Sets the tenant's limits. What is stored already stays. For services with `kb.manage` only.
@@ -67,6 +75,8 @@ impl Quotas {
 
 impl std::fmt::Debug for Quotas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Quotas").field("defaults", &self.defaults).finish_non_exhaustive()
+        f.debug_struct("Quotas")
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tenancy_core::{AuditSink, Authorizer, AuthorizerExt as _, Event, RoleKey, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{
+    AuditSink, Authorizer, AuthorizerExt as _, Event, RoleKey, TenantCtx, TenantDb, TenantTx,
+};
 
 use super::perm;
 use crate::{
@@ -107,17 +109,28 @@ impl Retriever {
         // Before the transaction: no connection waits for somebody else's service.
         let vector = self.embed(ctx, query).await?;
         let (mut tx, roles) = self.open(ctx).await?;
-        let mut found = match self.chunks.standing_in(&mut tx, self.policy.hnsw_from).await? {
+        let mut found = match self
+            .chunks
+            .standing_in(&mut tx, self.policy.hnsw_from)
+            .await?
+        {
             Some(standing) if !roles.is_empty() => {
-                self.search(&mut tx, standing, vector, &roles, &options).await?
+                self.search(&mut tx, standing, vector, &roles, &options)
+                    .await?
             }
-            _ => Retrieved { hits: Vec::new(), path: SearchPath::Exact, candidates: 0 },
+            _ => Retrieved {
+                hits: Vec::new(),
+                path: SearchPath::Exact,
+                candidates: 0,
+            },
         };
         drop(tx);
         if let Some(reranker) = &self.reranker {
             rerank(&**reranker, ctx, query, &mut found.hits).await?;
         }
-        found.hits.retain(|hit| options.min_score.is_none_or(|least| hit.score >= least));
+        found
+            .hits
+            .retain(|hit| options.min_score.is_none_or(|least| hit.score >= least));
         found.hits.truncate(options.k.into());
         self.record(ctx, &found).await?;
         Ok(found)
@@ -136,9 +149,16 @@ impl Retriever {
     ) -> Result<Passage, Error> {
         self.authorizer.require(ctx, perm::KbRead::get()).await?;
         let (mut tx, _) = self.open(ctx).await?;
-        self.chunks.open_in(&mut tx, citation).await?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "citation_unknown", "there is no such passage any more")
-        })
+        self.chunks
+            .open_in(&mut tx, citation)
+            .await?
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    "citation_unknown",
+                    "there is no such passage any more",
+                )
+            })
     }
 
     /// A transaction that is bound to the caller's roles, as they are now.
@@ -188,7 +208,11 @@ impl Retriever {
             query.candidates = candidates(&self.policy, query.path, corpus, k, dimensions);
             hits = self.chunks.search_in(tx, &query).await?;
         }
-        Ok(Retrieved { hits, path: query.path, candidates: query.candidates })
+        Ok(Retrieved {
+            hits,
+            path: query.path,
+            candidates: query.candidates,
+        })
     }
 
     async fn record(&self, ctx: &TenantCtx, found: &Retrieved) -> Result<(), Error> {
@@ -197,7 +221,10 @@ impl Retriever {
         docs.sort();
         docs.dedup();
         let start = Event::new("kb.searched").meta("hits", found.hits.len());
-        let event = docs.iter().take(10).fold(start, |event, doc| event.target("kb_doc", doc));
+        let event = docs
+            .iter()
+            .take(10)
+            .fold(start, |event, doc| event.target("kb_doc", doc));
         Ok(self.audit.record(ctx, event).await?)
     }
 }
@@ -247,6 +274,8 @@ async fn rerank(
 
 impl std::fmt::Debug for Retriever {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Retriever").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Retriever")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,3 @@
 //! The conformance suites of the ports, for tests of hosts. Not covered by semantic versioning.
 
 pub mod conformance;
-

@@ -4,8 +4,14 @@ use tenancy_rag::{ErrorKind, RetrieveOptions};
 
 use crate::common::{World, role};
 
-const TABLES: [&str; 6] =
-    ["kb_docs", "kb_doc_versions", "kb_chunks", "kb_ingestions", "kb_uploads", "kb_staged"];
+const TABLES: [&str; 6] = [
+    "kb_docs",
+    "kb_doc_versions",
+    "kb_chunks",
+    "kb_ingestions",
+    "kb_uploads",
+    "kb_staged",
+];
 
 /// SQL that forgets every predicate, inside the context that a search opens.
 async fn raw(world: &World, ctx: &TenantCtx, roles: &[&str], table: &str) -> i64 {
@@ -13,14 +19,41 @@ async fn raw(world: &World, ctx: &TenantCtx, roles: &[&str], table: &str) -> i64
     let roles: Vec<_> = roles.iter().map(|name| role(name)).collect();
     tx.bind_roles(&roles).await.unwrap();
     let sql = format!("SELECT count(*) FROM (SELECT * FROM tenancy.{table}) AS everything");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *tx).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap()
 }
 
 /// One document for admins only, with an upload and staged vectors on their way.
 async fn secret(world: &World) {
-    world.put(&world.admin, "salaries.md", "# Salaries\n\nThe secret salary is 4711.", &["admin"]).await.unwrap();
-    world.put(&world.admin, "faq.md", "# FAQ\n\nSupport answers within a day.", &["admin", "support"]).await.unwrap();
-    world.put(&world.stranger, "other.md", "The other tenant's salary is 99.", &["admin", "support"]).await.unwrap();
+    world
+        .put(
+            &world.admin,
+            "salaries.md",
+            "# Salaries\n\nThe secret salary is 4711.",
+            &["admin"],
+        )
+        .await
+        .unwrap();
+    world
+        .put(
+            &world.admin,
+            "faq.md",
+            "# FAQ\n\nSupport answers within a day.",
+            &["admin", "support"],
+        )
+        .await
+        .unwrap();
+    world
+        .put(
+            &world.stranger,
+            "other.md",
+            "The other tenant's salary is 99.",
+            &["admin", "support"],
+        )
+        .await
+        .unwrap();
     let superuser = world.superuser().await;
     for sql in [
         "INSERT INTO tenancy.kb_uploads SELECT tenant_id, id, 0, 'salary', allowed_roles FROM tenancy.kb_ingestions",
@@ -37,19 +70,51 @@ async fn a_support_role_never_gets_an_admin_only_chunk_by_the_api_or_by_forgetfu
     secret(&world).await;
     let support = world.member(&["support"]).await;
 
-    let found = world.retriever().retrieve(&support, "the secret salary", RetrieveOptions::default().with_k(100)).await.unwrap();
+    let found = world
+        .retriever()
+        .retrieve(
+            &support,
+            "the secret salary",
+            RetrieveOptions::default().with_k(100),
+        )
+        .await
+        .unwrap();
     assert_eq!(found.hits.len(), 1);
     assert_eq!(found.hits[0].citation.uri, "faq.md");
-    let all = world.retriever().retrieve(&world.admin, "the secret salary", RetrieveOptions::default()).await.unwrap();
+    let all = world
+        .retriever()
+        .retrieve(
+            &world.admin,
+            "the secret salary",
+            RetrieveOptions::default(),
+        )
+        .await
+        .unwrap();
     assert_eq!(all.hits.len(), 2);
     assert!(all.hits[0].text.contains("4711"));
-    let stolen = world.retriever().open_citation(&support, &all.hits[0].citation).await.unwrap_err();
+    let stolen = world
+        .retriever()
+        .open_citation(&support, &all.hits[0].citation)
+        .await
+        .unwrap_err();
     assert_eq!(stolen.code(), "citation_unknown");
 
     for table in TABLES {
-        assert_eq!(raw(&world, &support, &["support"], table).await, 1, "support in {table}");
-        assert_eq!(raw(&world, &support, &["admin"], table).await, 2, "admin in {table}");
-        assert_eq!(raw(&world, &support, &[], table).await, 0, "nobody in {table}");
+        assert_eq!(
+            raw(&world, &support, &["support"], table).await,
+            1,
+            "support in {table}"
+        );
+        assert_eq!(
+            raw(&world, &support, &["admin"], table).await,
+            2,
+            "admin in {table}"
+        );
+        assert_eq!(
+            raw(&world, &support, &[], table).await,
+            0,
+            "nobody in {table}"
+        );
     }
 }
 
@@ -57,10 +122,26 @@ async fn a_support_role_never_gets_an_admin_only_chunk_by_the_api_or_by_forgetfu
 async fn nothing_of_the_other_tenant_is_seen_whatever_the_roles() {
     let world = World::new().await;
     secret(&world).await;
-    let mine = world.retriever().retrieve(&world.stranger, "salary", RetrieveOptions::default().with_k(100)).await.unwrap();
+    let mine = world
+        .retriever()
+        .retrieve(
+            &world.stranger,
+            "salary",
+            RetrieveOptions::default().with_k(100),
+        )
+        .await
+        .unwrap();
     assert_eq!(mine.hits.len(), 1);
-    let theirs = world.retriever().retrieve(&world.admin, "salary", RetrieveOptions::default()).await.unwrap();
-    let error = world.retriever().open_citation(&world.stranger, &theirs.hits[0].citation).await.unwrap_err();
+    let theirs = world
+        .retriever()
+        .retrieve(&world.admin, "salary", RetrieveOptions::default())
+        .await
+        .unwrap();
+    let error = world
+        .retriever()
+        .open_citation(&world.stranger, &theirs.hits[0].citation)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "citation_unknown");
     let without: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.kb_chunks")
         .fetch_one(world.db.app.without_tenant())
@@ -83,10 +164,18 @@ async fn without_the_policy_the_leak_appears() {
              CREATE POLICY tenant_select ON tenancy.{table} FOR SELECT TO tenancy_app USING (tenant_id = util.current_tenant())"
         );
         superuser.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-        assert_eq!(raw(&world, &support, &["support"], table).await, 2, "{table}");
+        assert_eq!(
+            raw(&world, &support, &["support"], table).await,
+            2,
+            "{table}"
+        );
     }
     // The explicit predicate of our own statements still holds: it is the second check.
-    let found = world.retriever().retrieve(&support, "the secret salary", RetrieveOptions::default()).await.unwrap();
+    let found = world
+        .retriever()
+        .retrieve(&support, "the secret salary", RetrieveOptions::default())
+        .await
+        .unwrap();
     assert_eq!(found.hits.len(), 1);
 }
 
@@ -95,14 +184,27 @@ async fn forgetful_updates_and_deletes_reach_only_what_the_roles_may_see() {
     let world = World::new().await;
     secret(&world).await;
     let support = world.member(&["support"]).await;
-    for table in ["kb_docs", "kb_doc_versions", "kb_chunks", "kb_ingestions", "kb_uploads", "kb_staged"] {
+    for table in [
+        "kb_docs",
+        "kb_doc_versions",
+        "kb_chunks",
+        "kb_ingestions",
+        "kb_uploads",
+        "kb_staged",
+    ] {
         let mut tx = world.db.app.write(&support).await.unwrap();
         tx.bind_roles(&[role("support")]).await.unwrap();
         let update = format!("UPDATE tenancy.{table} SET allowed_roles = '{{support}}'");
-        let done = sqlx::query(sqlx::AssertSqlSafe(update)).execute(&mut *tx).await.unwrap();
+        let done = sqlx::query(sqlx::AssertSqlSafe(update))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(done.rows_affected(), 1, "{table}");
         let delete = format!("DELETE FROM tenancy.{table}");
-        let done = sqlx::query(sqlx::AssertSqlSafe(delete)).execute(&mut *tx).await.unwrap();
+        let done = sqlx::query(sqlx::AssertSqlSafe(delete))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(done.rows_affected(), 1, "{table}");
     }
 }
@@ -126,12 +228,22 @@ async fn a_search_needs_its_permission_and_leaves_an_entry_without_the_question(
     let world = World::new().await;
     secret(&world).await;
     let support = world.member(&["support"]).await;
-    world.retriever().retrieve(&support, "how fast is support?", RetrieveOptions::default()).await.unwrap();
+    world
+        .retriever()
+        .retrieve(&support, "how fast is support?", RetrieveOptions::default())
+        .await
+        .unwrap();
     let entry = world.audit.of("kb.searched").pop().unwrap();
     assert!(!format!("{:?}", entry.event).contains("how fast"));
 
-    world.authorizer.revoke(&support, &PermissionKey::from_static("kb.read"));
-    let error = world.retriever().retrieve(&support, "x", RetrieveOptions::default()).await.unwrap_err();
+    world
+        .authorizer
+        .revoke(&support, &PermissionKey::from_static("kb.read"));
+    let error = world
+        .retriever()
+        .retrieve(&support, "x", RetrieveOptions::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(world.audit.of("access.denied").len(), 1);
 }
@@ -141,19 +253,55 @@ async fn who_is_no_reader_of_a_document_can_not_replace_it_without_kb_manage() {
     let world = World::new().await;
     secret(&world).await;
     let support = world.member(&["support"]).await;
-    let error = world.put(&support, "salaries.md", "hacked", &["support"]).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, "document_denied"));
+    let error = world
+        .put(&support, "salaries.md", "hacked", &["support"])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Denied, "document_denied")
+    );
     assert_eq!(world.audit.of("kb.document.denied").len(), 1);
     // A reader may, and so may whoever manages.
-    world.put(&support, "faq.md", "Support answers at once.", &["support"]).await.unwrap();
-    world.put(&world.admin, "faq.md", "Support answers tomorrow.", &["support"]).await.unwrap();
+    world
+        .put(&support, "faq.md", "Support answers at once.", &["support"])
+        .await
+        .unwrap();
+    world
+        .put(
+            &world.admin,
+            "faq.md",
+            "Support answers tomorrow.",
+            &["support"],
+        )
+        .await
+        .unwrap();
 
     // A service has no roles: its permissions are all it has, and all it needs.
-    let keys = vec![PermissionKey::from_static("kb.write"), PermissionKey::from_static("kb.read")];
-    let service = world.db.app.enter_system(world.admin.tenant(), ServiceKey::from_static("importer"), keys).await.unwrap();
-    let done = world.put(&service, "salaries.md", "The salary is 4712.", &["admin"]).await.unwrap();
+    let keys = vec![
+        PermissionKey::from_static("kb.write"),
+        PermissionKey::from_static("kb.read"),
+    ];
+    let service = world
+        .db
+        .app
+        .enter_system(
+            world.admin.tenant(),
+            ServiceKey::from_static("importer"),
+            keys,
+        )
+        .await
+        .unwrap();
+    let done = world
+        .put(&service, "salaries.md", "The salary is 4712.", &["admin"])
+        .await
+        .unwrap();
     assert_eq!(done.version, 2);
-    let found = world.retriever().retrieve(&service, "salary", RetrieveOptions::default()).await.unwrap();
+    let found = world
+        .retriever()
+        .retrieve(&service, "salary", RetrieveOptions::default())
+        .await
+        .unwrap();
     assert!(found.hits.is_empty(), "no roles are no rows");
 }
 
@@ -161,10 +309,25 @@ async fn who_is_no_reader_of_a_document_can_not_replace_it_without_kb_manage() {
 async fn the_uploader_follows_his_upload_even_where_he_is_no_reader() {
     let world = World::new().await;
     let support = world.member(&["support"]).await;
-    let done = world.put(&support, "report.txt", "For the admins' eyes.", &["admin"]).await.unwrap();
+    let done = world
+        .put(&support, "report.txt", "For the admins' eyes.", &["admin"])
+        .await
+        .unwrap();
     assert!(world.ingestor().get(&support, done.ingestion).await.is_ok());
     let viewer = world.member(&["viewer"]).await;
-    let error = world.ingestor().get(&viewer, done.ingestion).await.unwrap_err();
+    let error = world
+        .ingestor()
+        .get(&viewer, done.ingestion)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "ingestion_unknown");
-    assert!(world.retriever().retrieve(&support, "eyes", RetrieveOptions::default()).await.unwrap().hits.is_empty());
+    assert!(
+        world
+            .retriever()
+            .retrieve(&support, "eyes", RetrieveOptions::default())
+            .await
+            .unwrap()
+            .hits
+            .is_empty()
+    );
 }

@@ -17,8 +17,8 @@ use tenancy_core::{
     testing::{FakeAuthorizer, MemoryAudit, member, tenant},
 };
 use tenancy_rag::{
-    COMPONENT, DocUri, Documents, Embedder, EmbeddingModel, Error, HashEmbedder, Ingested, Ingestor,
-    MediaType, MemoryBytes, NewDocument, Purpose, Retriever, SourceId, SourceName, perm,
+    COMPONENT, DocUri, Documents, Embedder, EmbeddingModel, Error, HashEmbedder, Ingested,
+    Ingestor, MediaType, MemoryBytes, NewDocument, Purpose, Retriever, SourceId, SourceName, perm,
 };
 use tenancy_testkit::Db;
 
@@ -44,7 +44,10 @@ impl World {
         let db = Db::new(components).await.unwrap();
         let audit = MemoryAudit::new();
         let authorizer = FakeAuthorizer::new().with_audit(audit.clone());
-        let (admin, stranger) = (tenant(&db.app).await.unwrap(), tenant(&db.app).await.unwrap());
+        let (admin, stranger) = (
+            tenant(&db.app).await.unwrap(),
+            tenant(&db.app).await.unwrap(),
+        );
         for ctx in [&admin, &stranger] {
             authorizer.set_roles(ctx, vec![role("admin")]);
             for key in [perm::KbRead::KEY, perm::KbWrite::KEY, perm::KbManage::KEY] {
@@ -52,13 +55,21 @@ impl World {
             }
         }
         let embedder = Arc::new(TestEmbedder::new());
-        Self { db, audit, authorizer, embedder, admin, stranger }
+        Self {
+            db,
+            audit,
+            authorizer,
+            embedder,
+            admin,
+            stranger,
+        }
     }
 
     /// A member of the first tenant with these roles, who may read and write.
     pub(crate) async fn member(&self, roles: &[&str]) -> TenantCtx {
         let ctx = member(&self.db.app, &self.admin).await.unwrap();
-        self.authorizer.set_roles(&ctx, roles.iter().map(|name| role(name)).collect());
+        self.authorizer
+            .set_roles(&ctx, roles.iter().map(|name| role(name)).collect());
         self.authorizer.grant(&ctx, perm::KbRead::KEY);
         self.authorizer.grant(&ctx, perm::KbWrite::KEY);
         ctx
@@ -67,22 +78,39 @@ impl World {
     pub(crate) fn ingestor(&self) -> Ingestor {
         let authorizer = Arc::new(self.authorizer.clone());
         let audit = Arc::new(self.audit.clone());
-        Ingestor::new(self.db.app.clone(), self.embedder.clone(), authorizer, audit)
+        Ingestor::new(
+            self.db.app.clone(),
+            self.embedder.clone(),
+            authorizer,
+            audit,
+        )
     }
 
     pub(crate) fn retriever(&self) -> Retriever {
         let authorizer = Arc::new(self.authorizer.clone());
         let audit = Arc::new(self.audit.clone());
-        Retriever::new(self.db.app.clone(), self.embedder.clone(), authorizer, audit)
+        Retriever::new(
+            self.db.app.clone(),
+            self.embedder.clone(),
+            authorizer,
+            audit,
+        )
     }
 
     pub(crate) fn documents(&self) -> Documents {
         let authorizer = Arc::new(self.authorizer.clone());
-        Documents::new(self.db.app.clone(), authorizer, Arc::new(self.audit.clone()))
+        Documents::new(
+            self.db.app.clone(),
+            authorizer,
+            Arc::new(self.audit.clone()),
+        )
     }
 
     pub(crate) async fn source(&self, ctx: &TenantCtx) -> SourceId {
-        self.ingestor().source(ctx, &SourceName::parse("handbook").unwrap()).await.unwrap()
+        self.ingestor()
+            .source(ctx, &SourceName::parse("handbook").unwrap())
+            .await
+            .unwrap()
     }
 
     /// Takes in a text that these roles may read.
@@ -105,7 +133,9 @@ impl World {
         roles: &[&str],
     ) -> Result<Ingested, Error> {
         let document = new(self.source(ctx).await, uri, roles);
-        ingestor.ingest(ctx, document, &mut MemoryBytes::new(text), &|_| ()).await
+        ingestor
+            .ingest(ctx, document, &mut MemoryBytes::new(text), &|_| ())
+            .await
     }
 
     pub(crate) async fn superuser(&self) -> PgPool {
@@ -136,7 +166,8 @@ pub(crate) fn role(name: &str) -> RoleKey {
 
 pub(crate) fn new(source: SourceId, uri: &str, roles: &[&str]) -> NewDocument {
     let uri = DocUri::parse(uri).unwrap();
-    let media_type = MediaType::of_path(std::path::Path::new(uri.as_str())).unwrap_or(MediaType::plain());
+    let media_type =
+        MediaType::of_path(std::path::Path::new(uri.as_str())).unwrap_or(MediaType::plain());
     NewDocument::new(source, uri, media_type, roles.iter().map(|name| role(name))).unwrap()
 }
 

@@ -22,7 +22,9 @@ const WHO: &str = "KB_TEST_CHILD_WHO";
 const LEASE: Duration = Duration::from_secs(2);
 
 fn text(version: &str) -> String {
-    (0..40).map(|n| format!("Paragraph {n} of the {version} version, with words.\n\n")).collect()
+    (0..40)
+        .map(|n| format!("Paragraph {n} of the {version} version, with words.\n\n"))
+        .collect()
 }
 
 fn limits() -> IngestLimits {
@@ -41,17 +43,31 @@ async fn child(url: &str, who: &str) {
     authorizer.set_roles(&ctx, vec![role("admin")]);
     let embedder = Arc::new(TestEmbedder::new());
     embedder.slow_down(Duration::from_millis(100));
-    let ingestor = Ingestor::new(db, embedder, Arc::new(authorizer), Arc::new(MemoryAudit::new()))
-        .with_limits(limits())
-        .with_chunker(Arc::new(SplitterChunker::new(80)));
-    let source = ingestor.source(&ctx, &SourceName::parse("handbook").unwrap()).await.unwrap();
+    let ingestor = Ingestor::new(
+        db,
+        embedder,
+        Arc::new(authorizer),
+        Arc::new(MemoryAudit::new()),
+    )
+    .with_limits(limits())
+    .with_chunker(Arc::new(SplitterChunker::new(80)));
+    let source = ingestor
+        .source(&ctx, &SourceName::parse("handbook").unwrap())
+        .await
+        .unwrap();
     let document = new(source, "a.txt", &["admin"]);
-    ingestor.ingest(&ctx, document, &mut MemoryBytes::new(text("new")), &|_| ()).await.unwrap();
+    ingestor
+        .ingest(&ctx, document, &mut MemoryBytes::new(text("new")), &|_| ())
+        .await
+        .unwrap();
 }
 
 async fn until_some_vectors_are_staged(superuser: &PgPool) {
     for _ in 0..400 {
-        let staged: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.kb_staged").fetch_one(superuser).await.unwrap();
+        let staged: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.kb_staged")
+            .fetch_one(superuser)
+            .await
+            .unwrap();
         if staged >= 3 {
             return;
         }
@@ -66,13 +82,22 @@ async fn a_killed_ingestion_leaves_no_half_visible_document_and_holds_nothing() 
         return child(&url, &who).await;
     }
     let world = World::new().await;
-    let ingestor = world.ingestor().with_limits(limits()).with_chunker(Arc::new(SplitterChunker::new(80)));
-    world.put_with(&ingestor, &world.admin, "a.txt", &text("old"), &["admin"]).await.unwrap();
+    let ingestor = world
+        .ingestor()
+        .with_limits(limits())
+        .with_chunker(Arc::new(SplitterChunker::new(80)));
+    world
+        .put_with(&ingestor, &world.admin, "a.txt", &text("old"), &["admin"])
+        .await
+        .unwrap();
     let superuser = world.superuser().await;
 
     let who = format!("{}/{}", world.admin.tenant(), world.admin.user().unwrap());
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kill::a_killed_ingestion_leaves_no_half_visible_document_and_holds_nothing"])
+        .args([
+            "--exact",
+            "kill::a_killed_ingestion_leaves_no_half_visible_document_and_holds_nothing",
+        ])
         .env(URL, world.db.server.app_url())
         .env(WHO, who)
         .stdout(Stdio::null())
@@ -82,13 +107,29 @@ async fn a_killed_ingestion_leaves_no_half_visible_document_and_holds_nothing() 
     process.kill().unwrap();
     assert!(!process.wait().unwrap().success());
 
-    let found = world.retriever().retrieve(&world.admin, "words", RetrieveOptions::default().with_k(100)).await.unwrap();
+    let found = world
+        .retriever()
+        .retrieve(
+            &world.admin,
+            "words",
+            RetrieveOptions::default().with_k(100),
+        )
+        .await
+        .unwrap();
     assert_eq!(found.hits.len(), 40);
-    assert!(found.hits.iter().all(|hit| hit.text.contains("old") && hit.citation.version == 1));
+    assert!(
+        found
+            .hits
+            .iter()
+            .all(|hit| hit.text.contains("old") && hit.citation.version == 1)
+    );
 
     // When the lease has run out, the next upload clears away what the dead one held.
     tokio::time::sleep(LEASE + Duration::from_millis(200)).await;
-    world.put_with(&ingestor, &world.admin, "b.txt", "Other words.", &["admin"]).await.unwrap();
+    world
+        .put_with(&ingestor, &world.admin, "b.txt", "Other words.", &["admin"])
+        .await
+        .unwrap();
     let left: (i64, i64, i64, i64) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM tenancy.kb_uploads), (SELECT count(*) FROM tenancy.kb_staged),
             (SELECT count(*) FROM tenancy.kb_ingestions WHERE error_code = 'abandoned'),
@@ -98,6 +139,9 @@ async fn a_killed_ingestion_leaves_no_half_visible_document_and_holds_nothing() 
     .await
     .unwrap();
     assert_eq!(left, (0, 0, 1, 0));
-    let done = world.put_with(&ingestor, &world.admin, "a.txt", &text("new"), &["admin"]).await.unwrap();
+    let done = world
+        .put_with(&ingestor, &world.admin, "a.txt", &text("new"), &["admin"])
+        .await
+        .unwrap();
     assert_eq!(done.version, 2);
 }

@@ -7,6 +7,11 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
+#![expect(
+    clippy::format_collect,
+    clippy::too_many_lines,
+    reason = "a test tells one story, on small texts"
+)]
 
 mod access;
 mod bad_input;
@@ -21,4 +26,5 @@ mod jobs;
 mod kill;
 mod quota;
 mod retrieve;
+mod statements;
 mod suites;

@@ -19,21 +19,38 @@ async fn a_full_quota_refuses_with_a_typed_error_and_leaves_nothing_behind() {
         Limits::default().with_chunks(0),
     ] {
         let ingestor = world.ingestor().with_quota(limits);
-        let error = world.put_with(&ingestor, &world.admin, "a.txt", &text, &["admin"]).await.unwrap_err();
-        assert_eq!((error.kind(), error.code()), (ErrorKind::Limit, "quota_exceeded"), "{limits:?}");
+        let error = world
+            .put_with(&ingestor, &world.admin, "a.txt", &text, &["admin"])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Limit, "quota_exceeded"),
+            "{limits:?}"
+        );
         assert_eq!(world.leftovers(world.admin.tenant()).await, 0, "{limits:?}");
     }
     // The next call works, and the other tenant has a quota of its own.
-    let ingestor = world.ingestor().with_quota(Limits::default().with_bytes(500));
-    world.put_with(&ingestor, &world.admin, "a.txt", &text, &["admin"]).await.unwrap();
-    world.put_with(&ingestor, &world.stranger, "a.txt", &text, &["admin"]).await.unwrap();
+    let ingestor = world
+        .ingestor()
+        .with_quota(Limits::default().with_bytes(500));
+    world
+        .put_with(&ingestor, &world.admin, "a.txt", &text, &["admin"])
+        .await
+        .unwrap();
+    world
+        .put_with(&ingestor, &world.stranger, "a.txt", &text, &["admin"])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn sixteen_uploads_at_once_never_pass_the_quota() {
     let world = World::new().await;
     let source = world.source(&world.admin).await;
-    let ingestor = world.ingestor().with_quota(Limits::default().with_bytes(5_000));
+    let ingestor = world
+        .ingestor()
+        .with_quota(Limits::default().with_bytes(5_000));
     let uploads = (0..16).map(|n| {
         let (ingestor, ctx) = (ingestor.clone(), world.admin.clone());
         tokio::spawn(async move {
@@ -44,40 +61,84 @@ async fn sixteen_uploads_at_once_never_pass_the_quota() {
         })
     });
     let results = futures_util::future::join_all(uploads).await;
-    let (done, refused): (Vec<_>, Vec<_>) = results.into_iter().map(Result::unwrap).partition(Result::is_ok);
+    let (done, refused): (Vec<_>, Vec<_>) = results
+        .into_iter()
+        .map(Result::unwrap)
+        .partition(Result::is_ok);
     assert_eq!((done.len(), refused.len()), (5, 11));
-    assert!(refused.into_iter().all(|error| error.unwrap_err().code() == "quota_exceeded"));
+    assert!(
+        refused
+            .into_iter()
+            .all(|error| error.unwrap_err().code() == "quota_exceeded")
+    );
     let quota = quotas(&world).get(&world.admin).await.unwrap();
-    assert_eq!((quota.used.bytes, quota.used.docs, quota.held), (5_000, 5, tenancy_rag::Amount::default()));
+    assert_eq!(
+        (quota.used.bytes, quota.used.docs, quota.held),
+        (5_000, 5, tenancy_rag::Amount::default())
+    );
 }
 
 #[tokio::test]
 async fn replacing_and_removing_a_document_gives_its_room_back() {
     let world = World::new().await;
-    let first = world.put(&world.admin, "a.txt", &"word ".repeat(400), &["admin"]).await.unwrap();
-    world.put(&world.admin, "a.txt", "short", &["admin"]).await.unwrap();
+    let first = world
+        .put(&world.admin, "a.txt", &"word ".repeat(400), &["admin"])
+        .await
+        .unwrap();
+    world
+        .put(&world.admin, "a.txt", "short", &["admin"])
+        .await
+        .unwrap();
     let quota = quotas(&world).get(&world.admin).await.unwrap();
-    assert_eq!((quota.used.bytes, quota.used.docs, quota.used.chunks), (5, 1, 1));
-    world.documents().delete(&world.admin, first.doc).await.unwrap();
+    assert_eq!(
+        (quota.used.bytes, quota.used.docs, quota.used.chunks),
+        (5, 1, 1)
+    );
+    world
+        .documents()
+        .delete(&world.admin, first.doc)
+        .await
+        .unwrap();
     assert_eq!(world.leftovers(world.admin.tenant()).await, 0);
 }
 
 #[tokio::test]
 async fn an_administrator_of_the_tenant_can_not_raise_his_own_quota() {
     let world = World::new().await;
-    let error = quotas(&world).set(&world.admin, Limits::default()).await.unwrap_err();
+    let error = quotas(&world)
+        .set(&world.admin, Limits::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(world.audit.of("kb.quota.changed").len(), 1);
 
     let keys = ["kb.manage", "kb.write"].map(PermissionKey::from_static);
-    let host = world.db.app
-        .enter_system(world.admin.tenant(), ServiceKey::from_static("billing"), keys.to_vec())
+    let host = world
+        .db
+        .app
+        .enter_system(
+            world.admin.tenant(),
+            ServiceKey::from_static("billing"),
+            keys.to_vec(),
+        )
         .await
         .unwrap();
-    quotas(&world).set(&host, Limits::default().with_docs(1)).await.unwrap();
-    world.put(&world.admin, "a.txt", "one", &["admin"]).await.unwrap();
-    let error = world.put(&world.admin, "b.txt", "two", &["admin"]).await.unwrap_err();
+    quotas(&world)
+        .set(&host, Limits::default().with_docs(1))
+        .await
+        .unwrap();
+    world
+        .put(&world.admin, "a.txt", "one", &["admin"])
+        .await
+        .unwrap();
+    let error = world
+        .put(&world.admin, "b.txt", "two", &["admin"])
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "the quota of 1 documents is used up");
     // One that is there can still be replaced.
-    world.put(&world.admin, "a.txt", "other", &["admin"]).await.unwrap();
+    world
+        .put(&world.admin, "a.txt", "other", &["admin"])
+        .await
+        .unwrap();
 }

@@ -22,10 +22,19 @@ async fn extractors_keep_the_contract() {
     let world = World::new().await;
     let ctx = &world.admin;
     let upload = |media_type, text: &str| Upload::new(media_type, text.as_bytes());
-    conformance::extractor(&PlainExtractor::new(), ctx, &upload(MediaType::plain(), "Grüße 🦀"), "Grüße").await;
+    conformance::extractor(
+        &PlainExtractor::new(),
+        ctx,
+        &upload(MediaType::plain(), "Grüße 🦀"),
+        "Grüße",
+    )
+    .await;
     let markdown = upload(MediaType::markdown(), "# Título\n\n- one 🦀\n- two");
     conformance::extractor(&MarkdownExtractor::new(), ctx, &markdown, "- one").await;
-    let html = upload(MediaType::html(), "<h1>T&eacute;</h1><p>one &lt; two 🦀</p>");
+    let html = upload(
+        MediaType::html(),
+        "<h1>T&eacute;</h1><p>one &lt; two 🦀</p>",
+    );
     conformance::extractor(&HtmlExtractor::new(), ctx, &html, "one < two").await;
 }
 

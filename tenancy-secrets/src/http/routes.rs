@@ -17,7 +17,7 @@ use tenancy_core::{
 use super::cookie;
 use crate::{
     ConnectionId, Error, ErrorKind, FinishRequest, OAuthBroker, ProviderKey, StartOptions, Started,
-    service::flow_of,
+    service::{ACCESS_REFUSED, flow_of},
 };
 
 /// The broker's routes: those of a tenant behind `tenants`, the callback behind `logins`.
@@ -54,6 +54,10 @@ impl IntoResponse for Error {
 fn problem(error: Error) -> Problem {
     match error.kind() {
         ErrorKind::StateRefused => {
+            Problem::new(StatusCode::FORBIDDEN, error.code(), error.to_string())
+        }
+        // The user said no.
+        ErrorKind::ProviderRefused if error.code() == ACCESS_REFUSED => {
             Problem::new(StatusCode::FORBIDDEN, error.code(), error.to_string())
         }
         ErrorKind::ProviderRefused => {

@@ -8,7 +8,7 @@ mod sealer;
 mod vault;
 
 #[cfg(feature = "axum")]
-pub(crate) use oauth::flow_of;
+pub(crate) use oauth::{ACCESS_REFUSED, flow_of};
 pub use oauth::{OAuthBroker, OAuthBrokerBuilder, OAuthClient};
 pub use rotation::Rotation;
 pub use vault::{SecretVault, Stored};

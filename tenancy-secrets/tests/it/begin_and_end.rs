@@ -207,3 +207,27 @@ async fn tokens_of_the_wrong_account_are_revoked_unless_that_ends_its_other_conn
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_user_who_says_no_connects_nothing_and_the_flow_is_over() -> Result {
+    let case = Case::new().await?;
+    let started = case
+        .broker
+        .start(&case.world.a, &ACME, &StartOptions::default())
+        .await?;
+    let mut request = callback(&case.world.a, started)?;
+    request.code = None;
+    let error = case
+        .broker
+        .finish(request.with_error("access_denied"))
+        .await;
+    assert_eq!(error.unwrap_err().code(), "access_refused");
+    assert_eq!(case.calls(), 0, "the provider is not asked");
+    let open = "SELECT count(*) FROM tenancy.oauth_states";
+    let open: i64 = sqlx::query_scalar(open)
+        .fetch_one(&case.world.db.superuser().await?)
+        .await?;
+    assert_eq!(open, 0);
+    assert_eq!(case.world.audit.of("oauth.callback_refused").len(), 1);
+    Ok(())
+}

@@ -65,7 +65,7 @@ fn sql_of_more_than_a_line_stands_in_a_file_of_its_own() -> Result {
     ];
     for (path, source) in sources()?
         .into_iter()
-        .filter(|(path, _)| !path.starts_with(PROPOSES_SQL))
+        .filter(|(path, _)| !path.starts_with(PROPOSES_SQL) && !MAKES_SQL.contains(&path.as_str()))
     {
         for literal in literals(without_tests(&source)) {
             let statement = STARTS.iter().any(|start| literal.starts_with(start));

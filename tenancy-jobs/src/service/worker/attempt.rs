@@ -4,12 +4,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use tenancy_core::{
-    Access, Error as CoreError, ErrorKind as CoreKind, JobHandler, JobProgress, JobRun, Retry, TenantCtx,
-    TxOptions,
+    Access, Error as CoreError, ErrorKind as CoreKind, JobHandler, JobProgress, JobRun, Retry,
+    TenantCtx, TxOptions,
 };
 use tracing::Instrument as _;
 
-use super::{batch, bounded::bounded, engine::Engine, handlers::Handler, lease::Lease, progress::Reporter};
+use super::{
+    batch, bounded::bounded, engine::Engine, handlers::Handler, lease::Lease, progress::Reporter,
+};
 use crate::{ClaimedJob, Completion, Error, Fault, Settlement, TxHandler, Verdict};
 
 /// Runs a job and settles it. A settlement comes back if the loop has to store it.
@@ -20,13 +22,17 @@ pub(super) async fn run(engine: &Engine, lease: &Lease, job: &ClaimedJob) -> Opt
     let attempt = Attempt { engine, lease, job };
     // A handler's panic is caught nearer to it. This net keeps a panic of our own, or of a port,
     // from leaving the job with a worker that has forgotten it.
-    let ended = AssertUnwindSafe(attempt.run()).catch_unwind().instrument(span).await;
+    let ended = AssertUnwindSafe(attempt.run())
+        .catch_unwind()
+        .instrument(span)
+        .await;
     ended.unwrap_or_else(|_| {
         let fault = Fault::new("worker_panicked", "the worker panicked beside the handler");
         let delay = engine.options.backoff.delay(job.job.attempt.unsigned_abs());
-        let verdict = match job.has_tries_left() {
-            true => Verdict::Retry { fault, delay },
-            false => Verdict::Failed(fault),
+        let verdict = if job.has_tries_left() {
+            Verdict::Retry { fault, delay }
+        } else {
+            Verdict::Failed(fault)
         };
         Some(Settlement::new(job.job, verdict))
     })
@@ -45,7 +51,9 @@ impl Attempt<'_> {
         if self.job.job.attempt > self.job.max_attempts {
             // Only workers that died leave a job in this state.
             let message = "the worker stopped answering at the last try";
-            return self.close_as_service(Verdict::Failed(Fault::new("worker_lost", message))).await;
+            return self
+                .close_as_service(Verdict::Failed(Fault::new("worker_lost", message)))
+                .await;
         }
         let ctx = match self.enter().await {
             Ok(ctx) => ctx,
@@ -65,7 +73,11 @@ impl Attempt<'_> {
             let fault = Fault::new("principal_unreadable", "who enqueued the job can't be read");
             return Err(Verdict::Parked(fault));
         };
-        let entered = self.engine.db.enter_as(self.job.job.tenant, principal).await;
+        let entered = self
+            .engine
+            .db
+            .enter_as(self.job.job.tenant, principal)
+            .await;
         let ctx = entered.map_err(|error| match error.kind() {
             // Suspended since the claim: no claim gives it out until the tenant is open again.
             CoreKind::Suspended => Verdict::Release,
@@ -78,9 +90,10 @@ impl Attempt<'_> {
             Some(request) => ctx.with_request_id(request),
             None => ctx,
         };
-        if let (Some(authorizer), Some(permission)) =
-            (&self.engine.authorizer, self.engine.handlers.required(&self.job.kind))
-        {
+        if let (Some(authorizer), Some(permission)) = (
+            &self.engine.authorizer,
+            self.engine.handlers.required(&self.job.kind),
+        ) {
             let required = authorizer.require_key(&ctx, permission).await;
             required.map_err(|error| self.verdict_of(&error))?;
         }
@@ -108,7 +121,8 @@ impl Attempt<'_> {
         let done = self.try_in_tx(ctx, handler, &run, &reporter).await;
         let Err(error) = done else { return None };
         let settlement = Settlement::new(self.job.job, self.failed(&error)?);
-        self.close(ctx, settlement.with_progress(reporter.last())).await
+        self.close(ctx, settlement.with_progress(reporter.last()))
+            .await
     }
 
     /// Effects, audit entry and the end of the job in one commit, or none of it.
@@ -121,8 +135,8 @@ impl Attempt<'_> {
     ) -> Result<(), CoreError> {
         let mut tx = self.engine.db.write_with(ctx, &self.tx_options()).await?;
         let value = self.bounded(handler.run_in(&mut tx, run), run).await?;
-        let settlement = Settlement::new(self.job.job, Verdict::Succeeded(value))
-            .with_progress(reporter.last());
+        let settlement =
+            Settlement::new(self.job.job, Verdict::Succeeded(value)).with_progress(reporter.last());
         // Held or not, the job is over for this worker.
         let _ = self.finish_in(tx, &settlement).await?;
         Ok(())
@@ -142,7 +156,13 @@ impl Attempt<'_> {
 
     pub(super) fn reporter(self, ctx: &TenantCtx) -> Arc<Reporter> {
         let (db, ledger) = (self.engine.db.clone(), Arc::clone(&self.engine.ledger));
-        Arc::new(Reporter::new(db, ledger, ctx.clone(), self.lease.worker(), self.job.job))
+        Arc::new(Reporter::new(
+            db,
+            ledger,
+            ctx.clone(),
+            self.lease.worker(),
+            self.job.job,
+        ))
     }
 
     pub(super) fn job_run(self, reporter: Arc<dyn JobProgress>) -> JobRun {
@@ -162,31 +182,51 @@ impl Attempt<'_> {
 
     fn verdict_of(self, error: &CoreError) -> Verdict {
         let fault = Fault::from(error);
-        let backoff = self.engine.options.backoff.delay(self.job.job.attempt.unsigned_abs());
+        let backoff = self
+            .engine
+            .options
+            .backoff
+            .delay(self.job.job.attempt.unsigned_abs());
         match (error.kind(), error.retry()) {
             (CoreKind::NotAMember | CoreKind::Denied, _) => Verdict::Parked(fault),
             (CoreKind::CommitOutcomeUnknown | CoreKind::Suspended, _) | (_, Retry::Backoff)
                 if self.job.has_tries_left() =>
             {
-                Verdict::Retry { fault, delay: backoff }
+                Verdict::Retry {
+                    fault,
+                    delay: backoff,
+                }
             }
-            (_, Retry::After(wait)) if self.job.has_tries_left() => {
-                Verdict::Retry { fault, delay: wait.max(backoff) }
-            }
+            (_, Retry::After(wait)) if self.job.has_tries_left() => Verdict::Retry {
+                fault,
+                delay: wait.max(backoff),
+            },
             _ => Verdict::Failed(fault),
         }
     }
 }
 
 /// A result that could not be recorded is tried again, and in the end given up.
-pub(super) fn unrecorded(attempt: Attempt<'_>, settlement: Settlement, error: &Error) -> Settlement {
+pub(super) fn unrecorded(
+    attempt: Attempt<'_>,
+    settlement: Settlement,
+    error: &Error,
+) -> Settlement {
     let fault = Fault::new(error.code(), error.to_string());
-    let delay = attempt.engine.options.backoff.delay(attempt.job.job.attempt.unsigned_abs());
+    let delay = attempt
+        .engine
+        .options
+        .backoff
+        .delay(attempt.job.job.attempt.unsigned_abs());
     match settlement.verdict {
-        Verdict::Succeeded(_) if attempt.job.has_tries_left() => {
-            Settlement { verdict: Verdict::Retry { fault, delay }, ..settlement }
-        }
-        Verdict::Succeeded(_) => Settlement { verdict: Verdict::Failed(fault), ..settlement },
+        Verdict::Succeeded(_) if attempt.job.has_tries_left() => Settlement {
+            verdict: Verdict::Retry { fault, delay },
+            ..settlement
+        },
+        Verdict::Succeeded(_) => Settlement {
+            verdict: Verdict::Failed(fault),
+            ..settlement
+        },
         _ => settlement,
     }
 }

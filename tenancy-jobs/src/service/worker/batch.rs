@@ -22,7 +22,13 @@ pub(super) async fn run(
     handler: &dyn BatchHandler,
 ) -> Option<Settlement> {
     let run = attempt.job_run(Arc::new(Silent));
-    let mut batch = Batch { attempt, ctx, handler, run: Arc::new(run), steps: 0 };
+    let mut batch = Batch {
+        attempt,
+        ctx,
+        handler,
+        run: Arc::new(run),
+        steps: 0,
+    };
     let settlement = |verdict| Settlement::new(attempt.job.job, verdict);
     let error = match batch.work().await {
         Ok(true) => return None,
@@ -49,10 +55,8 @@ impl Batch<'_> {
     /// True: the job has ended or is lost. False: the worker stops, and the job goes on elsewhere.
     async fn work(&mut self) -> Result<bool, Error> {
         let ledger = &self.attempt.engine.ledger;
-        let mut at = match ledger.checkpoint(self.ctx, self.attempt.job.job.id).await? {
-            Some(checkpoint) => checkpoint,
-            None => Checkpoint::default(),
-        };
+        let known = ledger.checkpoint(self.ctx, self.attempt.job.job.id).await?;
+        let mut at = known.unwrap_or_default();
         loop {
             if self.attempt.lease.stopping.is_cancelled() {
                 return Ok(false);
@@ -71,7 +75,10 @@ impl Batch<'_> {
 
     async fn step(&self, mut at: Checkpoint) -> Result<Step, Error> {
         let Attempt { engine, lease, job } = self.attempt;
-        let mut tx = engine.db.write_with(self.ctx, &self.attempt.tx_options()).await?;
+        let mut tx = engine
+            .db
+            .write_with(self.ctx, &self.attempt.tx_options())
+            .await?;
         let work = async {
             if at.cursor.is_none() && at.total.is_none() {
                 at.total = self.handler.total(&mut tx, &self.run).await?;
@@ -82,8 +89,10 @@ impl Batch<'_> {
         match chunk {
             Chunk::More { items, cursor } => {
                 let next = at.advanced(items, Some(cursor));
-                let fence =
-                    engine.ledger.checkpoint_in(&mut tx, lease.worker(), job.job, &next).await?;
+                let fence = engine
+                    .ledger
+                    .checkpoint_in(&mut tx, lease.worker(), job.job, &next)
+                    .await?;
                 if !fence.is_held() {
                     self.attempt.discard();
                     tx.rollback().await?;

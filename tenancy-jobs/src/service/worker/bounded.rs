@@ -53,7 +53,11 @@ fn panicked() -> CoreError {
 }
 
 fn timed_out() -> CoreError {
-    CoreError::new(CoreKind::Unavailable, "job_timeout", "the try took longer than it may")
+    CoreError::new(
+        CoreKind::Unavailable,
+        "job_timeout",
+        "the try took longer than it may",
+    )
 }
 
 #[cfg(test)]
@@ -69,14 +73,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_never_ends_is_dropped() {
-        let error = run(std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        let error = run(std::future::pending::<Result<(), _>>())
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), "job_timeout");
         assert!(error.retry().is_retryable());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_an_error_of_the_try() {
-        let error = run(async { panic!("no") as Result<(), _> }).await.unwrap_err();
+        let error = run(async { panic!("no") as Result<(), _> })
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), "job_panicked");
     }
 

@@ -78,7 +78,9 @@ impl Worker {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("queue", &self.engine.queue).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("queue", &self.engine.queue)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,12 +167,16 @@ impl WorkerBuilder {
             options: self.options,
             counters: Counters::default(),
         };
-        Ok(Worker { engine: Arc::new(engine) })
+        Ok(Worker {
+            engine: Arc::new(engine),
+        })
     }
 }
 
 impl fmt::Debug for WorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerBuilder").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("WorkerBuilder")
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }

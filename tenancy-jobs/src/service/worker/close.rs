@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tenancy_core::{
-    Access, Event, Outcome, ServiceKey, TenantCtx, TenantTx,
-};
+use tenancy_core::{Access, Event, Outcome, ServiceKey, TenantCtx, TenantTx};
 
 use super::attempt::{Attempt, unrecorded};
 use crate::{Backoff, Error, ErrorKind, Fence, Settlement, Verdict};
@@ -24,10 +22,10 @@ impl Attempt<'_> {
             let closed = self.try_close(ctx, &settlement).await;
             let Err(error) = closed else { return None };
             failures += 1;
-            let transient = error.retry().is_retryable()
-                || error.kind() == ErrorKind::CommitOutcomeUnknown;
+            let transient =
+                error.retry().is_retryable() || error.kind() == ErrorKind::CommitOutcomeUnknown;
             if !transient || failures == ATTEMPTS {
-                self.count_unaudited(&settlement, &error);
+                count_unaudited(&settlement, &error);
                 return Some(unrecorded(self, settlement, &error));
             }
             tokio::time::sleep(AGAIN.delay(failures)).await;
@@ -51,7 +49,11 @@ impl Attempt<'_> {
         settlement: &Settlement,
     ) -> Result<Fence, Error> {
         let worker = self.lease.worker();
-        let fence = self.engine.ledger.settle_in(&mut tx, worker, settlement).await?;
+        let fence = self
+            .engine
+            .ledger
+            .settle_in(&mut tx, worker, settlement)
+            .await?;
         if !fence.is_held() {
             self.discard();
             tx.rollback().await?;
@@ -72,7 +74,12 @@ impl Attempt<'_> {
             return Some(settlement);
         }
         let tenant = self.job.job.tenant;
-        match self.engine.db.enter_system(tenant, SERVICE, Vec::new()).await {
+        match self
+            .engine
+            .db
+            .enter_system(tenant, SERVICE, Vec::new())
+            .await
+        {
             Ok(ctx) => {
                 let ctx = match self.job.request {
                     Some(request) => ctx.with_request_id(request),
@@ -81,20 +88,26 @@ impl Attempt<'_> {
                 self.close(&ctx, settlement).await
             }
             Err(error) => {
-                self.count_unaudited(&settlement, &Error::from(error));
+                count_unaudited(&settlement, &Error::from(error));
                 Some(settlement)
             }
         }
     }
 
     /// Records a success by itself; the loop settles it with others.
-    pub(super) async fn record(self, ctx: &TenantCtx, settlement: Settlement) -> Option<Settlement> {
-        let Some(event) = self.event(&settlement) else { return Some(settlement) };
+    pub(super) async fn record(
+        self,
+        ctx: &TenantCtx,
+        settlement: Settlement,
+    ) -> Option<Settlement> {
+        let Some(event) = self.event(&settlement) else {
+            return Some(settlement);
+        };
         match self.engine.audit.record(ctx, event).await {
             Ok(()) => Some(settlement),
             Err(error) => {
                 let error = Error::from(error);
-                self.count_unaudited(&settlement, &error);
+                count_unaudited(&settlement, &error);
                 Some(unrecorded(self, settlement, &error))
             }
         }
@@ -127,11 +140,12 @@ impl Attempt<'_> {
         }
         Some(event)
     }
+}
 
-    fn count_unaudited(self, settlement: &Settlement, error: &Error) {
-        if settlement.verdict.is_final() {
-            metrics::counter!("tenancy_jobs_unaudited_total").increment(1);
-            tracing::error!(%error, outcome = settlement.verdict.as_str(), "the end of a job could not be recorded");
-        }
+fn count_unaudited(settlement: &Settlement, error: &Error) {
+    if settlement.verdict.is_final() {
+        metrics::counter!("tenancy_jobs_unaudited_total").increment(1);
+        let outcome = settlement.verdict.as_str();
+        tracing::error!(%error, outcome, "the end of a job could not be recorded");
     }
 }

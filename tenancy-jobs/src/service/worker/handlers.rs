@@ -60,13 +60,26 @@ impl Handlers {
     pub(super) fn check(&self, has_authorizer: bool) -> Result<(), Error> {
         let wrong = |code, message| Err(Error::new(ErrorKind::Misconfigured, code, message));
         if let Some(kind) = &self.twice {
-            return wrong("worker_handler_twice", format!("two handlers for jobs of kind `{kind}`"));
+            return wrong(
+                "worker_handler_twice",
+                format!("two handlers for jobs of kind `{kind}`"),
+            );
         }
         if self.by_kind.is_empty() {
-            return wrong("worker_without_handlers", "a worker needs a handler".to_owned());
+            return wrong(
+                "worker_without_handlers",
+                "a worker needs a handler".to_owned(),
+            );
         }
-        if let Some(kind) = self.required.keys().find(|kind| !self.by_kind.contains_key(*kind)) {
-            return wrong("worker_kind_unknown", format!("no handler for jobs of kind `{kind}`"));
+        if let Some(kind) = self
+            .required
+            .keys()
+            .find(|kind| !self.by_kind.contains_key(*kind))
+        {
+            return wrong(
+                "worker_kind_unknown",
+                format!("no handler for jobs of kind `{kind}`"),
+            );
         }
         if !self.required.is_empty() && !has_authorizer {
             let message = "a permission is required and nobody can check it: give an authorizer";

@@ -66,7 +66,10 @@ async fn hand_back(
     let unknown: HashSet<JobRef> = owned.difference(&held).copied().collect();
     let (old, new): (Vec<_>, Vec<_>) = unknown.into_iter().partition(|job| before.contains(job));
     if !old.is_empty() {
-        tracing::warn!(jobs = old.len(), "jobs were claimed without an answer and are handed back");
+        tracing::warn!(
+            jobs = old.len(),
+            "jobs were claimed without an answer and are handed back"
+        );
         let release = |job| Settlement::new(job, Verdict::Release);
         let back: Vec<Settlement> = old.into_iter().map(release).collect();
         let nothing = ClaimRequest::new(engine.queue.clone(), Vec::new(), 0);
@@ -85,7 +88,11 @@ async fn sweep(engine: Arc<Engine>) {
         sleep(jittered(every)).await;
         match engine.store.sweep().await {
             Ok(swept) if swept.jobs > 0 => {
-                tracing::warn!(workers = swept.workers, jobs = swept.jobs, "dead workers' jobs were given back");
+                tracing::warn!(
+                    workers = swept.workers,
+                    jobs = swept.jobs,
+                    "dead workers' jobs were given back"
+                );
                 metrics::counter!("tenancy_jobs_swept_total").increment(swept.jobs);
                 engine.wake.notify_one();
             }

@@ -42,7 +42,10 @@ impl Lease {
 
     /// Takes a job over; the token is cancelled when the job is not the worker's any more.
     pub(super) fn hold(&self, job: JobRef) {
-        let held = Held { job, cancel: self.stopping.child_token() };
+        let held = Held {
+            job,
+            cancel: self.stopping.child_token(),
+        };
         self.locked().insert(key(job), held);
     }
 

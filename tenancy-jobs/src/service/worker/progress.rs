@@ -40,7 +40,14 @@ impl Reporter {
         worker: WorkerId,
         job: JobRef,
     ) -> Self {
-        Self { db, ledger, ctx, worker, job, state: Mutex::default() }
+        Self {
+            db,
+            ledger,
+            ctx,
+            worker,
+            job,
+            state: Mutex::default(),
+        }
     }
 
     /// The last report.
@@ -51,7 +58,9 @@ impl Reporter {
     fn is_due(&self, progress: Progress) -> bool {
         let mut state = self.locked();
         state.last = Some(progress);
-        let due = state.written.is_none_or(|written| written.elapsed() >= EVERY);
+        let due = state
+            .written
+            .is_none_or(|written| written.elapsed() >= EVERY);
         if due {
             state.written = Some(Instant::now());
         }
@@ -61,8 +70,10 @@ impl Reporter {
     async fn write(&self, progress: Progress) -> Result<(), Error> {
         let mut tx = self.db.aside(&self.ctx).await?;
         let checkpoint = Checkpoint::new(progress.done, progress.total, None);
-        let fence =
-            self.ledger.checkpoint_in(&mut tx, self.worker, self.job, &checkpoint).await?;
+        let fence = self
+            .ledger
+            .checkpoint_in(&mut tx, self.worker, self.job, &checkpoint)
+            .await?;
         if fence.is_held() {
             tx.commit().await?;
         }
@@ -88,7 +99,9 @@ impl JobProgress for Reporter {
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reporter").field("job", &self.job).finish_non_exhaustive()
+        f.debug_struct("Reporter")
+            .field("job", &self.job)
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{attempt, engine::Engine, keep, lease::Lease};
 use crate::{
-    Backoff, ClaimRequest, ClaimedJob, Error, ErrorKind, Exchange, Fence, JobRef, Settlement, Verdict,
-    WorkerInfo, model::jittered,
+    Backoff, ClaimRequest, ClaimedJob, Error, ErrorKind, Exchange, Fence, JobRef, Settlement,
+    Verdict, WorkerInfo, model::jittered,
 };
 
 /// Waits between attempts to reach the database.
@@ -119,7 +119,9 @@ impl Session {
     fn room(&self) -> usize {
         let options = &self.engine.options;
         let taken = self.tasks.len() + self.waiting.len();
-        (options.concurrency + options.prefetch).saturating_sub(taken).min(MAX_CLAIM)
+        (options.concurrency + options.prefetch)
+            .saturating_sub(taken)
+            .min(MAX_CLAIM)
     }
 
     fn start_waiting(&mut self) {
@@ -148,11 +150,19 @@ impl Session {
 
     async fn exchange(&mut self, stop: &CancellationToken) {
         let limit = if self.is_hungry { self.room() } else { 0 };
-        let request =
-            ClaimRequest::new(self.engine.queue.clone(), self.engine.handlers.kinds(), limit)
-                .with_after(self.after);
+        let request = ClaimRequest::new(
+            self.engine.queue.clone(),
+            self.engine.handlers.kinds(),
+            limit,
+        )
+        .with_after(self.after);
         let worker = self.lease.worker();
-        match self.engine.store.exchange(worker, &self.done, &request).await {
+        match self
+            .engine
+            .store
+            .exchange(worker, &self.done, &request)
+            .await
+        {
             Ok(exchange) => {
                 self.failures = 0;
                 self.settled(&exchange);
@@ -196,7 +206,8 @@ impl Session {
     /// which hands back whatever did not end in time.
     async fn drain(&mut self) {
         let unstarted = self.waiting.drain(..);
-        self.done.extend(unstarted.map(|job| Settlement::new(job.job, Verdict::Release)));
+        self.done
+            .extend(unstarted.map(|job| Settlement::new(job.job, Verdict::Release)));
         self.is_hungry = false;
         let forced = CancellationToken::new();
         self.flush(&forced).await;
@@ -208,7 +219,10 @@ impl Session {
             }
         };
         if timeout(drain, running).await.is_err() {
-            tracing::warn!(jobs = self.tasks.len(), "jobs did not end while the worker stopped");
+            tracing::warn!(
+                jobs = self.tasks.len(),
+                "jobs did not end while the worker stopped"
+            );
         }
         self.tasks.shutdown().await;
         self.flush(&forced).await;

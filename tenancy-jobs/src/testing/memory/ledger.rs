@@ -12,15 +12,22 @@ use crate::{
 impl JobLedger for MemoryJobStore {
     async fn enqueue(&self, ctx: &TenantCtx, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, Error> {
         let mut state = self.locked();
-        Ok(jobs.into_iter().map(|job| state.enqueue(ctx, job)).collect())
+        Ok(jobs
+            .into_iter()
+            .map(|job| state.enqueue(ctx, job))
+            .collect())
     }
 
     async fn enqueue_in(&self, tx: &mut TenantTx, jobs: Vec<JobSpec>) -> Result<Vec<JobId>, Error> {
         let tenant = tx.ctx().tenant();
         let mut seen = std::collections::HashMap::new();
         let ids = jobs.iter().map(|job| {
-            let known = job.key_hash.and_then(|hash| self.locked().known(tenant, hash));
-            let first = job.key_hash.map_or(job.id, |hash| *seen.entry(hash).or_insert(job.id));
+            let known = job
+                .key_hash
+                .and_then(|hash| self.locked().known(tenant, hash));
+            let first = job
+                .key_hash
+                .map_or(job.id, |hash| *seen.entry(hash).or_insert(job.id));
             known.unwrap_or(first)
         });
         let ids = ids.collect();
@@ -44,7 +51,11 @@ impl JobLedger for MemoryJobStore {
 
     async fn list(&self, ctx: &TenantCtx, query: &JobQuery) -> Result<Vec<JobView>, Error> {
         let state = self.locked();
-        let keys = state.live.keys().chain(state.dead.keys()).chain(state.history.keys());
+        let keys = state
+            .live
+            .keys()
+            .chain(state.dead.keys())
+            .chain(state.history.keys());
         let mut jobs: Vec<JobView> = keys
             .filter(|(tenant, _)| *tenant == ctx.tenant())
             .filter_map(|key| state.view(*key))
@@ -68,7 +79,7 @@ impl JobLedger for MemoryJobStore {
         tx.after_commit(move || {
             let mut state = queue.locked();
             if let Some(row) = state.live.remove(&key).or_else(|| state.dead.remove(&key)) {
-                state.end(key, row, JobState::Cancelled, None, None);
+                state.end(key, &row, JobState::Cancelled, None, None);
             }
         });
         Ok(there)
@@ -81,7 +92,11 @@ impl JobLedger for MemoryJobStore {
         attempts: u16,
     ) -> Result<Option<QueueName>, Error> {
         let key = (tx.ctx().tenant(), id);
-        let known = self.locked().dead.get(&key).map(|row| row.spec.queue.clone());
+        let known = self
+            .locked()
+            .dead
+            .get(&key)
+            .map(|row| row.spec.queue.clone());
         let queue = self.clone();
         tx.after_commit(move || {
             let mut state = queue.locked();
@@ -113,8 +128,15 @@ impl JobLedger for MemoryJobStore {
         tx.after_commit(move || {
             let mut state = queue.locked();
             if state.fence(worker, job).is_held() {
-                let before = state.progress.remove(&(job.tenant, job.id)).unwrap_or_default();
-                let Checkpoint { done, total, cursor } = checkpoint;
+                let before = state
+                    .progress
+                    .remove(&(job.tenant, job.id))
+                    .unwrap_or_default();
+                let Checkpoint {
+                    done,
+                    total,
+                    cursor,
+                } = checkpoint;
                 let merged =
                     Checkpoint::new(done, total.or(before.total), cursor.or(before.cursor));
                 state.progress.insert((job.tenant, job.id), merged);

@@ -56,14 +56,22 @@ impl State {
             if let Some(known) = self.known(tenant, hash) {
                 return known;
             }
-            let key = KnownKey { job: id, keep: spec.keep_key, expires_at: None };
+            let key = KnownKey {
+                job: id,
+                keep: spec.keep_key,
+                expires_at: None,
+            };
             self.keys.insert((tenant, hash), key);
         }
         let run_at = spec.run_at.unwrap_or(now);
         let row = Row {
             principal: ctx.principal().clone(),
             request: ctx.request_id(),
-            state: if run_at > now { JobState::Scheduled } else { JobState::Ready },
+            state: if run_at > now {
+                JobState::Scheduled
+            } else {
+                JobState::Ready
+            },
             attempt: 0,
             max_attempts: i32::from(spec.max_attempts),
             worker: None,
@@ -81,7 +89,10 @@ impl State {
     /// The job that has a key, unless the key's time is up.
     pub(super) fn known(&self, tenant: TenantId, hash: [u8; 32]) -> Option<JobId> {
         let known = self.keys.get(&(tenant, hash))?;
-        known.expires_at.is_none_or(|at| at > Utc::now()).then_some(known.job)
+        known
+            .expires_at
+            .is_none_or(|at| at > Utc::now())
+            .then_some(known.job)
     }
 
     pub(super) fn fence(&self, worker: WorkerId, job: JobRef) -> Fence {
@@ -94,7 +105,11 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, worker: WorkerId, settlement: Settlement) -> Fence {
-        let Settlement { job, verdict, progress } = settlement;
+        let Settlement {
+            job,
+            verdict,
+            progress,
+        } = settlement;
         let key = (job.tenant, job.id);
         let fence = self.fence(worker, job);
         let Some(mut row) = fence.is_held().then(|| self.live.remove(&key)).flatten() else {
@@ -103,7 +118,7 @@ impl State {
         row.fault = verdict.fault().cloned().or(row.fault);
         match verdict {
             Verdict::Succeeded(value) => {
-                self.end(key, row, JobState::Succeeded, Some(value), progress);
+                self.end(key, &row, JobState::Succeeded, Some(value), progress);
             }
             Verdict::Failed(_) => self.die(key, row, JobState::Failed),
             Verdict::Parked(_) => self.die(key, row, JobState::Parked),
@@ -122,7 +137,11 @@ impl State {
 
     pub(super) fn again(&mut self, key: Key, mut row: Row, delay: Option<Duration>) {
         let is_later = delay.is_some_and(|delay| !delay.is_zero());
-        row.state = if is_later { JobState::Scheduled } else { JobState::Ready };
+        row.state = if is_later {
+            JobState::Scheduled
+        } else {
+            JobState::Ready
+        };
         if let Some(delay) = delay {
             row.run_at = Utc::now() + TimeDelta::from_std(delay).unwrap_or_default();
         }
@@ -134,20 +153,31 @@ impl State {
     fn die(&mut self, key: Key, row: Row, state: JobState) {
         self.expire(key.0, &row.spec);
         let died_at = Some(Utc::now());
-        self.dead.insert(key, Row { state, died_at, worker: None, ..row });
+        self.dead.insert(
+            key,
+            Row {
+                state,
+                died_at,
+                worker: None,
+                ..row
+            },
+        );
     }
 
     pub(super) fn end(
         &mut self,
         key: Key,
-        row: Row,
+        row: &Row,
         state: JobState,
         result: Option<Value>,
         progress: Option<Progress>,
     ) {
         self.expire(key.0, &row.spec);
-        let reached = self.progress.remove(&key).map(|at| Progress::new(at.done, at.total));
-        let mut view = view(&row, progress.or(reached));
+        let reached = self
+            .progress
+            .remove(&key)
+            .map(|at| Progress::new(at.done, at.total));
+        let mut view = view(row, progress.or(reached));
         view.state = state;
         view.finished_at = Some(Utc::now());
         view.run_at = None;
@@ -160,7 +190,9 @@ impl State {
     }
 
     fn expire(&mut self, tenant: TenantId, spec: &JobSpec) {
-        let key = spec.key_hash.and_then(|hash| self.keys.get_mut(&(tenant, hash)));
+        let key = spec
+            .key_hash
+            .and_then(|hash| self.keys.get_mut(&(tenant, hash)));
         if let Some(key) = key.filter(|key| key.job == spec.id) {
             let keep = TimeDelta::from_std(key.keep).unwrap_or(TimeDelta::MAX);
             key.expires_at = Utc::now().checked_add_signed(keep);
@@ -168,7 +200,9 @@ impl State {
     }
 
     pub(super) fn unexpire(&mut self, tenant: TenantId, spec: &JobSpec) {
-        let key = spec.key_hash.and_then(|hash| self.keys.get_mut(&(tenant, hash)));
+        let key = spec
+            .key_hash
+            .and_then(|hash| self.keys.get_mut(&(tenant, hash)));
         if let Some(key) = key.filter(|key| key.job == spec.id) {
             key.expires_at = None;
         }
@@ -176,14 +210,19 @@ impl State {
 
     pub(super) fn forget_keys(&mut self, now: DateTime<Utc>) -> usize {
         let before = self.keys.len();
-        self.keys.retain(|_, key| key.expires_at.is_none_or(|at| at > now));
+        self.keys
+            .retain(|_, key| key.expires_at.is_none_or(|at| at > now));
         before - self.keys.len()
     }
 
     pub(super) fn view(&self, key: Key) -> Option<JobView> {
-        let progress = self.progress.get(&key).map(|at| Progress::new(at.done, at.total));
+        let progress = self
+            .progress
+            .get(&key)
+            .map(|at| Progress::new(at.done, at.total));
         let row = self.live.get(&key).or_else(|| self.dead.get(&key));
-        row.map(|row| view(row, progress)).or_else(|| self.history.get(&key).cloned())
+        row.map(|row| view(row, progress))
+            .or_else(|| self.history.get(&key).cloned())
     }
 }
 

@@ -14,14 +14,24 @@ use crate::{
 #[async_trait]
 impl JobStore for MemoryJobStore {
     async fn register(&self, worker: &WorkerInfo) -> Result<(), Error> {
-        self.locked().workers.insert(worker.id, (worker.clone(), Utc::now()));
+        self.locked()
+            .workers
+            .insert(worker.id, (worker.clone(), Utc::now()));
         Ok(())
     }
 
     async fn beat(&self, worker: WorkerId) -> Result<Beat, Error> {
         let mut state = self.locked();
-        let known = state.workers.get_mut(&worker).map(|(_, beat)| *beat = Utc::now()).is_some();
-        let owned = if known { state.held_by(worker) } else { Vec::new() };
+        let known = state
+            .workers
+            .get_mut(&worker)
+            .map(|(_, beat)| *beat = Utc::now())
+            .is_some();
+        let owned = if known {
+            state.held_by(worker)
+        } else {
+            Vec::new()
+        };
         Ok(Beat::new(Fence::held_if(known), owned))
     }
 
@@ -32,16 +42,18 @@ impl JobStore for MemoryJobStore {
         claim: &ClaimRequest,
     ) -> Result<Exchange, Error> {
         let mut state = self.locked();
-        let stale = done
+        let refused = done
             .iter()
             .filter(|settlement| !state.settle(worker, (*settlement).clone()).is_held())
             .map(|settlement| settlement.job.id)
             .collect();
-        let claimed = match state.workers.contains_key(&worker) {
-            true => state.claim(worker, claim),
-            false => Vec::new(),
+        let is_listed = state.workers.contains_key(&worker);
+        let claimed = if is_listed {
+            state.claim(worker, claim)
+        } else {
+            Vec::new()
         };
-        Ok(Exchange::new(stale, claimed))
+        Ok(Exchange::new(refused, claimed))
     }
 
     async fn retire(&self, worker: WorkerId) -> Result<u64, Error> {
@@ -67,7 +79,10 @@ impl JobStore for MemoryJobStore {
         let orphans: Vec<Key> = state
             .live
             .iter()
-            .filter(|(_, row)| row.worker.is_some_and(|id| !state.workers.contains_key(&id)))
+            .filter(|(_, row)| {
+                row.worker
+                    .is_some_and(|id| !state.workers.contains_key(&id))
+            })
             .map(|(key, _)| *key)
             .collect();
         for key in &orphans {
@@ -93,7 +108,7 @@ impl JobStore for MemoryJobStore {
             .collect();
         for key in &old {
             if let Some(row) = state.dead.remove(key) {
-                state.end(*key, row, JobState::Failed, None, None);
+                state.end(*key, &row, JobState::Failed, None, None);
             }
         }
         Ok(Purged::new(count(keys), count(old.len())))
@@ -107,8 +122,12 @@ impl JobStore for MemoryJobStore {
 
 impl State {
     fn held_by(&self, worker: WorkerId) -> Vec<JobRef> {
-        let held = self.live.iter().filter(|(_, row)| row.worker == Some(worker));
-        held.map(|((tenant, id), row)| JobRef::new(*tenant, *id, row.attempt)).collect()
+        let held = self
+            .live
+            .iter()
+            .filter(|(_, row)| row.worker == Some(worker));
+        held.map(|((tenant, id), row)| JobRef::new(*tenant, *id, row.attempt))
+            .collect()
     }
 
     /// Shares first, then what is left to whoever has more.
@@ -139,7 +158,9 @@ impl State {
     }
 
     fn weight(&self, tenant: TenantId) -> usize {
-        self.policies.get(&tenant).map_or(1, |policy| usize::from(policy.weight))
+        self.policies
+            .get(&tenant)
+            .map_or(1, |policy| usize::from(policy.weight))
     }
 
     /// Tenants with work for this request, in order, from behind the one served last.
@@ -149,7 +170,12 @@ impl State {
             .iter()
             .filter(|(_, row)| row.state == JobState::Ready && row.spec.queue == claim.queue)
             .map(|((tenant, _), _)| *tenant)
-            .filter(|tenant| !self.policies.get(tenant).is_some_and(|policy| policy.paused))
+            .filter(|tenant| {
+                !self
+                    .policies
+                    .get(tenant)
+                    .is_some_and(|policy| policy.paused)
+            })
             .collect();
         tenants.dedup();
         let from = tenants.partition_point(|tenant| claim.after.is_some_and(|at| *tenant <= at));
@@ -164,7 +190,10 @@ impl State {
         claim: &ClaimRequest,
         now: DateTime<Utc>,
     ) -> Option<ClaimedJob> {
-        let most = self.policies.get(&tenant).and_then(|policy| policy.max_in_flight);
+        let most = self
+            .policies
+            .get(&tenant)
+            .and_then(|policy| policy.max_in_flight);
         let running = self
             .live
             .iter()

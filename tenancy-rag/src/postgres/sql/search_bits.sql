@@ -9,10 +9,10 @@ WITH candidates AS MATERIALIZED (
     WHERE c.tenant_id = $1 AND c.generation = $2 AND c.allowed_roles && $3
       AND ($5::uuid IS NULL OR c.doc_id IN (
           SELECT s.id FROM tenancy.kb_docs s WHERE s.tenant_id = $1 AND s.source_id = $5))
-    ORDER BY c.embedding_bits <~> (SELECT binary_quantize($4)::bit(1536))
+    ORDER BY c.embedding_bits <~> (SELECT binary_quantize($4::vector)::bit(1536))
     LIMIT $7
 ), best AS MATERIALIZED (
-    SELECT k.id, k.embedding <=> $4 AS distance
+    SELECT k.id, k.embedding <=> $4::vector AS distance
     FROM candidates k
     ORDER BY distance, k.id
     LIMIT $6

@@ -3,7 +3,7 @@
 -- $1 tenant, $2 generation, $3 roles, $4 vector, $5 source (or NULL), $6 limit.
 -- Index: primary key of kb_chunks.
 WITH best AS MATERIALIZED (
-    SELECT c.id, (c.embedding <=> $4) + 0 AS distance
+    SELECT c.id, (c.embedding <=> $4::vector) + 0 AS distance
     FROM tenancy.kb_chunks c
     WHERE c.tenant_id = $1 AND c.generation = $2 AND c.allowed_roles && $3
       AND ($5::uuid IS NULL OR c.doc_id IN (

@@ -9,10 +9,10 @@ WITH candidates AS MATERIALIZED (
     WHERE c.tenant_id = $1 AND c.generation = $2 AND c.allowed_roles && $3
       AND ($5::uuid IS NULL OR c.doc_id IN (
           SELECT s.id FROM tenancy.kb_docs s WHERE s.tenant_id = $1 AND s.source_id = $5))
-    ORDER BY c.embedding::halfvec(1536) <=> $4::halfvec(1536)
+    ORDER BY c.embedding::halfvec(1536) <=> $4::vector::halfvec(1536)
     LIMIT $7
 ), best AS MATERIALIZED (
-    SELECT k.id, k.embedding <=> $4 AS distance
+    SELECT k.id, k.embedding <=> $4::vector AS distance
     FROM candidates k
     ORDER BY distance, k.id
     LIMIT $6

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An embedder that asks for a longer wait is asked again by the queue's next try, if there is one.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 impl Ingestor {
     /// Reserves room for the chunks, and stages a vector for each text that has none: what a try
@@ -28,16 +28,25 @@ impl Ingestor {
         watch: Watch<'_>,
     ) -> Result<i32, Error> {
         let mut seen = HashSet::new();
-        let hashes: Vec<[u8; 32]> =
-            chunks.iter().map(|chunk| chunk.hash).filter(|hash| seen.insert(*hash)).collect();
+        let hashes: Vec<[u8; 32]> = chunks
+            .iter()
+            .map(|chunk| chunk.hash)
+            .filter(|hash| seen.insert(*hash))
+            .collect();
         let (generation, missing) = self.look(ctx, ingestion, chunks.len(), &hashes).await?;
-        let by_hash: HashMap<[u8; 32], &str> =
-            chunks.iter().map(|chunk| (chunk.hash, chunk.content.as_str())).collect();
+        let by_hash: HashMap<[u8; 32], &str> = chunks
+            .iter()
+            .map(|chunk| (chunk.hash, chunk.content.as_str()))
+            .collect();
 
         let open: HashSet<&[u8; 32]> = missing.iter().collect();
-        let ready = chunks.iter().filter(|chunk| !open.contains(&chunk.hash)).count();
+        let ready = chunks
+            .iter()
+            .filter(|chunk| !open.contains(&chunk.hash))
+            .count();
         progress.ready = i32::try_from(ready).unwrap_or(i32::MAX);
-        self.step(ctx, ingestion, progress, Stage::Embedding, watch).await?;
+        self.step(ctx, ingestion, progress, Stage::Embedding, watch)
+            .await?;
         for batch in missing.chunks(self.limits.batch.max(1)) {
             let texts: Vec<String> = batch
                 .iter()
@@ -45,8 +54,13 @@ impl Ingestor {
                 .collect();
             let vectors = self.embed(ctx, &texts, progress).await?;
             let done: HashSet<&[u8; 32]> = batch.iter().collect();
-            let ready = chunks.iter().filter(|chunk| done.contains(&chunk.hash)).count();
-            progress.ready = progress.ready.saturating_add(i32::try_from(ready).unwrap_or(i32::MAX));
+            let ready = chunks
+                .iter()
+                .filter(|chunk| done.contains(&chunk.hash))
+                .count();
+            progress.ready = progress
+                .ready
+                .saturating_add(i32::try_from(ready).unwrap_or(i32::MAX));
             progress.embedded += i32::try_from(batch.len()).unwrap_or(i32::MAX);
             let staged = batch
                 .iter()
@@ -71,8 +85,13 @@ impl Ingestor {
         self.bind_writer(&mut tx, ingestion).await?;
         let generation = store.generation_in(&mut tx, &self.embedder.model()).await?;
         let missing = store.missing_in(&mut tx, id, generation, hashes).await?;
-        let now = store.get_in(&mut tx, id).await?.ok_or_else(super::unknown)?;
-        store.reserve_in(&mut tx, id, Self::lacking(&now, chunks), self.quota).await?;
+        let now = store
+            .get_in(&mut tx, id)
+            .await?
+            .ok_or_else(super::unknown)?;
+        store
+            .reserve_in(&mut tx, id, Self::lacking(&now, chunks), self.quota)
+            .await?;
         tx.commit().await?;
         Ok((generation, missing))
     }
@@ -96,7 +115,9 @@ impl Ingestor {
                 }
                 Err(error) => error,
             };
-            let Some(wait) = patience.after(error.retry()) else { return Err(error) };
+            let Some(wait) = patience.after(error.retry()) else {
+                return Err(error);
+            };
             progress.retries += 1;
             tracing::warn!(%error, tenant = %ctx.tenant(), ?wait, "an embedding is tried again");
             tokio::time::sleep(wait).await;
@@ -113,7 +134,10 @@ impl Ingestor {
         let (store, lease) = (&self.ingestions, self.limits.lease);
         let mut tx = self.open(ctx, &ingestion.allowed_roles).await?;
         store.stage_in(&mut tx, ingestion, staged).await?;
-        if !store.progress_in(&mut tx, ingestion.id, progress, lease).await? {
+        if !store
+            .progress_in(&mut tx, ingestion.id, progress, lease)
+            .await?
+        {
             return Err(super::run::ended());
         }
         Ok(tx.commit().await?)

@@ -12,7 +12,7 @@ use tenancy_core::{
 
 use super::perm;
 use crate::{
-    ByteSource, Chunker, ChunkStore, DocumentStore, Embedder, Error, ErrorKind, Extractor,
+    ByteSource, ChunkStore, Chunker, DocumentStore, Embedder, Error, ErrorKind, Extractor,
     IngestLimits, Ingested, Ingestion, IngestionFailure, IngestionId, IngestionStore, Limits,
     NewDocument, PgKnowledgeBase, Progress, SourceId, SourceName, SplitterChunker,
     default_extractors,
@@ -198,7 +198,10 @@ impl Ingestor {
         let mut tx = self.db.read(ctx).await?;
         let roles = self.authorizer.roles_in(&mut tx).await?;
         tx.bind_roles(&roles).await?;
-        self.ingestions.get_in(&mut tx, id).await?.ok_or_else(unknown)
+        self.ingestions
+            .get_in(&mut tx, id)
+            .await?
+            .ok_or_else(unknown)
     }
 
     /// Opens a transaction that sees a document with these readers, after the caller was found to
@@ -214,7 +217,9 @@ impl Ingestor {
         let failure = IngestionFailure::new(error.code().to_owned(), error.to_string());
         let ended = async {
             let mut tx = self.db.write(ctx).await?;
-            let Some(known) = self.ingestions.get_in(&mut tx, id).await? else { return Ok(()) };
+            let Some(known) = self.ingestions.get_in(&mut tx, id).await? else {
+                return Ok(());
+            };
             tx.bind_roles(&known.allowed_roles).await?;
             self.ingestions.fail_in(&mut tx, id, &failure).await?;
             if !matches!(known.progress.stage, crate::Stage::Receiving) {
@@ -231,11 +236,17 @@ impl Ingestor {
 }
 
 fn unknown() -> Error {
-    Error::new(ErrorKind::NotFound, "ingestion_unknown", "there is no such ingestion")
+    Error::new(
+        ErrorKind::NotFound,
+        "ingestion_unknown",
+        "there is no such ingestion",
+    )
 }
 
 impl std::fmt::Debug for Ingestor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingestor").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Ingestor")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

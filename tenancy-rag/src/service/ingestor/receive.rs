@@ -40,16 +40,27 @@ impl Ingestor {
         let id = IngestionId::new();
         let mut tx = self.db.write(ctx).await?;
         self.ingestions.reap_in(&mut tx).await?;
-        let known = self.documents.find_in(&mut tx, document.source, &document.uri).await?;
+        let known = self
+            .documents
+            .find_in(&mut tx, document.source, &document.uri)
+            .await?;
         if let Some(known) = &known {
             let readers = &known.allowed_roles;
             access::require_writer(&mut tx, &*self.authorizer, &*self.audit, readers).await?;
         }
-        self.ingestions.begin_in(&mut tx, id, document, self.limits.lease).await?;
+        self.ingestions
+            .begin_in(&mut tx, id, document, self.limits.lease)
+            .await?;
         if known.is_none() {
-            self.ingestions.reserve_in(&mut tx, id, Amount::new(0, 1, 0), self.quota).await?;
+            self.ingestions
+                .reserve_in(&mut tx, id, Amount::new(0, 1, 0), self.quota)
+                .await?;
         }
-        let ingestion = self.ingestions.get_in(&mut tx, id).await?.ok_or_else(super::unknown)?;
+        let ingestion = self
+            .ingestions
+            .get_in(&mut tx, id)
+            .await?
+            .ok_or_else(super::unknown)?;
         tx.commit().await?;
         Ok(ingestion)
     }
@@ -74,7 +85,8 @@ impl Ingestor {
             }
             if buffer.len() >= PART || (ended && !buffer.is_empty()) {
                 progress.bytes += as_i64(buffer.len());
-                self.keep_part(ctx, &ingestion, part, &buffer, &progress).await?;
+                self.keep_part(ctx, &ingestion, part, &buffer, &progress)
+                    .await?;
                 part += 1;
                 buffer.clear();
                 watch(progress);
@@ -84,7 +96,10 @@ impl Ingestor {
             }
         }
         if total == 0 {
-            return Err(Error::invalid("document_empty", "the document has no bytes"));
+            return Err(Error::invalid(
+                "document_empty",
+                "the document has no bytes",
+            ));
         }
         progress.stage = Stage::Queued;
         self.end_of_parts(ctx, &ingestion, &progress, queue).await?;
@@ -96,7 +111,10 @@ impl Ingestor {
         if total <= self.limits.max_bytes {
             return Ok(());
         }
-        let message = format!("the document is larger than {} bytes", self.limits.max_bytes);
+        let message = format!(
+            "the document is larger than {} bytes",
+            self.limits.max_bytes
+        );
         Err(Error::new(ErrorKind::Limit, "document_too_large", message))
     }
 
@@ -112,10 +130,20 @@ impl Ingestor {
         let (store, id) = (&self.ingestions, ingestion.id);
         // The counters are locked by whoever reserves, so that comes last.
         store.receive_in(&mut tx, ingestion, part, bytes).await?;
-        if !store.progress_in(&mut tx, id, progress, self.limits.lease).await? {
+        if !store
+            .progress_in(&mut tx, id, progress, self.limits.lease)
+            .await?
+        {
             return Err(super::run::ended());
         }
-        store.reserve_in(&mut tx, id, Amount::new(as_i64(bytes.len()), 0, 0), self.quota).await?;
+        store
+            .reserve_in(
+                &mut tx,
+                id,
+                Amount::new(as_i64(bytes.len()), 0, 0),
+                self.quota,
+            )
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -132,7 +160,11 @@ impl Ingestor {
             Some(_) => self.limits.lease.saturating_mul(QUEUED_LEASES),
             None => self.limits.lease,
         };
-        if !self.ingestions.progress_in(&mut tx, ingestion.id, progress, lease).await? {
+        if !self
+            .ingestions
+            .progress_in(&mut tx, ingestion.id, progress, lease)
+            .await?
+        {
             return Err(super::run::ended());
         }
         if let Some(jobs) = jobs {

@@ -47,21 +47,29 @@ impl Ingestor {
             Stage::Failed => return Err(ended()),
             Stage::Receiving => {
                 let message = "the upload is not whole yet";
-                return Err(Error::new(ErrorKind::Conflict, "ingestion_receiving", message));
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "ingestion_receiving",
+                    message,
+                ));
             }
             _ => {}
         }
-        match self.work(ctx, &ingestion, watch).await {
-            Ok(done) => Ok(done),
-            Err(error) => match self.get(ctx, id).await.ok().and_then(|known| known.ingested) {
-                // Another worker, or a commit whose answer was lost, was there first.
-                Some(done) => Ok(done),
-                None => {
-                    self.failed(ctx, &ingestion, &error).await;
-                    Err(error)
-                }
-            },
+        let error = match self.work(ctx, &ingestion, watch).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        // Another worker, or a commit whose answer was lost, may have been there first.
+        if let Some(done) = self
+            .get(ctx, id)
+            .await
+            .ok()
+            .and_then(|known| known.ingested)
+        {
+            return Ok(done);
         }
+        self.failed(ctx, &ingestion, &error).await;
+        Err(error)
     }
 
     async fn work(
@@ -78,10 +86,15 @@ impl Ingestor {
         let prepared = self.prepare(ctx, ingestion, &mut progress, watch).await?;
         let mut tries = 1;
         loop {
-            let generation =
-                self.embed_missing(ctx, ingestion, &prepared.chunks, &mut progress, watch).await?;
-            self.step(ctx, ingestion, &mut progress, Stage::Publishing, watch).await?;
-            match self.publish(ctx, ingestion, generation, &prepared, progress).await {
+            let generation = self
+                .embed_missing(ctx, ingestion, &prepared.chunks, &mut progress, watch)
+                .await?;
+            self.step(ctx, ingestion, &mut progress, Stage::Publishing, watch)
+                .await?;
+            match self
+                .publish(ctx, ingestion, generation, &prepared, progress)
+                .await
+            {
                 Err(error) if tries < PUBLICATIONS && overtaken(&error) => tries += 1,
                 Err(error) => return Err(error),
                 Ok(done) => {
@@ -100,7 +113,8 @@ impl Ingestor {
         progress: &mut Progress,
         watch: Watch<'_>,
     ) -> Result<Prepared, Error> {
-        self.step(ctx, ingestion, progress, Stage::Extracting, watch).await?;
+        self.step(ctx, ingestion, progress, Stage::Extracting, watch)
+            .await?;
         let mut tx = self.open(ctx, &ingestion.allowed_roles).await?;
         let bytes = self.ingestions.upload_in(&mut tx, ingestion.id).await?;
         drop(tx);
@@ -110,15 +124,24 @@ impl Ingestor {
         let text = self.extract(ctx, &upload).await?;
         let original = (text.origins != Origins::Same).then(|| upload.bytes.to_vec());
 
-        self.step(ctx, ingestion, progress, Stage::Chunking, watch).await?;
+        self.step(ctx, ingestion, progress, Stage::Chunking, watch)
+            .await?;
         let (text, chunks) = self.cut(text).await?;
         progress.chunks = i32::try_from(chunks.len()).unwrap_or(i32::MAX);
-        Ok(Prepared { hash, text, original, chunks })
+        Ok(Prepared {
+            hash,
+            text,
+            original,
+            chunks,
+        })
     }
 
     async fn extract(&self, ctx: &TenantCtx, upload: &Upload) -> Result<Extracted, Error> {
         let Some(extractor) = self.extractors.iter().find(|e| e.reads(&upload.media_type)) else {
-            let message = format!("documents of the type `{}` can't be read", upload.media_type);
+            let message = format!(
+                "documents of the type `{}` can't be read",
+                upload.media_type
+            );
             return Err(Error::invalid("media_type_unsupported", message));
         };
         let text = extractor.extract(ctx, upload).await?;
@@ -141,13 +164,17 @@ impl Ingestor {
                 return Err(Error::new(ErrorKind::Limit, "chunks_too_many", message));
             }
             let chunks = cut(&text, ranges)?;
-            match chunks.is_empty() {
-                true => Err(no_text()),
-                false => Ok((text, chunks)),
+            if chunks.is_empty() {
+                return Err(no_text());
             }
+            Ok((text, chunks))
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Internal, "chunker_failed", "the document can't be cut"))
+            Err(Error::new(
+                ErrorKind::Internal,
+                "chunker_failed",
+                "the document can't be cut",
+            ))
         })
     }
 
@@ -161,14 +188,20 @@ impl Ingestor {
         progress: Progress,
     ) -> Result<Ingested, Error> {
         let mut tx = self.db.write(ctx).await?;
-        self.authorizer.require_in(&mut tx, perm::KbWrite::get()).await?;
+        self.authorizer
+            .require_in(&mut tx, perm::KbWrite::get())
+            .await?;
         self.bind_writer(&mut tx, ingestion).await?;
         let (text, chunks) = (prepared.text.clone(), prepared.chunks.clone());
         let publication =
             Publication::new(ingestion.clone(), prepared.hash, generation, text, chunks)
                 .with_original(prepared.original.clone());
         let (doc, version, stored) = self.chunks.publish_in(&mut tx, &publication).await?;
-        if !self.ingestions.done_in(&mut tx, ingestion.id, (doc, version), stored).await? {
+        if !self
+            .ingestions
+            .done_in(&mut tx, ingestion.id, (doc, version), stored)
+            .await?
+        {
             return Err(ended());
         }
         let event = Event::new("kb.document.ingested")
@@ -181,7 +214,13 @@ impl Ingestor {
         self.audit.record_in(&mut tx, event).await?;
         tx.commit().await?;
         let (chunks, embedded) = (progress.chunks, progress.embedded);
-        Ok(Ingested { ingestion: ingestion.id, doc, version, chunks, embedded })
+        Ok(Ingested {
+            ingestion: ingestion.id,
+            doc,
+            version,
+            chunks,
+            embedded,
+        })
     }
 
     /// Lets the transaction see the document as it is and as it will be, if its principal may
@@ -213,7 +252,11 @@ impl Ingestor {
         progress.stage = stage;
         let mut tx = self.open(ctx, &ingestion.allowed_roles).await?;
         let lease = self.limits.lease;
-        if !self.ingestions.progress_in(&mut tx, ingestion.id, progress, lease).await? {
+        if !self
+            .ingestions
+            .progress_in(&mut tx, ingestion.id, progress, lease)
+            .await?
+        {
             return Err(ended());
         }
         tx.commit().await?;

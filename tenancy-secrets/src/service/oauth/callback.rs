@@ -9,6 +9,9 @@ use crate::{
     postgres::TakenState,
 };
 
+/// The code of the error when the user or the provider said no.
+pub(crate) const ACCESS_REFUSED: &str = "access_refused";
+
 impl OAuthBroker {
     /// Records in the tenant whose flow it was, as the broker: the caller may not belong to it.
     pub(super) async fn record_refusal(

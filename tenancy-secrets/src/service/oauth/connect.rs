@@ -6,7 +6,9 @@ use super::{
     OAuthBroker,
     account::{Account, account},
     call::{Caller, Grant},
-    callback::{check, check_issuer, exchange_failed, provider_refused, refusal, refused},
+    callback::{
+        ACCESS_REFUSED, check, check_issuer, exchange_failed, provider_refused, refusal, refused,
+    },
     perm,
     start::{hash, verifier_binding},
 };
@@ -76,7 +78,7 @@ impl OAuthBroker {
         check_issuer(&provider, request.issuer.as_deref())?;
         if request.error.is_some() {
             return Err(provider_refused(
-                "access_refused",
+                ACCESS_REFUSED,
                 "the provider did not grant the access",
             ));
         }

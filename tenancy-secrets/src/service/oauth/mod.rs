@@ -21,7 +21,7 @@ use url::Url;
 pub use client::OAuthClient;
 use flight::Flights;
 #[cfg(feature = "axum")]
-pub(crate) use start::flow_of;
+pub(crate) use {callback::ACCESS_REFUSED, start::flow_of};
 
 use super::{perm, vault::SecretVault};
 use crate::{

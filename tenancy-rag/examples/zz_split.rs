@@ -1,3 +1,0 @@
-use tenancy_rag::*;
-fn main(){ for (name,t) in [("x",String::from("x")),("x ",String::from("x ")),("漢",String::from("漢")),("a\n",String::from("a\n")),("a. ",String::from("Abc def. "))] { for n in [80_000usize,400_000] { for size in [10,1200] { for m in [Markup::Plain, Markup::Markdown] {
- let text: String = t.repeat(n/t.len()); let e=Extracted::same(text,m); let s=std::time::Instant::now(); let r=SplitterChunker::new(size).chunk(&e).unwrap(); println!("{:?}",HashEmbedder::new(4).unwrap().vector("tenancy"));println!("{name:?} {n} size {size} {m:?}: {:?} {} chunks", s.elapsed(), r.len()); } } } } }
