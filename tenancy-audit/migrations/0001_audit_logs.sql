@@ -66,8 +66,7 @@ CREATE POLICY tenant_insert ON tenancy.audit_logs FOR INSERT TO tenancy_app WITH
     AND actor_id = util.current_actor_id()
     AND actor_user_id IS NOT DISTINCT FROM
         CASE WHEN util.current_actor_kind() = 'user' THEN util.current_actor_id()::uuid END
-    AND on_behalf_of IS NOT DISTINCT FROM
-        CASE WHEN util.current_user_id()::text <> util.current_actor_id() THEN util.current_user_id() END
+    AND on_behalf_of IS NOT DISTINCT FROM util.current_on_behalf_of()
 );
 
 -- Catches what no month covers. It should stay empty.

@@ -21,6 +21,7 @@ pub(super) struct Noted {
     pub(super) targets: Vec<Target>,
     pub(super) changes: Map<String, Value>,
     pub(super) meta: Map<String, Value>,
+    pub(super) personal: Map<String, Value>,
     pub(super) is_recorded: bool,
 }
 
@@ -69,6 +70,12 @@ impl AuditNote {
     /// Adds a detail.
     pub fn meta(&self, key: impl Into<String>, value: impl Into<Value>) -> &Self {
         self.locked().meta.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds a detail about a person, kept apart so that it can be erased.
+    pub fn personal(&self, key: impl Into<String>, value: impl Into<Value>) -> &Self {
+        self.locked().personal.insert(key.into(), value.into());
         self
     }
 

@@ -95,6 +95,7 @@ impl Request {
         let mut event = Event::new(noted.action.unwrap_or_else(|| self.action.clone()));
         event.targets = noted.targets;
         event.meta = noted.meta;
+        event.personal = noted.personal;
         if !noted.changes.is_empty() {
             event
                 .meta

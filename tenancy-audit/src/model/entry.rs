@@ -32,7 +32,7 @@ pub struct RecordedActor {
     pub id: String,
     /// The user, where a user acted.
     pub user: Option<UserId>,
-    /// The user whose rights were used, where the actor impersonated somebody.
+    /// For whom he acted: the user whom support impersonated, or whom a service worked for.
     pub on_behalf_of: Option<UserId>,
 }
 
@@ -92,6 +92,11 @@ impl Record {
         origin.user_agent = text(personal::value(&self.personal, "user_agent"));
         origin.trace_id = text(self.context.get("trace_id"));
         origin
+    }
+
+    /// A detail about a person; `None` where there was none or it was erased.
+    pub fn personal_detail(&self, name: &str) -> Option<&Value> {
+        personal::value(&self.personal, name)
     }
 
     /// SHA-256 of the entry's canonical bytes, from the entry as it is now.

@@ -15,6 +15,9 @@ const MAX_USER_AGENT: usize = 512;
 const MAX_TRACE_ID: usize = 64;
 const MAX_TARGET_KIND: usize = 64;
 
+/// The names under which the origin's details are kept.
+const ORIGIN_DETAILS: [&str; 2] = ["ip", "user_agent"];
+
 /// How events are checked and redacted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
@@ -30,6 +33,7 @@ impl Rules {
         let meta = sanitizer.object(event.meta)?;
         let id = AuditEntryId::new();
         let mut personal = Personal::new(ctx.tenant(), id);
+        details(&mut sanitizer, event.personal, &mut personal)?;
         let context = origin(&mut sanitizer, event.origin, &mut personal)?;
         let mut record = Record {
             id,
@@ -95,7 +99,8 @@ fn check_kind(kind: &str) -> Result<(), Error> {
 }
 
 fn actor(ctx: &TenantCtx) -> RecordedActor {
-    let actor = &ctx.principal().actor;
+    let principal = ctx.principal();
+    let actor = &principal.actor;
     let user = match actor {
         Actor::User { id } => Some(*id),
         _ => None,
@@ -104,8 +109,24 @@ fn actor(ctx: &TenantCtx) -> RecordedActor {
         kind: actor.kind().to_owned(),
         id: actor.id(),
         user,
-        on_behalf_of: ctx.user().filter(|effective| Some(*effective) != user),
+        on_behalf_of: principal.on_behalf_of,
     }
+}
+
+/// What the caller says about a person; it shares the limits of `meta`.
+fn details(
+    sanitizer: &mut Sanitizer<'_>,
+    given: Map<String, Value>,
+    personal: &mut Personal,
+) -> Result<(), Error> {
+    for (name, value) in sanitizer.object(given)? {
+        if ORIGIN_DETAILS.contains(&name.as_str()) {
+            let message = format!("the personal detail `{name}` is the origin's: say it there");
+            return Err(Error::invalid("audit_personal_reserved", message));
+        }
+        personal.add(&name, value, salt()?);
+    }
+    Ok(())
 }
 
 /// Address and browser say something about a person; the trace says nothing.
@@ -114,9 +135,10 @@ fn origin(
     origin: Origin,
     personal: &mut Personal,
 ) -> Result<Map<String, Value>, Error> {
+    let [ip, user_agent] = ORIGIN_DETAILS;
     let details = [
-        ("ip", origin.ip, MAX_IP),
-        ("user_agent", origin.user_agent, MAX_USER_AGENT),
+        (ip, origin.ip, MAX_IP),
+        (user_agent, origin.user_agent, MAX_USER_AGENT),
     ];
     for (name, value, most) in details {
         if let Some(text) = value {

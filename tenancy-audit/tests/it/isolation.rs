@@ -77,14 +77,12 @@ async fn without_the_policy_the_other_tenant_shows() {
 async fn an_entry_is_signed_with_the_actor_of_its_context() {
     let house = House::new().await;
     let member = house.member(&house.a).await;
+    let mut service = Principal::service(ServiceKey::from_static("importer"), vec![]);
+    service.on_behalf_of = member.user();
     let service = house
         .db
         .app
-        .enter_system(
-            house.a.tenant(),
-            ServiceKey::from_static("importer"),
-            vec![],
-        )
+        .enter_as(house.a.tenant(), service)
         .await
         .unwrap();
     let mut support = Principal::user(house.a.user().unwrap());
@@ -117,6 +115,7 @@ async fn an_entry_is_signed_with_the_actor_of_its_context() {
         ("service", "importer")
     );
     assert_eq!(by_service.actor.user, None);
+    assert_eq!(by_service.actor.on_behalf_of, member.user());
     assert_eq!(by_support.actor.user, house.a.user());
     assert_eq!(by_support.actor.on_behalf_of, member.user());
     assert_eq!(by_support.request, Some(support.request_id()));

@@ -2,7 +2,7 @@
 
 use crate::support::House;
 use serde_json::json;
-use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction};
+use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction, Verdict};
 use tenancy_core::{AuditSink as _, Event};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r";
@@ -75,6 +75,42 @@ async fn what_callers_say_about_themselves_is_cut_off_and_never_refused() {
     let entry = &house.entries(&house.a).await[0];
     assert!(entry.truncated && entry.verify().is_intact());
     assert!(entry.origin().user_agent.unwrap().len() <= 512);
+}
+
+#[tokio::test]
+async fn personal_details_are_kept_apart_redacted_and_erasable() {
+    let house = House::new().await;
+    let event = Event::new("member.invited")
+        .personal("email", "anna@example.com")
+        .personal("password", "hunter2");
+    house.audit.record(&house.a, event).await.unwrap();
+    let entry = &house.entries(&house.a).await[0];
+    assert_eq!(
+        entry.personal_detail("email"),
+        Some(&json!("anna@example.com"))
+    );
+    assert_eq!(
+        entry.personal_detail("password"),
+        Some(&json!("[redacted]"))
+    );
+    assert!(entry.verify().is_intact());
+
+    let superuser = house.superuser().await;
+    sqlx::query("UPDATE tenancy.audit_logs SET personal = personal - 'email'")
+        .execute(&superuser)
+        .await
+        .unwrap();
+    let row: String = sqlx::query_scalar("SELECT a::text FROM tenancy.audit_logs a")
+        .fetch_one(&superuser)
+        .await
+        .unwrap();
+    assert!(!row.contains("anna"), "{row}");
+    let entry = &house.entries(&house.a).await[0];
+    assert_eq!(entry.verify(), Verdict::Erased(vec!["email".to_owned()]));
+
+    let taken = Event::new("thing.made").personal("ip", "192.0.2.1");
+    let refused = house.audit.record(&house.a, taken).await.unwrap_err();
+    assert_eq!(refused.code(), "audit_personal_reserved");
 }
 
 #[test]

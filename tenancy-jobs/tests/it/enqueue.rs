@@ -45,7 +45,7 @@ async fn an_enqueue_that_is_rolled_back_is_no_job() {
 async fn two_processes_that_enqueue_the_same_keys_at_once_get_the_same_jobs() {
     let house = House::new().await;
     let children = [(); 2].map(|()| Child::spawn(&house, Mode::Enqueue, &house.a));
-    let printed = children.map(|child| child.output());
+    let printed = children.map(Child::output);
     let [one, two] = printed;
     assert_eq!(one.len(), 400, "one by one and in bulk");
     assert_eq!(one, two);

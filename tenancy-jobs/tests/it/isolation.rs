@@ -1,6 +1,7 @@
 //! What a tenant can do to another tenant's jobs, and to the queue itself: nothing.
 
 use serde_json::json;
+use sqlx::error::DatabaseError;
 use tenancy_core::{NewJob, TenantCtx};
 use tenancy_jobs::{ErrorKind, JobQuery};
 
@@ -42,7 +43,7 @@ async fn refused(house: &House, ctx: &TenantCtx, sql: &'static str) -> String {
     let error = sqlx::raw_sql(sql).execute(&mut *tx).await.expect_err(sql);
     error
         .as_database_error()
-        .and_then(|db| db.code())
+        .and_then(DatabaseError::code)
         .unwrap_or_default()
         .into_owned()
 }
@@ -120,7 +121,7 @@ async fn the_worker_role_reaches_jobs_through_its_functions_only() {
             .expect_err(sql);
         let code = error
             .as_database_error()
-            .and_then(|db| db.code())
+            .and_then(DatabaseError::code)
             .unwrap_or_default()
             .into_owned();
         assert_eq!(code, "42501", "{sql}");

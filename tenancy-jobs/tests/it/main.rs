@@ -11,6 +11,7 @@
 mod child;
 mod enqueue;
 mod fairness;
+mod handlers;
 mod history;
 mod isolation;
 mod leads;

@@ -74,6 +74,22 @@ impl House {
             .expect("a planted fault");
     }
 
+    /// Replaces a text in the body of a function.
+    pub(crate) async fn weaken(&self, function: &str, from: &str, to: &str) {
+        let pool = self.superuser().await;
+        let body: String = sqlx::query_scalar("SELECT pg_get_functiondef($1::regproc)")
+            .bind(function)
+            .fetch_one(&pool)
+            .await
+            .expect("a function");
+        let weaker = body.replace(from, to);
+        assert_ne!(weaker, body, "{function} has no `{from}`");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(weaker))
+            .execute(&pool)
+            .await
+            .expect("a weaker function");
+    }
+
     pub(crate) async fn view(&self, ctx: &TenantCtx, id: JobId) -> JobView {
         let ledger = PgJobLedger::new(self.db.app.clone());
         ledger.get(ctx, id).await.expect("a look").expect("a job")

@@ -8,57 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use tenancy_core::{
-    Error, ErrorKind, JobKind, JobRun, NewJob, PermissionKey, Retry, TenantCtx, TenantTx,
+    Error, JobRun, NewJob, PermissionKey,
     testing::{FakeAuthorizer, member},
 };
-use tenancy_jobs::{Completion, JobState, TxHandler};
-use tokio::sync::Semaphore;
+use tenancy_jobs::{Completion, JobState};
 
-use crate::support::{AsyncWork, House, KIND, Running, effect, fast, plain, until};
+use crate::{
+    handlers::{Bad, Deaf, Gate, Reporting, Stubborn, UntilCancelled, flaky},
+    support::{House, KIND, Running, fast, plain, until},
+};
 
 fn job() -> NewJob {
     NewJob::new(KIND, json!({"n": 1}))
-}
-
-fn flaky() -> Error {
-    Error::new(ErrorKind::Unavailable, "flaky", "not now").with_retry(Retry::Backoff)
-}
-
-/// Waits at a gate; counts who came to it.
-#[derive(Clone)]
-struct Gate {
-    came: Arc<AtomicUsize>,
-    open: Arc<Semaphore>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        Self {
-            came: Arc::default(),
-            open: Arc::new(Semaphore::new(0)),
-        }
-    }
-
-    async fn wait_for(&self, jobs: usize) {
-        until("jobs at the gate", async || {
-            (self.came.load(Ordering::SeqCst) >= jobs).then_some(())
-        })
-        .await;
-    }
-}
-
-#[async_trait]
-impl AsyncWork for Gate {
-    async fn work(&self, _: &TenantCtx, run: &JobRun) -> Result<Value, Error> {
-        self.came.fetch_add(1, Ordering::SeqCst);
-        tokio::select! {
-            _ = self.open.acquire() => Ok(json!("through")),
-            () = run.cancel.cancelled() => Err(flaky()),
-        }
-    }
 }
 
 #[tokio::test]
@@ -137,14 +100,6 @@ async fn a_panic_and_a_timeout_are_failed_tries_and_the_worker_goes_on() {
         .with_max_attempts(1)
         .with_timeout(Duration::from_millis(50));
     let hangs = house.jobs.enqueue(&house.b, hangs).await.unwrap();
-    struct Bad(TenantCtx);
-    #[async_trait]
-    impl AsyncWork for Bad {
-        async fn work(&self, ctx: &TenantCtx, _: &JobRun) -> Result<Value, Error> {
-            assert_ne!(ctx.tenant(), self.0.tenant(), "planted");
-            std::future::pending().await
-        }
-    }
     let worker = Running::start(house.worker().handler(plain(Bad(house.a.clone()))));
     let view = house.until(&house.a, panics, JobState::Failed).await;
     assert_eq!(view.fault.unwrap().code, "job_panicked");
@@ -213,16 +168,6 @@ async fn a_stopped_worker_hands_back_what_it_has_not_started_and_ends_what_runs(
         .enqueue_many(&house.a, vec![job(); 6])
         .await
         .unwrap();
-    /// Does not heed its cancellation.
-    struct Stubborn(Gate);
-    #[async_trait]
-    impl AsyncWork for Stubborn {
-        async fn work(&self, _: &TenantCtx, _: &JobRun) -> Result<Value, Error> {
-            self.0.came.fetch_add(1, Ordering::SeqCst);
-            let _ = self.0.open.acquire().await;
-            Ok(json!("through"))
-        }
-    }
     let gate = Gate::new();
     let options = fast().with_concurrency(1).with_prefetch(5);
     let worker = Running::start(
@@ -264,14 +209,6 @@ async fn a_stopped_worker_hands_back_what_it_has_not_started_and_ends_what_runs(
 async fn a_running_job_that_does_not_end_in_time_is_handed_back_too() {
     let house = House::new().await;
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    struct Deaf(Gate);
-    #[async_trait]
-    impl AsyncWork for Deaf {
-        async fn work(&self, _: &TenantCtx, _: &JobRun) -> Result<Value, Error> {
-            self.0.came.fetch_add(1, Ordering::SeqCst);
-            std::future::pending().await
-        }
-    }
     let gate = Gate::new();
     let options = fast().with_drain(Duration::from_millis(100));
     let worker = Running::start(
@@ -290,20 +227,6 @@ async fn a_running_job_that_does_not_end_in_time_is_handed_back_too() {
 async fn a_cancelled_job_is_told_within_a_heartbeat_and_its_transaction_is_rolled_back() {
     let house = House::new().await;
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    struct UntilCancelled(Arc<AtomicUsize>);
-    #[async_trait]
-    impl TxHandler for UntilCancelled {
-        fn kind(&self) -> JobKind {
-            KIND
-        }
-        async fn run_in(&self, tx: &mut TenantTx, run: &JobRun) -> Result<Value, Error> {
-            effect(tx, run).await?;
-            self.0.fetch_add(1, Ordering::SeqCst);
-            run.cancel.cancelled().await;
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(json!("too late"))
-        }
-    }
     let steps = Arc::new(AtomicUsize::new(0));
     let worker = Running::start(
         house
@@ -419,16 +342,6 @@ async fn batched_completions_are_audited_and_stored() {
 async fn progress_is_seen_while_a_job_runs_and_after_it() {
     let house = House::new().await;
     let id = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    struct Reporting(Gate);
-    #[async_trait]
-    impl AsyncWork for Reporting {
-        async fn work(&self, ctx: &TenantCtx, run: &JobRun) -> Result<Value, Error> {
-            run.progress.report(1, 10).await;
-            self.0.work(ctx, run).await?;
-            run.progress.report(10, 10).await;
-            Ok(Value::Null)
-        }
-    }
     let gate = Gate::new();
     let worker = Running::start(house.worker().handler(plain(Reporting(gate.clone()))));
     gate.wait_for(1).await;
