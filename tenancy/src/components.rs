@@ -24,7 +24,7 @@ pub fn components() -> Vec<&'static Component> {
     ]
 }
 
-/// What [`migrate`] did.
+/// What [`migrate()`] did.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Migrated {

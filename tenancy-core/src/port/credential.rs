@@ -21,7 +21,7 @@ use crate::{Credential, CredentialId, Error, TenantCtx};
 /// A dropped call never loses a refreshed token.
 ///
 /// # For implementors
-/// `tenancy_core::testing::conformance::credential_source` is the suite.
+/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait CredentialSource: Send + Sync + 'static {

@@ -22,7 +22,7 @@ use crate::{Error, JobId, JobKind, JobRun, NewJob, TenantCtx, TenantTx};
 /// Follows the transaction; a dropped `enqueue` has stored the job once or not at all.
 ///
 /// # For implementors
-/// `tenancy_core::testing::conformance::job_sink` is the suite.
+/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait JobSink: Send + Sync + 'static {

@@ -2,7 +2,7 @@
 //!
 //! Every port is object-safe, `Send + Sync + 'static`, and has no default methods, so that a
 //! wrapper can't lose one. Each documents its *contract*, *concurrency*, *errors*, *cancellation*
-//! and where its *conformance suite* is.
+//! and what an implementor has to know.
 
 mod audit;
 mod authenticate;
