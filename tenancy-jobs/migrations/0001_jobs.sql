@@ -524,17 +524,16 @@ BEGIN
         DELETE FROM tenancy.job_progress p
         USING ended e
         WHERE e.outcome = 'succeeded' AND p.tenant_id = e.tenant_id AND p.job_id = e.id
-        RETURNING p.tenant_id, p.job_id, p.done, p.total
     ), kept AS (
         INSERT INTO tenancy.job_history (
             tenant_id, id, request_id, enqueued_at, started_at, done, total, attempt, max_attempts,
             priority, state, queue, kind, principal, result, error_code, error
         )
-        SELECT e.tenant_id, e.id, e.request_id, e.enqueued_at, e.started_at, coalesce(e.done, f.done),
-            coalesce(e.total, f.total), e.attempt, e.max_attempts, e.priority, e.outcome, e.queue, e.kind,
+        SELECT e.tenant_id, e.id, e.request_id, e.enqueued_at, e.started_at, coalesce(e.done, p.done),
+            coalesce(e.total, p.total), e.attempt, e.max_attempts, e.priority, e.outcome, e.queue, e.kind,
             e.principal, e.result, e.code, e.message
         FROM ended e
-        LEFT JOIN forgotten f ON f.tenant_id = e.tenant_id AND f.job_id = e.id
+        LEFT JOIN tenancy.job_progress p ON p.tenant_id = e.tenant_id AND p.job_id = e.id
         WHERE e.outcome = 'succeeded'
     ), died AS (
         INSERT INTO tenancy.job_dead (
@@ -555,8 +554,10 @@ BEGIN
     )
     SELECT v.tenant_id, v.id
     FROM verdict v
-    WHERE NOT EXISTS (SELECT FROM again a WHERE a.tenant_id = v.tenant_id AND a.id = v.id)
-      AND NOT EXISTS (SELECT FROM ended e WHERE e.tenant_id = v.tenant_id AND e.id = v.id);
+    -- NOT IN, because that is hashed: joins by hash are off, and a loop over both is quadratic.
+    WHERE (v.tenant_id, v.id) NOT IN (
+        SELECT a.tenant_id, a.id FROM again a UNION ALL SELECT e.tenant_id, e.id FROM ended e
+    );
 END
 $$;
 

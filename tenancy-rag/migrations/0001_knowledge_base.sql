@@ -27,7 +27,7 @@ CREATE TABLE tenancy.kb_generations (
     PRIMARY KEY (tenant_id, generation)
 );
 CREATE UNIQUE INDEX kb_generations_active ON tenancy.kb_generations (tenant_id) WHERE active;
-SELECT tenancy.protect_table('tenancy.kb_generations', '{select,insert,update}');
+SELECT tenancy.protect_table('tenancy.kb_generations', '{select,insert}');
 
 -- Limits (NULL: the host's default), what is stored, and what running ingestions have reserved.
 CREATE TABLE tenancy.kb_quotas (

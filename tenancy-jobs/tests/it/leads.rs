@@ -186,6 +186,30 @@ async fn ten_thousand_leads_are_updated_once_each_although_the_worker_is_killed_
     assert_eq!(house.trail(&house.b, "job.succeeded").await.len(), 1);
 }
 
+#[tokio::test]
+async fn a_worker_that_is_stopped_hands_a_batch_back_where_it_is() {
+    let house = House::new().await;
+    let (job, job_b) = start(&house).await;
+    let slow = || house.worker().batch_handler(UpdateLeads::slow());
+    let first = Running::start(slow());
+    house.until(&house.b, job_b, JobState::Succeeded).await;
+    until("1,000 leads", async || {
+        (done(&house, job).await >= 1_000).then_some(())
+    })
+    .await;
+    let report = first.stop().await;
+    assert_eq!((report.released, report.stale, report.failed), (1, 0, 0));
+    let view = house.view(&house.a, job).await;
+    assert_eq!((view.state, view.attempt), (JobState::Ready, 0));
+    let before = done(&house, job).await;
+    assert!((1_000..10_000).contains(&before));
+    let second = Running::start(house.worker().batch_handler(UpdateLeads::quick()));
+    let view = house.until(&house.a, job, JobState::Succeeded).await;
+    assert_eq!(view.attempt, 1);
+    assert_eq!(updates(&house, &house.a).await, (LEADS, 0));
+    second.stop().await;
+}
+
 /// A worker freezes before it writes a step, another one finishes the job, and the first thaws
 /// and writes. How many leads were updated more than once.
 async fn doubled_by_a_frozen_worker(house: &House) -> i64 {

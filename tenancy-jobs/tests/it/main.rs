@@ -8,6 +8,7 @@
     reason = "a test's helper fails like the test"
 )]
 
+mod chaos;
 mod child;
 mod enqueue;
 mod fairness;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tenancy_core::doctor;
+
 use crate::common::World;
 
 #[tokio::test]
@@ -54,4 +56,20 @@ async fn the_app_can_not_look_across_tenants_for_large_ones() {
         refused.as_database_error().unwrap().code().as_deref(),
         Some("42501")
     );
+}
+
+/// Rules and attacks of the core's doctor, with rows of both tenants in every table.
+#[tokio::test]
+async fn the_doctor_finds_no_way_from_one_tenant_to_another() {
+    let world = World::new().await;
+    for ctx in [&world.admin, &world.stranger] {
+        world
+            .put(ctx, "a.md", "Some words.", &["admin"])
+            .await
+            .unwrap();
+    }
+    let options = doctor::Options::default().with_app(&world.db.app);
+    let report = doctor::run(&world.db.operator, &options).await.unwrap();
+    println!("{}", report.to_text(false));
+    assert_eq!(report.exit_code(), 0, "{}", report.to_text(false));
 }

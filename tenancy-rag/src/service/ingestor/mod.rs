@@ -152,6 +152,10 @@ impl Ingestor {
     /// [`Limit`](ErrorKind::Limit): `document_too_large`, `chunks_too_many`, `quota_exceeded`;
     /// [`EmbeddingInvalid`](ErrorKind::EmbeddingInvalid) and whatever else the embedder says.
     /// After any of them nothing of the upload is stored.
+    ///
+    /// # Cancellation
+    /// A dropped call stores no version. Its upload and its reservation are given back when the
+    /// lease has run out, by the tenant's next upload.
     pub async fn ingest(
         &self,
         ctx: &TenantCtx,
