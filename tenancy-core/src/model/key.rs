@@ -176,6 +176,10 @@ text_key! {
     pub struct ActionKey(Grammar::dotted("action_invalid", 2, 127));
 }
 text_key! {
+    /// Names a setting or a limit of a tenant, such as `members.pending_invitations`.
+    pub struct SettingKey(Grammar::dotted("setting_key_invalid", 2, 127));
+}
+text_key! {
     /// Names a kind of job, such as `kb.ingest`: it finds the handler.
     pub struct JobKind(Grammar::dotted("job_kind_invalid", 1, 127));
 }

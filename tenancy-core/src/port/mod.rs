@@ -10,6 +10,7 @@ mod authorizer;
 mod credential;
 mod job;
 mod role;
+mod setting;
 mod store;
 
 pub use audit::AuditSink;
@@ -18,6 +19,7 @@ pub use authorizer::{Authorizer, AuthorizerExt};
 pub use credential::CredentialSource;
 pub use job::{JobHandler, JobProgress, JobSink};
 pub use role::RoleDirectory;
+pub use setting::{SettingChange, SettingStore};
 pub use store::{InvitationStore, MembershipStore, OpenedInvitation, TenantStore};
 
 #[cfg(feature = "testing")]

@@ -248,7 +248,7 @@ impl TenantDb {
             .map(|(tenant, _)| tenant))
     }
 
-    async fn tenant_status(&self, tenant: TenantId) -> Result<Option<String>, Error> {
+    pub(crate) async fn tenant_status(&self, tenant: TenantId) -> Result<Option<String>, Error> {
         Ok(sqlx::query_scalar("SELECT tenancy.tenant_status($1)")
             .bind(tenant)
             .fetch_one(&self.0.aside)

@@ -1,11 +1,17 @@
 //! The use cases: they talk to ports and know no SQL.
 
 mod invitations;
+mod limits;
 mod members;
+mod platform;
+mod settings;
 mod tenants;
 
 pub use invitations::Invitations;
+pub use limits::{Limits, limit};
 pub use members::Members;
+pub use platform::Platform;
+pub use settings::Settings;
 pub use tenants::Tenants;
 
 crate::permissions! {
@@ -14,6 +20,6 @@ crate::permissions! {
         MembersRead = "members.read", "see who is a member", [member, support];
         MembersInvite = "members.invite", "invite people and take invitations back", [];
         MembersManage = "members.manage", "deactivate and remove members", [];
-        TenantManage = "tenant.manage", "suspend and resume the tenant", [];
+        TenantManage = "tenant.manage", "change the tenant's settings and state", [];
     }
 }

@@ -17,11 +17,18 @@ use crate::{Error, ErrorKind};
 /// The core's own part of the schema.
 pub const CORE: Component = Component::new("core", CORE_STEPS).with_permissions(crate::perm::ALL);
 
-const CORE_STEPS: &[Migration] = &[Migration::new(
-    1,
-    "foundation",
-    include_str!("../../../migrations/0001_foundation.sql"),
-)];
+const CORE_STEPS: &[Migration] = &[
+    Migration::new(
+        1,
+        "foundation",
+        include_str!("../../../migrations/0001_foundation.sql"),
+    ),
+    Migration::new(
+        2,
+        "settings",
+        include_str!("../../../migrations/0002_settings.sql"),
+    ),
+];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.
 const ATTEMPTS: u32 = 10;

@@ -1,7 +1,8 @@
-//! Tenants, members and invitations in Postgres.
+//! Tenants, members, invitations and settings in Postgres.
 
 mod invitation;
 mod membership;
+mod setting;
 mod tenant;
 
 use super::db::TenantDb;
