@@ -54,6 +54,12 @@ impl Error {
         }
     }
 
+    /// Says that the refusal is in the audit log.
+    pub(crate) fn on_record(mut self) -> Self {
+        self.inner = self.inner.on_record();
+        self
+    }
+
     /// The answer of a gate whose store failed: retried, and never taken for a denial.
     pub(crate) fn unavailable(source: &Error) -> Self {
         let message = "whether the permission is held can't be found out now";

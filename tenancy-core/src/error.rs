@@ -13,11 +13,9 @@ pub struct Error {
     code: &'static str,
     message: String,
     retry: Retry,
+    on_record: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
-
-/// The code of [`Error::denied`].
-pub(crate) const PERMISSION_DENIED: &str = "permission_denied";
 
 /// The classes of errors; a host decides by them what to answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +59,7 @@ impl Error {
             code,
             message: message.into(),
             retry,
+            on_record: false,
             source: None,
         }
     }
@@ -74,6 +73,13 @@ impl Error {
     /// Adds what caused it. The cause must not hold secrets: hosts log it.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Says that this refusal is in the audit log already, so that a layer that records requests
+    /// leaves it at that entry.
+    pub fn on_record(mut self) -> Self {
+        self.on_record = true;
         self
     }
 
@@ -97,10 +103,21 @@ impl Error {
         self.retry
     }
 
+    /// Whether this refusal, or the one that it tells of, is in the audit log already.
+    pub fn is_on_record(&self) -> bool {
+        let mut told = self.source();
+        let mut found = self.on_record;
+        while let (false, Some(cause)) = (found, told) {
+            found = cause.downcast_ref::<Self>().is_some_and(|e| e.on_record);
+            told = cause.source();
+        }
+        found
+    }
+
     /// The permission is missing. The caller has recorded the denial.
     pub fn denied(permission: &crate::PermissionKey) -> Self {
         let message = format!("permission `{permission}` is missing");
-        Self::new(ErrorKind::Denied, PERMISSION_DENIED, message)
+        Self::new(ErrorKind::Denied, "permission_denied", message).on_record()
     }
 
     pub(crate) fn not_a_member() -> Self {

@@ -53,7 +53,14 @@ impl Refusal {
     pub(crate) fn into_error(self, role: &str) -> Error {
         match self.class() {
             None => tenancy_core::Error::denied(&RolesManage::KEY).into(),
-            Some((kind, code)) => Error::new(kind, code, self.message(role)),
+            Some((kind, code)) => {
+                let error = Error::new(kind, code, self.message(role));
+                // Whoever asks a store to change something records this attempt.
+                match kind {
+                    ErrorKind::Exceeds => error.on_record(),
+                    _ => error,
+                }
+            }
         }
     }
 

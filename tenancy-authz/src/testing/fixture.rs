@@ -27,9 +27,19 @@ pub async fn member(
     owner: &TenantCtx,
     roles: &[&'static str],
 ) -> Result<TenantCtx, Error> {
+    join(db, authz, owner, UserId::new(), roles).await
+}
+
+/// Adds this user with these roles to the tenant of `owner`, and enters as him.
+pub async fn join(
+    db: &TenantDb,
+    authz: &Arc<PgAuthorizer>,
+    owner: &TenantCtx,
+    user: UserId,
+    roles: &[&'static str],
+) -> Result<TenantCtx, Error> {
     let audit = Arc::new(MemoryAudit::new());
     let invitations = Invitations::new(db.clone(), authz.clone(), authz.clone(), audit);
-    let user = UserId::new();
     let email = Email::parse(&format!("{}@example.com", user.as_uuid().simple()))?;
     let roles = roles
         .iter()

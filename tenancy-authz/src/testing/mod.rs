@@ -6,5 +6,5 @@ mod fixture;
 mod memory;
 mod policy;
 
-pub use fixture::{member, tenant};
+pub use fixture::{join, member, tenant};
 pub use memory::MemoryPolicyStore;

@@ -12,6 +12,7 @@ mod gates;
 mod helper;
 mod permissions;
 mod policy;
+mod ports;
 mod properties;
 mod roles;
 mod staleness;

@@ -77,8 +77,7 @@ impl From<&Error> for Problem {
             _ => error.to_string(),
         };
         let mut problem = Self::new(status, error.code(), detail);
-        // Whoever answers with this code has recorded the denial; see `Error::denied`.
-        problem.denial_recorded = error.code() == crate::error::PERMISSION_DENIED;
+        problem.denial_recorded = error.is_on_record();
         match (status, error.retry()) {
             (_, Retry::After(wait)) => problem.with_retry_after(wait.as_secs().max(1)),
             (StatusCode::SERVICE_UNAVAILABLE, _) => problem.with_retry_after(1),

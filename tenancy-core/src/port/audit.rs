@@ -24,7 +24,7 @@ use crate::{Error, Event, TenantCtx, TenantTx};
 /// A dropped `record` has written once or not at all.
 ///
 /// # For implementors
-/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
+/// `tenancy_core::testing::conformance::audit_sink` is the suite. Run it on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuditSink: Send + Sync + 'static {

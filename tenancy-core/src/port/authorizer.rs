@@ -22,7 +22,7 @@ use crate::{Decision, Error, Granted, Permission, PermissionKey, RoleKey, Tenant
 /// A dropped call has decided nothing; its denial may or may not be recorded.
 ///
 /// # For implementors
-/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
+/// `tenancy_core::testing::conformance::authorizer` is the suite. Run it on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {

@@ -29,7 +29,7 @@ use crate::{Error, RoleKey, TenantTx, UserId};
 /// Follows the transaction.
 ///
 /// # For implementors
-/// Test on a real database.
+/// `tenancy_core::testing::conformance::role_directory` is the suite. Run it on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait RoleDirectory: Send + Sync + 'static {

@@ -7,11 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::conformance::{AuditReader, SeenEntry};
 use crate::{
-    AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource, Decision,
-    DenyReason, Error, ErrorKind, Event, Identity, JobId, JobProgress, JobSink, NewJob, Outcome,
-    PermissionKey, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx, TenantId,
-    TenantTx, UserId,
+    ActionKey, AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource,
+    Decision, DenyReason, Error, ErrorKind, Event, Identity, JobId, JobProgress, JobSink, NewJob,
+    Outcome, PermissionKey, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx,
+    TenantId, TenantTx, UserId,
 };
 
 type Shared<K, V> = Arc<Mutex<HashMap<K, V>>>;
@@ -57,12 +58,44 @@ impl MemoryAudit {
             .collect()
     }
 
-    fn entry(ctx: &TenantCtx, event: Event) -> Recorded {
-        Recorded {
+    /// As a real log does, it refuses what is no action before anything is kept.
+    fn entry(ctx: &TenantCtx, event: Event) -> Result<Recorded, Error> {
+        ActionKey::parse(event.action.clone())?;
+        Ok(Recorded {
             tenant: ctx.tenant(),
             principal: ctx.principal().clone(),
             request: ctx.request_id(),
             event,
+        })
+    }
+}
+
+#[async_trait]
+impl AuditReader for MemoryAudit {
+    async fn entries(&self, ctx: &TenantCtx) -> Result<Vec<SeenEntry>, Error> {
+        let mine = |entry: &Recorded| entry.tenant == ctx.tenant();
+        let kept = Self::entries(self).into_iter().filter(mine);
+        Ok(kept.map(SeenEntry::from).collect())
+    }
+}
+
+impl From<Recorded> for SeenEntry {
+    fn from(entry: Recorded) -> Self {
+        let Recorded {
+            principal,
+            request,
+            event,
+            ..
+        } = entry;
+        Self {
+            action: event.action,
+            outcome: event.outcome,
+            actor_kind: principal.actor.kind().to_owned(),
+            actor_id: principal.actor.id(),
+            on_behalf_of: principal.on_behalf_of,
+            request: Some(request),
+            targets: event.targets,
+            meta: event.meta,
         }
     }
 }
@@ -70,12 +103,13 @@ impl MemoryAudit {
 #[async_trait]
 impl AuditSink for MemoryAudit {
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), Error> {
-        locked(&self.0).push(Self::entry(ctx, event));
+        let entry = Self::entry(ctx, event)?;
+        locked(&self.0).push(entry);
         Ok(())
     }
 
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
-        let (log, entry) = (self.0.clone(), Self::entry(tx.ctx(), event));
+        let (log, entry) = (self.0.clone(), Self::entry(tx.ctx(), event)?);
         tx.after_commit(move || locked(&log).push(entry));
         Ok(())
     }
@@ -125,7 +159,9 @@ impl FakeAuthorizer {
     }
 
     /// Says which roles the context's user has.
-    pub fn set_roles(&self, ctx: &TenantCtx, roles: Vec<RoleKey>) {
+    pub fn set_roles(&self, ctx: &TenantCtx, mut roles: Vec<RoleKey>) {
+        roles.sort();
+        roles.dedup();
         if let Some(user) = ctx.user() {
             locked(&self.roles).insert((ctx.tenant(), user), roles);
         }

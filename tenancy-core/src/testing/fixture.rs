@@ -24,13 +24,17 @@ pub async fn tenant(db: &TenantDb) -> Result<TenantCtx, Error> {
 
 /// Adds a fresh member to the tenant of `owner`, and enters as him.
 pub async fn member(db: &TenantDb, owner: &TenantCtx) -> Result<TenantCtx, Error> {
+    join(db, owner, UserId::new()).await
+}
+
+/// Adds this user to the tenant of `owner`, and enters as him.
+pub async fn join(db: &TenantDb, owner: &TenantCtx, user: UserId) -> Result<TenantCtx, Error> {
     let invitations = Invitations::new(
         db.clone(),
         Arc::new(FakeAuthorizer::allowing_all()),
         Arc::new(NoRoles::new()),
         Arc::new(MemoryAudit::new()),
     );
-    let user = UserId::new();
     let email = Email::parse(&format!("{}@example.com", user.as_uuid().simple()))?;
     let roles = vec![RoleKey::from_static("member")];
     let sent = invitations

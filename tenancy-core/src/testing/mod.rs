@@ -1,10 +1,12 @@
-//! For tests of hosts and of the family: fakes that keep what they were told, and tenants in one
-//! line. Not covered by semantic versioning.
+//! For tests of hosts and of the family: fakes that keep what they were told, tenants in one line,
+//! and the conformance suites of the ports that the family shares. Not covered by semantic
+//! versioning.
 
+pub mod conformance;
 mod fakes;
 mod fixture;
 
 pub use fakes::{
     FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, NoProgress, Recorded, TestLogin,
 };
-pub use fixture::{member, tenant};
+pub use fixture::{join, member, tenant};

@@ -1,0 +1,178 @@
+//! The suites of the shared ports, run on what this crate ships for them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use tenancy_core::{
+    AuditSink, Authorizer, Error, ErrorKind, Event, NoAudit, NoRoles, OwnerAuthorizer,
+    PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx, UserId,
+    migrate::CORE,
+    testing::{
+        self, FakeAuthorizer, MemoryAudit,
+        conformance::{self, AuditReader, AuthorizerHost, SeenEntry},
+    },
+};
+use tenancy_testkit::Db;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+const PERMISSION: PermissionKey = PermissionKey::from_static("suite.asked");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_in_memory_is_a_sink() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let audit = MemoryAudit::new();
+    conformance::audit_sink(Arc::new(audit.clone()), &audit, &db.app).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_audit_disturbs_nobody() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    conformance::silent_audit_sink(Arc::new(NoAudit::new()), &db.app).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_authorizer_is_an_authorizer() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let audit = MemoryAudit::new();
+    let authorizer = OwnerAuthorizer::new(db.app.clone(), Arc::new(audit.clone()));
+    let owners = Owners {
+        superuser: db.superuser().await?,
+        app: db.app.clone(),
+        authorizer: Arc::new(authorizer),
+        audit,
+    };
+    conformance::authorizer(&owners).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fake_authorizer_is_an_authorizer() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let audit = MemoryAudit::new();
+    let fake = FakeAuthorizer::new().with_audit(audit.clone());
+    let app = db.app.clone();
+    conformance::authorizer(&Faked { app, fake, audit }).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_roles_is_a_directory() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let authorizer = OwnerAuthorizer::new(db.app.clone(), Arc::new(MemoryAudit::new()));
+    conformance::role_directory(&db.app, Arc::new(NoRoles::new()), Arc::new(authorizer)).await?;
+    Ok(())
+}
+
+/// Owners hold everything, until somebody takes the ownership from them.
+struct Owners {
+    superuser: PgPool,
+    app: TenantDb,
+    authorizer: Arc<OwnerAuthorizer>,
+    audit: MemoryAudit,
+}
+
+#[async_trait]
+impl AuthorizerHost for Owners {
+    fn db(&self) -> &TenantDb {
+        &self.app
+    }
+
+    fn authorizer(&self) -> Arc<dyn Authorizer> {
+        self.authorizer.clone()
+    }
+
+    fn with_a_broken_log(&self) -> Option<Arc<dyn Authorizer>> {
+        let authorizer = OwnerAuthorizer::new(self.app.clone(), Arc::new(Broken));
+        Some(Arc::new(authorizer))
+    }
+
+    fn permission(&self) -> PermissionKey {
+        PERMISSION
+    }
+
+    async fn holder(&self) -> Result<TenantCtx, Error> {
+        testing::tenant(&self.app).await
+    }
+
+    async fn member(&self, holder: &TenantCtx, user: UserId) -> Result<TenantCtx, Error> {
+        testing::join(&self.app, holder, user).await
+    }
+
+    async fn revoke(&self, holder: &TenantCtx) -> Result<(), Error> {
+        sqlx::query("UPDATE tenancy.memberships SET is_owner = false WHERE tenant_id = $1")
+            .bind(holder.tenant())
+            .execute(&self.superuser)
+            .await?;
+        Ok(())
+    }
+
+    async fn denials(&self, ctx: &TenantCtx) -> Result<Vec<SeenEntry>, Error> {
+        AuditReader::entries(&self.audit, ctx).await
+    }
+}
+
+/// Grants are what a test said.
+struct Faked {
+    app: TenantDb,
+    fake: FakeAuthorizer,
+    audit: MemoryAudit,
+}
+
+#[async_trait]
+impl AuthorizerHost for Faked {
+    fn db(&self) -> &TenantDb {
+        &self.app
+    }
+
+    fn authorizer(&self) -> Arc<dyn Authorizer> {
+        Arc::new(self.fake.clone())
+    }
+
+    fn with_a_broken_log(&self) -> Option<Arc<dyn Authorizer>> {
+        None
+    }
+
+    fn permission(&self) -> PermissionKey {
+        PERMISSION
+    }
+
+    async fn holder(&self) -> Result<TenantCtx, Error> {
+        let ctx = testing::tenant(&self.app).await?;
+        self.fake.grant(&ctx, PERMISSION);
+        let roles = ["writer", "reader"].map(RoleKey::from_static);
+        self.fake.set_roles(&ctx, roles.to_vec());
+        Ok(ctx)
+    }
+
+    async fn member(&self, holder: &TenantCtx, user: UserId) -> Result<TenantCtx, Error> {
+        testing::join(&self.app, holder, user).await
+    }
+
+    async fn revoke(&self, holder: &TenantCtx) -> Result<(), Error> {
+        self.fake.revoke(holder, &PERMISSION);
+        Ok(())
+    }
+
+    async fn denials(&self, ctx: &TenantCtx) -> Result<Vec<SeenEntry>, Error> {
+        AuditReader::entries(&self.audit, ctx).await
+    }
+}
+
+/// An audit log that refuses everything.
+struct Broken;
+
+#[async_trait]
+impl AuditSink for Broken {
+    async fn record(&self, _: &TenantCtx, _: Event) -> Result<(), Error> {
+        Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
+    }
+
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+        Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
+    }
+}
