@@ -326,62 +326,6 @@ BEGIN
 END
 $$;
 
--- Whether an active owner other than p_user remains. Locks the tenant's row, so that two who
--- leave at once are asked one after the other.
-CREATE FUNCTION tenancy.keeps_owner_without(p_user uuid) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-BEGIN
-    PERFORM FROM tenancy.tenants WHERE id = this_tenant FOR UPDATE;
-    RETURN EXISTS (
-        SELECT FROM tenancy.memberships
-        WHERE tenant_id = this_tenant AND user_id <> p_user AND is_owner AND status = 'active'
-    );
-END
-$$;
-
-CREATE FUNCTION tenancy.set_member_status(p_user uuid, p_to text) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-BEGIN
-    IF p_to <> 'active' AND NOT tenancy.keeps_owner_without(p_user) THEN
-        RETURN 'last_owner';
-    END IF;
-    UPDATE tenancy.memberships SET status = p_to
-    WHERE tenant_id = this_tenant AND user_id = p_user;
-    IF NOT FOUND THEN
-        RETURN 'not_found';
-    END IF;
-    UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
-    RETURN 'ok';
-END
-$$;
-
-CREATE FUNCTION tenancy.remove_member(p_user uuid) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-BEGIN
-    IF NOT tenancy.keeps_owner_without(p_user) THEN
-        RETURN 'last_owner';
-    END IF;
-    DELETE FROM tenancy.memberships WHERE tenant_id = this_tenant AND user_id = p_user;
-    IF NOT FOUND THEN
-        RETURN 'not_found';
-    END IF;
-    UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
-    RETURN 'ok';
-END
-$$;
-
 CREATE FUNCTION tenancy.create_invitation(
     p_id uuid, p_email text, p_email_norm text, p_roles text[], p_token_hash bytea, p_valid_for interval
 ) RETURNS timestamptz
@@ -459,8 +403,6 @@ GRANT EXECUTE ON FUNCTION
     tenancy.user_for_identity(text, text, uuid),
     tenancy.create_tenant(text, text, uuid),
     tenancy.set_tenant_status(text, text),
-    tenancy.set_member_status(uuid, text),
-    tenancy.remove_member(uuid),
     tenancy.create_invitation(uuid, text, text, text[], bytea, interval),
     tenancy.open_invitation(bytea),
     tenancy.accept_invitation(bytea, uuid, text),

@@ -21,7 +21,9 @@ pub use postgres::{
     DbOptions, Isolation, NoAudit, NoRoles, OperatorDb, OwnerAuthorizer, PgStore, PoolerMode,
     TenantDb, TenantTx, TxOptions, WorkerDb, migrate,
 };
-pub use service::{Invitations, Limits, Members, Platform, Settings, Tenants, limit, perm};
+pub use service::{
+    Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,
+};
 
 /// What the macros of this crate name; not for direct use.
 #[doc(hidden)]

@@ -27,7 +27,7 @@ async fn host() -> Result<Host> {
     let (roles, sink) = (Arc::new(NoRoles::new()), Arc::new(audit.clone()));
     Ok(Host {
         tenants: Tenants::new(kit.app.clone(), authz.clone(), roles.clone(), sink.clone()),
-        members: Members::new(kit.app.clone(), authz.clone(), sink.clone()),
+        members: Members::new(kit.app.clone(), authz.clone(), roles.clone(), sink.clone()),
         invitations: Invitations::new(kit.app.clone(), authz, roles, sink),
         kit,
         audit,

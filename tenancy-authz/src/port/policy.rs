@@ -81,6 +81,25 @@ pub trait PolicyStore: Send + Sync + 'static {
         roles: &[RoleKey],
     ) -> Result<(), Error>;
 
+    /// Makes these the roles of a member, for good, and takes all others from him, as the
+    /// transaction's principal and by the rules of [`change_in`](Self::change_in). What is
+    /// changed comes back as `{"roles": […]}`, sorted, as it was before.
+    async fn set_roles_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        roles: &[RoleKey],
+    ) -> Result<Applied, Error>;
+
+    /// Gives the role `owner` to a member who became an owner of the tenant, or takes it from one
+    /// who is none any more; who would be left without a role keeps `admin`.
+    async fn set_owner_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        is_owner: bool,
+    ) -> Result<(), Error>;
+
     /// A page of roles in the order of their keys.
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error>;
 

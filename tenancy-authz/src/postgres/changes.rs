@@ -67,6 +67,31 @@ pub(super) async fn assign_invited(
     read(answer, &roles.join(", ")).map(drop)
 }
 
+pub(super) async fn set_roles(
+    tx: &mut TenantTx,
+    member: UserId,
+    roles: &[RoleKey],
+) -> Result<Applied, Error> {
+    let roles: Vec<&str> = roles.iter().map(AsRef::as_ref).collect();
+    let query = sqlx::query_as(include_str!("sql/member_roles_set.sql"))
+        .bind(member)
+        .bind(&roles);
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, &roles.join(", "))
+}
+
+pub(super) async fn set_owner(
+    tx: &mut TenantTx,
+    member: UserId,
+    is_owner: bool,
+) -> Result<(), Error> {
+    let query = sqlx::query_as(include_str!("sql/owner_role_set.sql"))
+        .bind(member)
+        .bind(is_owner);
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    read(answer, "owner").map(drop)
+}
+
 fn read((word, detail, before): Answer, role: &str) -> Result<Applied, Error> {
     match word.as_str() {
         "ok" => return Ok(Applied::Changed(before.unwrap_or(Value::Null))),

@@ -27,4 +27,9 @@ const STEPS: &[Migration] = &[
         "assignments",
         include_str!("../../migrations/0004_assignments.sql"),
     ),
+    Migration::new(
+        5,
+        "members",
+        include_str!("../../migrations/0005_members.sql"),
+    ),
 ];

@@ -79,6 +79,24 @@ impl PolicyStore for PgPolicyStore {
         changes::assign_invited(tx, member, invited_by, roles).await
     }
 
+    async fn set_roles_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        roles: &[RoleKey],
+    ) -> Result<Applied, Error> {
+        changes::set_roles(tx, member, roles).await
+    }
+
+    async fn set_owner_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        is_owner: bool,
+    ) -> Result<(), Error> {
+        changes::set_owner(tx, member, is_owner).await
+    }
+
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {
         reads::list(tx, page).await
     }

@@ -300,6 +300,33 @@ impl PolicyStore for MemoryPolicyStore {
         Ok(())
     }
 
+    async fn set_roles_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        roles: &[RoleKey],
+    ) -> Result<Applied, Error> {
+        let mut policy = self.seen(tx);
+        let applied = policy.set_roles(tx.ctx(), member, roles, Utc::now());
+        let applied = applied.map_err(|(role, refusal)| refusal.into_error(role.as_str()))?;
+        if applied != Applied::Unchanged {
+            self.stage(tx, policy);
+        }
+        Ok(applied)
+    }
+
+    async fn set_owner_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        is_owner: bool,
+    ) -> Result<(), Error> {
+        let mut policy = self.seen(tx);
+        policy.set_owner(member, is_owner);
+        self.stage(tx, policy);
+        Ok(())
+    }
+
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {
         let policy = self.seen(tx);
         let behind = policy

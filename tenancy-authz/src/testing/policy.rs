@@ -107,6 +107,68 @@ impl Policy {
         Ok(applied)
     }
 
+    /// Makes these the roles of a member, or refuses it and stays as it was. Every change is
+    /// judged by what was so before.
+    pub(super) fn set_roles(
+        &mut self,
+        by: &TenantCtx,
+        member: UserId,
+        roles: &[RoleKey],
+        now: DateTime<Utc>,
+    ) -> Result<Applied, (RoleKey, Refusal)> {
+        let refuse = |refusal| (RoleKey::from_static(OWNER), refusal);
+        if self.lacks(by, [&RolesManage::KEY], now).is_some() {
+            return Err(refuse(Refusal::Denied));
+        }
+        self.member(member).map_err(refuse)?;
+        let mut changed = self.clone();
+        for role in roles {
+            let judged = self.clone().assign(by, member, role, None, now);
+            judged.map_err(|refusal| (role.clone(), refusal))?;
+            changed.assigned.insert((member, role.clone()), None);
+        }
+        let had: Vec<RoleKey> = self.assigned_to(member).cloned().collect();
+        for role in had.iter().filter(|role| !roles.contains(role)) {
+            let judged = self.clone().unassign(by, member, role, now);
+            judged.map_err(|refusal| (role.clone(), refusal))?;
+            changed.assigned.remove(&(member, role.clone()));
+        }
+        if changed.assigned == self.assigned {
+            return Ok(Applied::Unchanged);
+        }
+        if self.has_administrator(now) && !changed.has_administrator(now) {
+            return Err(refuse(Refusal::LastAdministrator));
+        }
+        changed.epoch += 1;
+        *self = changed;
+        Ok(Applied::Changed(json!({ "roles": had })))
+    }
+
+    /// Lets the role `owner` follow the ownership of a member.
+    pub(super) fn set_owner(&mut self, member: UserId, is_owner: bool) {
+        let row = self.members.entry(member).or_insert(MemberRow {
+            is_active: true,
+            is_owner,
+        });
+        row.is_owner = is_owner;
+        let role = (member, RoleKey::from_static(OWNER));
+        if is_owner {
+            self.assigned.insert(role, None);
+        } else {
+            self.assigned.remove(&role);
+            let admin = RoleKey::from_static("admin");
+            if self.assigned_to(member).next().is_none() && self.roles.contains_key(&admin) {
+                self.assigned.insert((member, admin), None);
+            }
+        }
+        self.epoch += 1;
+    }
+
+    fn assigned_to(&self, member: UserId) -> impl Iterator<Item = &RoleKey> {
+        let of = move |(user, _): &&(UserId, RoleKey)| *user == member;
+        self.assigned.keys().filter(of).map(|(_, role)| role)
+    }
+
     /// Whether somebody manages roles for good.
     fn has_administrator(&self, now: DateTime<Utc>) -> bool {
         self.members.keys().any(|user| {

@@ -10,6 +10,7 @@
 mod attacks;
 mod gates;
 mod helper;
+mod members;
 mod permissions;
 mod policy;
 mod ports;

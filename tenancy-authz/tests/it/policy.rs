@@ -246,9 +246,19 @@ async fn an_owner_keeps_his_role_and_the_core_keeps_an_owner() -> Result {
         .await;
     assert_eq!(refused.unwrap_err().code(), "owner_keeps_role");
     let audit = std::sync::Arc::new(world.audit.clone());
-    let members = Members::new(world.db.app.clone(), world.authz.clone(), audit);
+    let members = Members::new(
+        world.db.app.clone(),
+        world.authz.clone(),
+        world.authz.clone(),
+        audit,
+    );
     let refused = members
         .remove(&admin, user(&world.owner))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "owner_protected");
+    let refused = members
+        .remove(&world.owner, user(&world.owner))
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "last_owner");
@@ -294,7 +304,12 @@ async fn who_leaves_the_tenant_leaves_every_role_behind() -> Result {
     let world = World::new().await?;
     let member = world.member(&["viewer", "support"]).await?;
     let audit = std::sync::Arc::new(world.audit.clone());
-    let members = Members::new(world.db.app.clone(), world.authz.clone(), audit);
+    let members = Members::new(
+        world.db.app.clone(),
+        world.authz.clone(),
+        world.authz.clone(),
+        audit,
+    );
     members.remove(&world.owner, user(&member)).await?;
     let dump = world.dump().await?;
     let id = user(&member).to_string();

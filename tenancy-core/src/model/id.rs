@@ -79,6 +79,10 @@ uuid_id! {
     pub struct InvitationId;
 }
 uuid_id! {
+    /// Identifies an offer of ownership.
+    pub struct OwnershipOfferId;
+}
+uuid_id! {
     /// Identifies one request or one run of a job, through logs, audit entries and settings.
     pub struct RequestId;
 }

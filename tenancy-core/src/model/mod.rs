@@ -4,8 +4,10 @@ mod context;
 mod event;
 mod id;
 mod invalid;
+mod invitation;
 mod job;
 mod key;
+mod member;
 mod permission;
 mod principal;
 mod retry;
@@ -16,17 +18,18 @@ mod text;
 
 pub use context::{Access, TenantCtx};
 pub use event::{Event, Origin, Outcome, Target};
-pub use id::{ApiKeyId, CredentialId, InvitationId, JobId, RequestId, TenantId, UserId};
+pub use id::{
+    ApiKeyId, CredentialId, InvitationId, JobId, OwnershipOfferId, RequestId, TenantId, UserId,
+};
 pub use invalid::InvalidInput;
+pub use invitation::{Invitation, InvitationStatus, NewInvitation, SentInvitation};
 pub use job::{JobRun, NewJob};
 pub use key::{ActionKey, Grammar, JobKind, PermissionKey, RoleKey, ServiceKey, SettingKey};
+pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
 pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
 pub use principal::{Actor, Principal};
 pub use retry::Retry;
 pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
-pub use tenant::{
-    Invitation, InvitationStatus, Member, MemberStatus, MyTenant, NewInvitation, NewTenant,
-    SentInvitation, Suspension, Tenant, TenantStatus,
-};
+pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};

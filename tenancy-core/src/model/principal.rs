@@ -106,6 +106,16 @@ impl Principal {
         self
     }
 
+    /// The person who acts for himself; `None` for services, API keys, and whoever acts for another.
+    ///
+    /// What only a person may decide for himself asks for this: leaving, giving ownership away.
+    pub fn himself(&self) -> Option<UserId> {
+        match (&self.actor, self.on_behalf_of) {
+            (Actor::User { id }, None) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// The user whose rights count: the impersonated one, or the actor himself.
     pub fn effective_user(&self) -> Option<UserId> {
         match (&self.actor, self.on_behalf_of) {

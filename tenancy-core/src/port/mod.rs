@@ -8,7 +8,9 @@ mod audit;
 mod authenticate;
 mod authorizer;
 mod credential;
+mod invitation;
 mod job;
+mod membership;
 mod role;
 mod setting;
 mod store;
@@ -17,10 +19,12 @@ pub use audit::AuditSink;
 pub use authenticate::{Authenticate, Identity, RequestHead};
 pub use authorizer::{Authorizer, AuthorizerExt};
 pub use credential::CredentialSource;
+pub use invitation::{InvitationStore, OpenedInvitation};
 pub use job::{JobHandler, JobProgress, JobSink};
+pub use membership::{MembershipStore, OwnershipStore};
 pub use role::RoleDirectory;
 pub use setting::{SettingChange, SettingStore};
-pub use store::{InvitationStore, MembershipStore, OpenedInvitation, TenantStore};
+pub use store::TenantStore;
 
 #[cfg(feature = "testing")]
 pub use self::{

@@ -39,6 +39,24 @@ pub trait RoleDirectory: Send + Sync + 'static {
     /// Fails unless all roles exist and the transaction's principal may grant each of them.
     async fn may_grant_in(&self, tx: &mut TenantTx, roles: &[RoleKey]) -> Result<(), Error>;
 
+    /// Makes these the roles of a member, for good, and takes all others from him, as the
+    /// transaction's principal. Answers what he had before; `None` if nothing had to be changed.
+    async fn set_roles_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        roles: &[RoleKey],
+    ) -> Result<Option<Vec<RoleKey>>, Error>;
+
+    /// Follows the membership of a member who became an owner, or is no longer one: the role
+    /// `owner` comes and goes with it. Whoever would be left without any role keeps `admin`.
+    async fn set_owner_in(
+        &self,
+        tx: &mut TenantTx,
+        member: UserId,
+        is_owner: bool,
+    ) -> Result<(), Error>;
+
     /// Gives roles to a member who accepted an invitation, on the word of the member who invited.
     async fn assign_invited_in(
         &self,

@@ -62,6 +62,20 @@ impl RoleDirectory for NoRoles {
         }
     }
 
+    async fn set_roles_in(
+        &self,
+        tx: &mut TenantTx,
+        _: UserId,
+        roles: &[RoleKey],
+    ) -> Result<Option<Vec<RoleKey>>, Error> {
+        self.may_grant_in(tx, roles).await?;
+        Ok(None)
+    }
+
+    async fn set_owner_in(&self, _: &mut TenantTx, _: UserId, _: bool) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn assign_invited_in(
         &self,
         tx: &mut TenantTx,

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
+use super::members::MAX_ROLES;
 use crate::{
     Access, AuditSink, Authorizer, AuthorizerExt as _, Email, Error, ErrorKind, Event, Invitation,
     InvitationId, InvitationStatus, InvitationStore, NewInvitation, OpenedInvitation, PgStore,
@@ -11,7 +12,6 @@ use crate::{
 };
 
 const MAX_VALIDITY: Duration = Duration::from_hours(30 * 24);
-const MAX_ROLES: usize = 20;
 
 /// Invites people by e-mail and lets them accept.
 ///

@@ -3,13 +3,16 @@
 mod invitations;
 mod limits;
 mod members;
+mod ownership;
 mod platform;
+mod refusal;
 mod settings;
 mod tenants;
 
 pub use invitations::Invitations;
 pub use limits::{Limits, limit};
 pub use members::Members;
+pub use ownership::Ownership;
 pub use platform::Platform;
 pub use settings::Settings;
 pub use tenants::Tenants;
@@ -19,7 +22,7 @@ crate::permissions! {
     pub mod perm {
         MembersRead = "members.read", "see who is a member", [member, support];
         MembersInvite = "members.invite", "invite people and take invitations back", [];
-        MembersManage = "members.manage", "deactivate and remove members", [];
+        MembersManage = "members.manage", "change roles of members, keep them out and remove them", [];
         TenantManage = "tenant.manage", "change the tenant's settings and state", [];
     }
 }

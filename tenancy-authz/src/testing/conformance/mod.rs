@@ -1,6 +1,7 @@
 //! What every [`PolicyStore`] has to keep, as one function.
 
 mod decisions;
+mod members;
 mod reviews;
 mod rules;
 
@@ -67,6 +68,8 @@ pub async fn policy_store(db: &TenantDb, store: Arc<dyn PolicyStore>) -> Result<
     rules::nobody_gives_or_takes_more_than_he_has(&bench).await?;
     rules::the_owner_role_is_fixed(&bench).await?;
     rules::a_deleted_key_is_not_used_again(&bench).await?;
+    members::roles_of_a_member_are_set_at_once(&bench).await?;
+    members::the_role_owner_comes_and_goes_with_ownership(&bench).await?;
     decisions::what_is_rolled_back_did_not_happen(&bench).await?;
     decisions::a_role_that_ends_says_when(&bench).await?;
     reviews::reviews_tell_who_and_why(&bench).await?;

@@ -28,6 +28,11 @@ const CORE_STEPS: &[Migration] = &[
         "settings",
         include_str!("../../../migrations/0002_settings.sql"),
     ),
+    Migration::new(
+        3,
+        "members",
+        include_str!("../../../migrations/0003_members.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

@@ -1,11 +1,10 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::postgres::types::PgInterval;
 
-use super::PgStore;
+use super::{PgStore, interval};
 use crate::{
-    Email, Error, ErrorKind, Invitation, InvitationId, InvitationStatus, InvitationStore,
-    NewInvitation, OpenedInvitation, RoleKey, TenantId, TenantTx, UserId,
+    Email, Error, Invitation, InvitationId, InvitationStatus, InvitationStore, NewInvitation,
+    OpenedInvitation, RoleKey, TenantId, TenantTx, UserId,
 };
 
 #[derive(Debug, sqlx::FromRow)]
@@ -60,20 +59,13 @@ impl InvitationStore for PgStore {
     ) -> Result<Invitation, Error> {
         let id = InvitationId::new();
         let roles: Vec<String> = invitation.roles.iter().map(ToString::to_string).collect();
-        let valid_for = PgInterval::try_from(invitation.valid_for).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "invitation_validity",
-                "the validity is no interval",
-            )
-        })?;
         let expires_at = sqlx::query_scalar(include_str!("../sql/invitation_create.sql"))
             .bind(id)
             .bind(invitation.email.as_typed())
             .bind(invitation.email.normalised())
             .bind(&roles)
             .bind(token_hash.as_slice())
-            .bind(valid_for)
+            .bind(interval(invitation.valid_for)?)
             .fetch_one(&mut **tx)
             .await?;
         Ok(Invitation {

@@ -2,10 +2,16 @@
 
 mod invitation;
 mod membership;
+mod ownership;
 mod setting;
 mod tenant;
 
+use std::time::Duration;
+
+use sqlx::postgres::types::PgInterval;
+
 use super::db::TenantDb;
+use crate::{Error, ErrorKind};
 
 /// The Postgres adapter of the core's own stores.
 #[derive(Clone, Debug)]
@@ -18,4 +24,18 @@ impl PgStore {
     pub fn new(db: TenantDb) -> Self {
         Self { db }
     }
+}
+
+/// A time span as the database takes it.
+fn interval(span: Duration) -> Result<PgInterval, Error> {
+    PgInterval::try_from(span)
+        .map_err(|_| Error::invalid("time_span", "the time span is no interval"))
+}
+
+fn unexpected() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "unexpected_row",
+        "the database left out a value that has to be there",
+    )
 }

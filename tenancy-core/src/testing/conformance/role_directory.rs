@@ -39,6 +39,7 @@ pub async fn role_directory(
     seeding_follows_the_transaction(&bench).await?;
     what_may_be_granted_is_told_without_breaking_the_transaction(&bench).await?;
     an_invitation_gives_its_roles(&bench).await?;
+    roles_are_set_at_once(&bench).await?;
     nobody_invites_into_more_than_he_has(&bench).await
 }
 
@@ -118,6 +119,25 @@ async fn what_may_be_granted_is_told_without_breaking_the_transaction(
 async fn an_invitation_gives_its_roles(bench: &Bench<'_>) -> Result<(), Error> {
     let owner = bench.tenant().await?;
     let member = bench.member(&owner).await?;
+    assert_eq!(bench.roles(&member).await?, [MEMBER]);
+    Ok(())
+}
+
+async fn roles_are_set_at_once(bench: &Bench<'_>) -> Result<(), Error> {
+    let owner = bench.tenant().await?;
+    let member = bench.member(&owner).await?;
+    let user = member
+        .user()
+        .ok_or_else(|| unusable("a member is a user"))?;
+    let directory = &bench.directory;
+    let mut tx = bench.db.write(&owner).await?;
+    let changed = directory.set_roles_in(&mut tx, user, &[MEMBER]).await?;
+    assert_eq!(changed, None, "what is so already is no change");
+    let unknown = RoleKey::from_static("no_such_role");
+    let refused = directory.set_roles_in(&mut tx, user, &[unknown]).await;
+    let kind = refused.err().map(|error| error.kind());
+    assert_eq!(kind, Some(ErrorKind::NotFound), "an unknown role");
+    tx.commit().await?;
     assert_eq!(bench.roles(&member).await?, [MEMBER]);
     Ok(())
 }

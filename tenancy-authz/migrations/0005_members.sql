@@ -1,0 +1,141 @@
+-- All roles of a member at once, and the role `owner` that comes and goes with ownership.
+
+SET LOCAL ROLE tenancy_definer;
+
+-- Makes these the roles of a member, for good, and takes all others from him.
+CREATE FUNCTION tenancy.set_member_roles(
+    p_user uuid, p_roles text[], OUT outcome text, OUT detail text, OUT before jsonb
+)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+    is_owner pg_catalog.bool;
+    had pg_catalog.text[];
+    given pg_catalog.text[];
+    taken pg_catalog.text[];
+    given_permissions pg_catalog.text[];
+    taken_permissions pg_catalog.text[];
+BEGIN
+    IF NOT tenancy.begin_role_change() THEN
+        outcome := 'denied';
+        RETURN;
+    END IF;
+    SELECT m.is_owner INTO is_owner FROM tenancy.memberships m
+    WHERE m.tenant_id = this_tenant AND m.user_id = p_user;
+    had := ARRAY(
+        SELECT role_key FROM tenancy.member_roles
+        WHERE tenant_id = this_tenant AND user_id = p_user ORDER BY role_key
+    );
+    before := jsonb_build_object('roles', to_jsonb(had));
+    given := ARRAY(
+        SELECT DISTINCT asked FROM unnest(p_roles) asked
+        WHERE NOT EXISTS (
+            SELECT FROM tenancy.member_roles r
+            WHERE r.tenant_id = this_tenant AND r.user_id = p_user AND r.role_key = asked AND r.expires_at IS NULL
+        )
+    );
+    taken := ARRAY(SELECT held FROM unnest(had) held WHERE held <> ALL (p_roles));
+    detail := (
+        SELECT min(asked) FROM unnest(given) asked
+        WHERE asked NOT IN (SELECT key FROM tenancy.roles WHERE tenant_id = this_tenant)
+    );
+    IF is_owner IS NULL THEN
+        outcome := 'member_unknown';
+        RETURN;
+    ELSIF detail IS NOT NULL THEN
+        outcome := 'role_unknown';
+        RETURN;
+    ELSIF cardinality(given) + cardinality(taken) = 0 THEN
+        outcome := 'unchanged';
+        RETURN;
+    ELSIF is_owner AND 'owner' = ANY (taken) THEN
+        outcome := 'owner_keeps_role';
+        RETURN;
+    ELSIF cardinality(p_roles) > 200 THEN
+        outcome := 'too_many_assignments';
+        RETURN;
+    END IF;
+    given_permissions := ARRAY(
+        SELECT DISTINCT permission_key FROM tenancy.role_permissions
+        WHERE tenant_id = this_tenant AND role_key = ANY (given)
+    );
+    taken_permissions := ARRAY(
+        SELECT DISTINCT permission_key FROM tenancy.role_permissions
+        WHERE tenant_id = this_tenant AND role_key = ANY (taken)
+    );
+    detail := coalesce(
+        tenancy.principal_lacks(given_permissions, 'infinity'),
+        tenancy.principal_lacks(taken_permissions, statement_timestamp())
+    );
+    IF detail IS NOT NULL THEN
+        outcome := 'exceeds';
+        RETURN;
+    END IF;
+    DELETE FROM tenancy.member_roles
+    WHERE tenant_id = this_tenant AND user_id = p_user AND role_key = ANY (taken);
+    INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key, granted_by)
+    SELECT this_tenant, p_user, asked, tenancy.acting_person() FROM unnest(given) asked
+    ON CONFLICT (tenant_id, user_id, role_key) DO UPDATE
+    SET granted_by = excluded.granted_by, granted_at = excluded.granted_at, expires_at = NULL;
+    PERFORM tenancy.keep_administrator() WHERE 'roles.manage' = ANY (taken_permissions);
+    PERFORM tenancy.bump_epoch();
+    outcome := 'ok';
+EXCEPTION WHEN SQLSTATE 'TN001' THEN
+    outcome := 'last_administrator';
+END
+$$;
+
+-- Follows the core's word on who owns the tenant, and nothing else: it gives the role `owner` to an
+-- owner only, and takes it only from somebody who is none. Who is left without a role keeps `admin`.
+CREATE FUNCTION tenancy.set_owner_role(
+    p_user uuid, p_owner boolean, OUT outcome text, OUT detail text, OUT before jsonb
+)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+BEGIN
+    PERFORM tenancy.begin_role_change();
+    IF NOT EXISTS (
+        SELECT FROM tenancy.memberships
+        WHERE tenant_id = this_tenant AND user_id = p_user AND is_owner = p_owner
+    ) THEN
+        outcome := 'member_unknown';
+        RETURN;
+    END IF;
+    IF p_owner THEN
+        INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key, granted_by)
+        VALUES (this_tenant, p_user, 'owner', tenancy.acting_person())
+        ON CONFLICT (tenant_id, user_id, role_key) DO UPDATE SET expires_at = NULL;
+    ELSE
+        DELETE FROM tenancy.member_roles
+        WHERE tenant_id = this_tenant AND user_id = p_user AND role_key = 'owner';
+        INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key, granted_by)
+        SELECT this_tenant, p_user, r.key, tenancy.acting_person()
+        FROM tenancy.roles r
+        WHERE r.tenant_id = this_tenant AND r.key = 'admin'
+          AND NOT EXISTS (
+              SELECT FROM tenancy.member_roles m WHERE m.tenant_id = this_tenant AND m.user_id = p_user
+          );
+        PERFORM tenancy.keep_administrator();
+    END IF;
+    PERFORM tenancy.bump_epoch();
+    outcome := 'ok';
+EXCEPTION WHEN SQLSTATE 'TN001' THEN
+    outcome := 'last_administrator';
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    tenancy.set_member_roles(uuid, text[]),
+    tenancy.set_owner_role(uuid, boolean)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    tenancy.set_member_roles(uuid, text[]),
+    tenancy.set_owner_role(uuid, boolean)
+TO tenancy_app;
+
+SET LOCAL ROLE NONE;

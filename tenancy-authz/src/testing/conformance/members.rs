@@ -1,0 +1,102 @@
+//! All roles of a member at once, and the role that comes with ownership.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tenancy_core::{Ownership, RoleKey, TenantCtx, testing::MemoryAudit};
+
+use super::{Bench, MANAGE, OWNER, READ, VIEWER};
+use crate::{
+    Applied, Error, ErrorKind,
+    testing::{member, tenant},
+};
+
+const MEMBER: RoleKey = RoleKey::from_static("member");
+const SUPPORT: RoleKey = RoleKey::from_static("support");
+
+pub(super) async fn roles_of_a_member_are_set_at_once(bench: &Bench) -> Result<(), Error> {
+    let owner = tenant(&bench.db, &bench.authz).await?;
+    let bob = member(&bench.db, &bench.authz, &owner, &["viewer"]).await?;
+    let both = [MEMBER, SUPPORT];
+    let before = Applied::Changed(json!({ "roles": ["viewer"] }));
+    assert_eq!(set(bench, &owner, &bob, &both).await?, before);
+    assert_eq!(roles(bench, &bob).await?, both);
+    assert_eq!(set(bench, &owner, &bob, &both).await?, Applied::Unchanged);
+
+    let clerk = bench.clerk(&owner, &[&MANAGE, &READ]).await?;
+    for refused in [&[VIEWER][..], &[MEMBER, SUPPORT, OWNER]] {
+        let kind = set(bench, &clerk, &bob, refused)
+            .await
+            .err()
+            .map(|error| error.kind());
+        assert_eq!(
+            kind,
+            Some(ErrorKind::Exceeds),
+            "neither more than he has is given, nor taken"
+        );
+    }
+    let kinds = [
+        (set(bench, &bob, &clerk, &[VIEWER]).await, ErrorKind::Denied),
+        (
+            set(bench, &owner, &owner, &[MEMBER]).await,
+            ErrorKind::RoleFixed,
+        ),
+        (
+            set(bench, &owner, &bob, &[RoleKey::from_static("nobody")]).await,
+            ErrorKind::RoleUnknown,
+        ),
+    ];
+    for (refused, kind) in kinds {
+        assert_eq!(refused.err().map(|error| error.kind()), Some(kind));
+    }
+    assert_eq!(
+        roles(bench, &bob).await?,
+        both,
+        "what is refused changes nothing"
+    );
+    Ok(())
+}
+
+pub(super) async fn the_role_owner_comes_and_goes_with_ownership(
+    bench: &Bench,
+) -> Result<(), Error> {
+    let owner = tenant(&bench.db, &bench.authz).await?;
+    let bob = member(&bench.db, &bench.authz, &owner, &["viewer"]).await?;
+    let audit = Arc::new(MemoryAudit::new());
+    let ownership = Ownership::new(bench.db.clone(), bench.authz.clone(), audit);
+    let (Some(first), Some(second)) = (owner.user(), bob.user()) else {
+        return Ok(());
+    };
+    ownership.add(&owner, second).await?;
+    assert_eq!(roles(bench, &bob).await?, [OWNER, VIEWER]);
+    ownership.remove(&bob, first).await?;
+    assert_eq!(
+        roles(bench, &owner).await?,
+        [RoleKey::from_static("admin")],
+        "who would be left without a role keeps one"
+    );
+    ownership.add(&bob, first).await?;
+    ownership.remove(&owner, second).await?;
+    assert_eq!(roles(bench, &bob).await?, [VIEWER]);
+    Ok(())
+}
+
+async fn set(
+    bench: &Bench,
+    by: &TenantCtx,
+    of: &TenantCtx,
+    roles: &[RoleKey],
+) -> Result<Applied, Error> {
+    let mut tx = bench.db.write(by).await?;
+    let Some(user) = of.user() else {
+        return Ok(Applied::Unchanged);
+    };
+    let applied = bench.store.set_roles_in(&mut tx, user, roles).await?;
+    tx.commit().await?;
+    Ok(applied)
+}
+
+async fn roles(bench: &Bench, of: &TenantCtx) -> Result<Vec<RoleKey>, Error> {
+    let mut tx = bench.db.read(of).await?;
+    bench.store.roles_in(&mut tx).await
+}

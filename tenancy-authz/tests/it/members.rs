@@ -1,0 +1,137 @@
+//! Roles of members and owners, through the core's services.
+
+use std::{sync::Arc, time::Duration};
+
+use tenancy_core::{ErrorKind, Members, Ownership};
+
+use crate::support::{PURGE, READ, Result, World, role, user};
+
+fn members(world: &World) -> Members {
+    let audit = Arc::new(world.audit.clone());
+    Members::new(
+        world.db.app.clone(),
+        world.authz.clone(),
+        world.authz.clone(),
+        audit,
+    )
+}
+
+#[tokio::test]
+async fn a_change_of_roles_is_on_record_with_what_was_before() -> Result {
+    let world = World::new().await?;
+    let members = members(&world);
+    let bob = world.member(&["viewer"]).await?;
+    members
+        .set_roles(&world.owner, user(&bob), &[role("member"), role("support")])
+        .await?;
+    let [entry] = &world.audit.of("member.roles_changed")[..] else {
+        panic!("one entry")
+    };
+    assert_eq!(entry.event.meta["before"], serde_json::json!(["viewer"]));
+    assert_eq!(
+        entry.event.meta["after"],
+        serde_json::json!(["member", "support"])
+    );
+
+    members
+        .set_roles(&world.owner, user(&bob), &[role("support"), role("member")])
+        .await?;
+    assert_eq!(world.audit.of("member.roles_changed").len(), 1);
+    members.set_roles(&world.owner, user(&bob), &[]).await?;
+    assert!(!world.allowed(&bob, &READ).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_gives_a_member_more_than_he_has_himself() -> Result {
+    let world = World::new().await?;
+    let members = members(&world);
+    let manager = world.member(&["member"]).await?;
+    world
+        .roles
+        .create(
+            &world.owner,
+            tenancy_authz::NewRole::new(role("hr"), tenancy_authz::RoleName::parse("HR")?)
+                .with_permission(tenancy_core::PermissionKey::from_static("members.manage"))
+                .with_permission(tenancy_core::PermissionKey::from_static("roles.manage")),
+        )
+        .await?;
+    members
+        .set_roles(&world.owner, user(&manager), &[role("member"), role("hr")])
+        .await?;
+    let bob = world.member(&["viewer"]).await?;
+    let refused = members
+        .set_roles(&manager, user(&bob), &[role("admin")])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (ErrorKind::Denied, "exceeds_own_permissions")
+    );
+    let own = members
+        .set_roles(&manager, user(&manager), &[role("admin")])
+        .await;
+    assert_eq!(own.unwrap_err().code(), "exceeds_own_permissions");
+    assert_eq!(world.audit.of("access.denied").len(), 2);
+    members
+        .set_roles(&manager, user(&bob), &[role("member")])
+        .await?;
+
+    let stranger = user(&world.other_owner);
+    let refused = members
+        .set_roles(&world.owner, stranger, &[role("viewer")])
+        .await;
+    assert_eq!(refused.unwrap_err().code(), "member_not_found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transfer_moves_the_role_with_the_place() -> Result {
+    let world = World::new().await?;
+    let audit = Arc::new(world.audit.clone());
+    let ownership = Ownership::new(world.db.app.clone(), world.authz.clone(), audit);
+    let bob = world.member(&["viewer"]).await?;
+    assert!(!world.allowed(&bob, &PURGE).await?);
+    let offer = ownership
+        .offer(&world.owner, user(&bob), Duration::from_mins(5))
+        .await?;
+    assert!(
+        !world.allowed(&bob, &PURGE).await?,
+        "an offer gives nothing"
+    );
+    ownership.accept(&bob, offer.id).await?;
+
+    let dump = world.dump().await?;
+    let has = |who: &str, key: &str| {
+        dump.lines()
+            .any(|line| line.starts_with("member ") && line.contains(&format!("{who} {key}")))
+    };
+    let (old, new) = (user(&world.owner).to_string(), user(&bob).to_string());
+    assert!(has(&new, "owner") && has(&new, "viewer"));
+    assert!(!has(&old, "owner") && has(&old, "admin"));
+    assert!(world.allowed(&bob, &PURGE).await?);
+    let refused = world
+        .roles
+        .unassign(&world.owner, user(&bob), &role("owner"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "owner_keeps_role");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_role_owner_can_not_be_had_without_ownership_by_calling_its_function() -> Result {
+    let world = World::new().await?;
+    let bob = world.member(&["viewer"]).await?;
+    let mut tx = world.db.app.write(&bob).await?;
+    for (who, is_owner) in [(user(&bob), true), (user(&world.owner), false)] {
+        let (outcome,): (String,) =
+            sqlx::query_as("SELECT outcome FROM tenancy.set_owner_role($1, $2)")
+                .bind(who)
+                .bind(is_owner)
+                .fetch_one(&mut *tx)
+                .await?;
+        assert_eq!(outcome, "member_unknown");
+    }
+    Ok(())
+}
