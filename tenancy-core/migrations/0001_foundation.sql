@@ -94,43 +94,343 @@ CREATE FUNCTION util.current_roles() RETURNS text[]
 
 -- ---------------------------------------------------------------------------------------------
 -- protect_table: everything that confines a table to the tenant of the transaction. Run by the
--- table's owner, as often as he likes. What is granted and which policies exist follows from
--- p_privileges; a command that is not named has neither.
+-- table's owner, as often as he likes: it does what is missing, takes the table's lock only if
+-- something is, and answers with the statements it ran. What is granted and which policies exist
+-- follows from p_privileges; a command that is not named has neither. The policies tenant_select,
+-- tenant_insert, tenant_update and tenant_delete are its own; a host's other policies stay.
+--
+-- A partition gets no policy and no grant, whatever p_privileges says: the app reaches it through
+-- its table. Tables that inherit from this one are closed to who names them, unless they are
+-- protected themselves.
 -- ---------------------------------------------------------------------------------------------
+
+-- The statements that are missing, for whoever wants to read them first.
+CREATE FUNCTION tenancy.protection_plan(
+    p_table regclass,
+    p_privileges text[] DEFAULT '{select,insert,update,delete}',
+    p_tenant_column name DEFAULT 'tenant_id'
+) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    part record;
+    command text;
+    right_one boolean;
+    mine text := format('(%I = util.current_tenant())', p_tenant_column);
+    wanted text[];
+    held text[];
+    public_holds boolean;
+    steps text[] := '{}';
+BEGIN
+    FOR part IN
+        WITH RECURSIVE below AS (
+            SELECT p_table::oid AS oid, 0 AS depth
+            UNION ALL
+            SELECT i.inhrelid, below.depth + 1 FROM below JOIN pg_catalog.pg_inherits i ON i.inhparent = below.oid
+        )
+        SELECT DISTINCT ON (c.oid) c.oid, c.oid::regclass AS name, c.relkind, c.relacl, c.relrowsecurity,
+            c.relforcerowsecurity, below.depth, c.relispartition
+        FROM below JOIN pg_catalog.pg_class c ON c.oid = below.oid
+        ORDER BY c.oid, below.depth
+    LOOP
+        IF part.relkind <> 'f' THEN
+            IF NOT part.relrowsecurity THEN
+                steps := steps || format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part.name);
+            END IF;
+            IF NOT part.relforcerowsecurity THEN
+                steps := steps || format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', part.name);
+            END IF;
+        END IF;
+        -- One that merely inherits may have been protected for its own sake.
+        CONTINUE WHEN part.depth > 0 AND NOT part.relispartition;
+        wanted := CASE WHEN part.relispartition THEN '{}' ELSE p_privileges END;
+
+        SELECT coalesce(bool_or(g.grantee = 0), false),
+            coalesce(array_agg(g.privilege) FILTER (WHERE g.grantee <> 0), '{}')
+        INTO public_holds, held
+        FROM (
+            SELECT x.grantee, lower(x.privilege_type) AS privilege FROM aclexplode(part.relacl) x
+            UNION ALL
+            SELECT x.grantee, 'a column' FROM pg_catalog.pg_attribute a, aclexplode(a.attacl) x
+            WHERE a.attrelid = part.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+        ) g
+        WHERE g.grantee = ANY (ARRAY[0::oid, 'tenancy_app'::regrole::oid]);
+        IF public_holds THEN
+            steps := steps || format('REVOKE ALL ON %s FROM PUBLIC', part.name);
+        END IF;
+        IF NOT held <@ wanted THEN
+            steps := steps || format('REVOKE ALL ON %s FROM tenancy_app', part.name);
+            held := '{}';
+        END IF;
+
+        FOREACH command IN ARRAY ARRAY['select', 'insert', 'update', 'delete'] LOOP
+            SELECT p.polpermissive AND p.polroles = ARRAY['tenancy_app'::regrole::oid]
+                AND p.polcmd = CASE command WHEN 'select' THEN 'r' WHEN 'insert' THEN 'a' WHEN 'update' THEN 'w' ELSE 'd' END
+                AND pg_get_expr(p.polqual, p.polrelid) IS NOT DISTINCT FROM CASE WHEN command <> 'insert' THEN mine END
+                AND pg_get_expr(p.polwithcheck, p.polrelid) IS NOT DISTINCT FROM CASE WHEN command IN ('insert', 'update') THEN mine END
+            INTO right_one
+            FROM pg_catalog.pg_policy p WHERE p.polrelid = part.oid AND p.polname = 'tenant_' || command;
+            IF right_one IS NOT NULL AND NOT (command = ANY (wanted) AND right_one) THEN
+                steps := steps || format('DROP POLICY %I ON %s', 'tenant_' || command, part.name);
+            END IF;
+            CONTINUE WHEN NOT command = ANY (wanted);
+            IF right_one IS NOT TRUE THEN
+                steps := steps || format('CREATE POLICY %I ON %s FOR %s TO tenancy_app%s%s',
+                    'tenant_' || command, part.name, command,
+                    CASE WHEN command <> 'insert' THEN ' USING ' || mine ELSE '' END,
+                    CASE WHEN command IN ('insert', 'update') THEN ' WITH CHECK ' || mine ELSE '' END);
+            END IF;
+            IF NOT command = ANY (held) THEN
+                steps := steps || format('GRANT %s ON %s TO tenancy_app', command, part.name);
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN steps;
+END
+$$;
+
+-- Refuses what can't be confined, with the reason and the way out.
+CREATE FUNCTION tenancy.check_protectable(p_table regclass, p_privileges text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text;
+    owner oid;
+BEGIN
+    SELECT c.relkind, c.relowner INTO kind, owner FROM pg_catalog.pg_class c WHERE c.oid = p_table;
+    IF kind = 'v' THEN
+        RAISE EXCEPTION '% is a view, and views have no policies', p_table USING ERRCODE = 'wrong_object_type',
+            HINT = format('protect the tables below it, and: ALTER VIEW %s SET (security_invoker = true)', p_table);
+    ELSIF kind NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is no table: it can have no policies', p_table USING ERRCODE = 'wrong_object_type',
+            HINT = 'keep it from the app, and give it a function that asks for the tenant';
+    END IF;
+    IF NOT pg_has_role(current_user, owner, 'USAGE') THEN
+        RAISE EXCEPTION 'table % belongs to %, whose rights % does not have', p_table, owner::regrole, current_user
+            USING ERRCODE = 'insufficient_privilege',
+            HINT = format('run it as the owner, or: ALTER TABLE %s OWNER TO %I', p_table, current_user);
+    END IF;
+    IF NOT p_privileges <@ '{select,insert,update,delete}'::text[] THEN
+        RAISE EXCEPTION 'only select, insert, update and delete can be confined to a tenant, and not all of %', p_privileges
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
 
 CREATE FUNCTION tenancy.protect_table(
     p_table regclass,
     p_privileges text[] DEFAULT '{select,insert,update,delete}',
     p_tenant_column name DEFAULT 'tenant_id'
-) RETURNS void
+) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    command text;
-    mine text := format('%I = util.current_tenant()', p_tenant_column);
+    steps text[];
+    step text;
 BEGIN
+    PERFORM tenancy.check_protectable(p_table, p_privileges);
     IF NOT EXISTS (
         SELECT FROM pg_catalog.pg_attribute
         WHERE attrelid = p_table AND attname = p_tenant_column AND NOT attisdropped
           AND atttypid = 'pg_catalog.uuid'::pg_catalog.regtype AND attnotnull
     ) THEN
         RAISE EXCEPTION 'table % has no column % of type uuid NOT NULL', p_table, p_tenant_column
-            USING HINT = 'add it, fill it, set it NOT NULL, and call protect_table again';
+            USING ERRCODE = 'undefined_column',
+            HINT = 'add it, fill it, set it NOT NULL, and call protect_table again';
     END IF;
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p_table);
-    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p_table);
-    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, tenancy_app', p_table);
-    FOREACH command IN ARRAY ARRAY['select', 'insert', 'update', 'delete'] LOOP
-        EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'tenant_' || command, p_table);
-        CONTINUE WHEN NOT command = ANY (p_privileges);
-        EXECUTE format('CREATE POLICY %I ON %s FOR %s TO tenancy_app %s %s',
-            'tenant_' || command, p_table, command,
-            CASE WHEN command <> 'insert' THEN 'USING (' || mine || ')' END,
-            CASE WHEN command IN ('insert', 'update') THEN 'WITH CHECK (' || mine || ')' END);
-        EXECUTE format('GRANT %s ON %s TO tenancy_app', command, p_table);
+    IF cardinality(tenancy.protection_plan(p_table, p_privileges, p_tenant_column)) = 0 THEN
+        RETURN '{}';
+    END IF;
+    -- Two who protect the table at once do so one after the other, and the second finds it done.
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', p_table);
+    steps := tenancy.protection_plan(p_table, p_privileges, p_tenant_column);
+    FOREACH step IN ARRAY steps LOOP
+        EXECUTE step;
     END LOOP;
+    RETURN steps;
 END
+$$;
+
+-- Takes the table from the app: no grant and none of our policies are left, and row-level security
+-- stays on, so that nothing is opened by it. Who means to open the table to everybody says so
+-- himself: ALTER TABLE … DISABLE ROW LEVEL SECURITY, and GRANT.
+CREATE FUNCTION tenancy.unprotect_table(p_table regclass) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    steps text[];
+    step text;
+BEGIN
+    PERFORM tenancy.check_protectable(p_table, '{}');
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', p_table);
+    steps := tenancy.protection_plan(p_table, '{}');
+    FOREACH step IN ARRAY steps LOOP
+        EXECUTE step;
+    END LOOP;
+    RAISE NOTICE 'the app has lost table %: row-level security stays on, without a policy for it', p_table
+        USING HINT = format('to open it to all tenants: ALTER TABLE %s DISABLE ROW LEVEL SECURITY, and GRANT', p_table);
+    RETURN steps;
+END
+$$;
+
+-- What else keeps a table from being a sound tenant table, by the ids of the doctor's rules. The
+-- doctor sees more; this is for who has just protected one, and looks at nothing else.
+CREATE FUNCTION tenancy.table_advice(p_table regclass, p_tenant_column name DEFAULT 'tenant_id')
+    RETURNS TABLE (rule text, severity text, detail text, fix text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE this AS (
+        SELECT c.oid, c.relkind, c.relispartition, c.relowner, c.relrowsecurity, c.relforcerowsecurity,
+            a.attnum AS col, a.attnotnull, a.atttypid, d.adbin
+        FROM pg_catalog.pg_class c
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = p_tenant_column AND NOT a.attisdropped
+        LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = ''
+        WHERE c.oid = p_table
+    ), parts AS (
+        -- pg_partition_tree would lock the partitions, and stand in the way of who locks the table.
+        SELECT i.inhrelid AS oid FROM this JOIN pg_catalog.pg_inherits i ON i.inhparent = this.oid AND this.relkind = 'p'
+        UNION ALL
+        SELECT i.inhrelid FROM parts JOIN pg_catalog.pg_inherits i ON i.inhparent = parts.oid
+    ), keys AS (
+        -- Foreign keys from and to this table, with the tenant columns of both sides.
+        SELECT k.oid, k.conname, k.conrelid, k.confrelid, k.conkey, k.confkey, k.confdeltype, k.confupdtype,
+            child.attnum AS child_col, parent.attnum AS parent_col
+        FROM pg_catalog.pg_constraint k
+        LEFT JOIN pg_catalog.pg_attribute child ON child.attrelid = k.conrelid AND child.attname = p_tenant_column AND NOT child.attisdropped
+        JOIN pg_catalog.pg_attribute parent ON parent.attrelid = k.confrelid AND parent.attname = p_tenant_column AND NOT parent.attisdropped
+        WHERE k.contype = 'f' AND k.conparentid = 0 AND p_table IN (k.conrelid, k.confrelid)
+    ), uniques AS (
+        SELECT i.indexrelid, i.indisprimary, i.indkey[0] AS first_col,
+            this.col = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS has_tenant,
+            i.indnkeyatts = 1 AND k.atttypid = 'pg_catalog.uuid'::regtype AS is_uuid,
+            (SELECT string_agg(coalesce(quote_ident(n.attname), '…'), ', ' ORDER BY u.place)
+             FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS u (attnum, place)
+             LEFT JOIN pg_catalog.pg_attribute n ON n.attrelid = i.indrelid AND n.attnum = u.attnum
+                AND n.attname <> p_tenant_column) AS columns
+        FROM this
+        JOIN pg_catalog.pg_index i ON i.indrelid = this.oid AND i.indisunique
+        LEFT JOIN pg_catalog.pg_attribute k ON k.attrelid = this.oid AND k.attnum = i.indkey[0]
+        WHERE NOT this.relispartition AND this.col IS NOT NULL
+    ), said AS (
+        SELECT 'TEN003' AS rule, 'error' AS severity, format('there is no column %I: tell it apart by tenant first', p_tenant_column) AS detail,
+            format('ALTER TABLE %s ADD COLUMN %I uuid; -- fill it, then SET NOT NULL', p_table, p_tenant_column) AS fix
+        FROM this WHERE relkind IN ('r', 'p') AND col IS NULL
+        UNION ALL
+        SELECT 'TEN003', 'error', format('%I may be NULL: such a row belongs to nobody', p_tenant_column),
+            format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL;', p_table, p_tenant_column)
+        FROM this WHERE relkind IN ('r', 'p') AND col IS NOT NULL AND NOT attnotnull
+        UNION ALL
+        SELECT 'TEN004', 'error', format('%I is %s, and a tenant is a uuid', p_tenant_column, format_type(atttypid, NULL)),
+            format('ALTER TABLE %s ALTER COLUMN %I TYPE uuid USING %2$I::uuid;', p_table, p_tenant_column)
+        FROM this WHERE relkind IN ('r', 'p') AND col IS NOT NULL AND atttypid <> 'pg_catalog.uuid'::regtype
+        UNION ALL
+        SELECT 'TEN010', 'error', format('%I has the default %s', p_tenant_column, pg_get_expr(adbin, oid)),
+            format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT;', p_table, p_tenant_column)
+        FROM this WHERE pg_get_expr(adbin, oid) <> 'util.current_tenant()'
+        UNION ALL
+        SELECT 'TEN001', 'error', 'row-level security is not enabled and forced', format('SELECT tenancy.protect_table(%L);', p_table::text)
+        FROM this WHERE relkind IN ('r', 'p') AND NOT (relrowsecurity AND relforcerowsecurity)
+        UNION ALL
+        SELECT 'TEN005', 'error', format('partition %s is not closed', child.oid::regclass), format('SELECT tenancy.protect_table(%L);', p_table::text)
+        FROM parts
+        JOIN pg_catalog.pg_class child ON child.oid = parts.oid
+        WHERE child.relkind <> 'f' AND NOT (child.relrowsecurity AND child.relforcerowsecurity)
+        UNION ALL
+        SELECT 'TEN403', 'error', format('partition %s is a foreign table, and can have no policy', child.oid::regclass),
+            format('REVOKE ALL ON %s FROM PUBLIC, tenancy_app;', child.oid::regclass)
+        FROM parts
+        JOIN pg_catalog.pg_class child ON child.oid = parts.oid AND child.relkind = 'f'
+        WHERE has_any_column_privilege('tenancy_app', child.oid, 'SELECT, INSERT, UPDATE')
+        UNION ALL
+        SELECT 'TEN001', 'error', format('%s shows these rows too, and is not protected', parent.oid::regclass),
+            format('SELECT tenancy.protect_table(%L);', parent.oid::regclass::text)
+        FROM pg_catalog.pg_inherits i
+        JOIN pg_catalog.pg_class parent ON parent.oid = i.inhparent AND NOT (parent.relrowsecurity AND parent.relforcerowsecurity)
+        WHERE i.inhrelid = p_table
+        UNION ALL
+        SELECT CASE WHEN p.polpermissive THEN 'TEN104' ELSE 'TEN106' END, CASE WHEN p.polpermissive THEN 'error' ELSE 'warning' END,
+            CASE WHEN p.polpermissive THEN format('policy %I opens rows whose tenant it does not ask for', p.polname)
+                ELSE format('policy %I is restrictive, which Citus makes permissive', p.polname) END,
+            format('DROP POLICY %I ON %s;', p.polname, p_table)
+        FROM this
+        JOIN pg_catalog.pg_policy p ON p.polrelid = this.oid
+        WHERE (p.polroles && ARRAY[0::oid, 'tenancy_app'::regrole::oid])
+          AND (NOT p.polpermissive OR EXISTS (
+            SELECT FROM unnest(ARRAY[pg_get_expr(p.polqual, this.oid), pg_get_expr(p.polwithcheck, this.oid)]) AS part (condition)
+            WHERE part.condition <> format('(%I = util.current_tenant())', p_tenant_column)
+              AND NOT starts_with(part.condition, format('((%I = util.current_tenant()) AND ', p_tenant_column))))
+        UNION ALL
+        SELECT CASE WHEN is_uuid THEN 'TEN302' ELSE 'TEN301' END, CASE WHEN is_uuid THEN 'warning' ELSE 'error' END,
+            format('%s is unique over all tenants%s', indexrelid::regclass,
+                CASE WHEN is_uuid THEN '' ELSE ', and its error tells what others have' END),
+            format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%I, %s); -- then drop %s', p_table, p_tenant_column, columns, indexrelid::regclass)
+        FROM uniques WHERE NOT has_tenant
+        UNION ALL
+        SELECT 'TEN307', 'warning', format('%I stands behind other columns in %s', p_tenant_column, indexrelid::regclass),
+            format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%I, %s); -- then drop %s', p_table, p_tenant_column, columns, indexrelid::regclass)
+        FROM uniques, this WHERE has_tenant AND first_col <> this.col
+        UNION ALL
+        SELECT 'TEN306', 'warning', 'it has no primary key', format('ALTER TABLE %s ADD PRIMARY KEY (%I, id);', p_table, p_tenant_column)
+        FROM this WHERE relkind IN ('r', 'p') AND NOT relispartition
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = p_table AND i.indisprimary)
+        UNION ALL
+        SELECT 'TEN305', 'warning', format('no index begins with %I: each statement reads the whole table', p_tenant_column),
+            format('CREATE INDEX CONCURRENTLY ON %s (%I);', p_table, p_tenant_column)
+        FROM this WHERE relkind IN ('r', 'p') AND NOT relispartition AND col IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = p_table AND i.indkey[0] = this.col AND i.indisvalid AND i.indpred IS NULL)
+        UNION ALL
+        SELECT CASE WHEN child_col IS NULL THEN 'TEN007' ELSE 'TEN303' END, 'error',
+            format('%s.%I lets a row refer to another tenant''s row of %s', conrelid::regclass, conname, confrelid::regclass),
+            CASE WHEN child_col IS NULL THEN format('ALTER TABLE %s ADD COLUMN %I uuid; -- then as for every tenant table', conrelid::regclass, p_tenant_column)
+                ELSE format('ALTER TABLE %s ADD FOREIGN KEY (%I, %s) REFERENCES %s (%2$I, %5$s) NOT VALID; -- then VALIDATE, and drop %6$I',
+                    conrelid::regclass, p_tenant_column,
+                    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.place) FROM unnest(conkey) WITH ORDINALITY AS u (attnum, place)
+                     JOIN pg_catalog.pg_attribute a ON a.attrelid = conrelid AND a.attnum = u.attnum),
+                    confrelid::regclass,
+                    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.place) FROM unnest(confkey) WITH ORDINALITY AS u (attnum, place)
+                     JOIN pg_catalog.pg_attribute a ON a.attrelid = confrelid AND a.attnum = u.attnum),
+                    conname) END
+        FROM keys
+        WHERE child_col IS NULL OR NOT EXISTS (
+            SELECT FROM unnest(conkey, confkey) AS pair (mine, theirs) WHERE pair.mine = child_col AND pair.theirs = parent_col)
+        UNION ALL
+        SELECT 'TEN304', 'warning', format('%I writes NULL or a default when the row it refers to goes', conname),
+            format('ALTER TABLE %s DROP CONSTRAINT %I; -- and add it again with RESTRICT or CASCADE', p_table, conname)
+        FROM keys WHERE conrelid = p_table AND (confdeltype IN ('n', 'd') OR confupdtype IN ('n', 'd'))
+        UNION ALL
+        SELECT DISTINCT 'TEN401', 'error', format('view %s reads it with the rights of its owner', v.oid::regclass),
+            format('ALTER VIEW %s SET (security_invoker = true);', v.oid::regclass)
+        FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+        JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'v' AND v.oid <> p_table
+        WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p_table AND NOT EXISTS (
+            SELECT FROM pg_options_to_table(v.reloptions) o
+            WHERE o.option_name = 'security_invoker' AND o.option_value IN ('true', 'on', 'yes', '1'))
+        UNION ALL
+        SELECT DISTINCT 'TEN402', 'warning', format('materialized view %s keeps rows of all tenants, without policies', v.oid::regclass),
+            format('REVOKE ALL ON %s FROM PUBLIC, tenancy_app;', v.oid::regclass)
+        FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+        JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'm'
+        WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p_table
+        UNION ALL
+        SELECT 'TEN602', 'error', format('its owner %s is of the app: an owner can switch policies off', relowner::regrole),
+            format('ALTER TABLE %s OWNER TO tenancy_owner;', p_table)
+        FROM this WHERE pg_has_role(relowner, 'tenancy_app'::name, 'USAGE')
+          AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = relowner) AND relowner <> 'tenancy_owner'::regrole
+        UNION ALL
+        SELECT 'TEN901', 'info', format('trigger %I: Citus has none on distributed tables', g.tgname), format('DROP TRIGGER %I ON %s;', g.tgname, p_table)
+        FROM pg_catalog.pg_trigger g WHERE g.tgrelid = p_table AND NOT g.tgisinternal AND g.tgparentid = 0
+    )
+    SELECT s.rule, s.severity, s.detail, s.fix
+    FROM said s
+    ORDER BY array_position('{error,warning,info}', s.severity), s.rule, s.detail
 $$;
 
 -- Lets the owner of the definer functions reach a table; they hold the tenant's condition.

@@ -7,6 +7,7 @@ mod fault;
 mod login;
 pub mod migrate;
 mod operator;
+pub mod rls;
 mod store;
 mod tx;
 mod worker;
