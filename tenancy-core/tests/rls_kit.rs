@@ -262,6 +262,38 @@ async fn tables_that_inherit_are_closed_unless_they_are_protected_themselves() -
     Ok(())
 }
 
+/// Names, with the code and a part of the answer.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "public.shown",
+        "table_not_protectable",
+        "SET (security_invoker = true)",
+    ),
+    ("public.kept", "table_not_protectable", "is no table"),
+    (
+        "public.loose",
+        "table_not_protectable",
+        "of type uuid NOT NULL",
+    ),
+    (
+        "public.texts",
+        "table_not_protectable",
+        "of type uuid NOT NULL",
+    ),
+    (
+        "public.foreigners",
+        "table_not_protectable",
+        "OWNER TO tenancy_dev_operator",
+    ),
+    ("public.nowhere", "table_unknown", "`public.nowhere`"),
+    ("no_schema.notes", "table_unknown", "`no_schema.notes`"),
+    (
+        "a.b.c.d; DROP TABLE public.notes",
+        "table_unknown",
+        "there is no table",
+    ),
+];
+
 #[tokio::test]
 async fn what_can_not_be_confined_is_refused_with_the_way_out() -> Result {
     let db = with(NOTES).await?;
@@ -278,42 +310,13 @@ async fn what_can_not_be_confined_is_refused_with_the_way_out() -> Result {
         "CREATE TABLE public.foreigners (tenant_id uuid NOT NULL, id int NOT NULL, PRIMARY KEY (tenant_id, id))",
     )
     .await?;
-    for (name, code, says) in [
-        (
-            "public.shown",
-            "table_not_protectable",
-            "SET (security_invoker = true)",
-        ),
-        ("public.kept", "table_not_protectable", "is no table"),
-        (
-            "public.loose",
-            "table_not_protectable",
-            "of type uuid NOT NULL",
-        ),
-        (
-            "public.texts",
-            "table_not_protectable",
-            "of type uuid NOT NULL",
-        ),
-        (
-            "public.foreigners",
-            "table_not_protectable",
-            "OWNER TO tenancy_dev_operator",
-        ),
-        ("public.nowhere", "table_unknown", "`public.nowhere`"),
-        ("no_schema.notes", "table_unknown", "`no_schema.notes`"),
-        (
-            "a.b.c.d; DROP TABLE public.notes",
-            "table_unknown",
-            "there is no table",
-        ),
-    ] {
-        let refused = rls::protect(&db.operator, &Table::new(name))
+    for (name, code, says) in REFUSED {
+        let refused = rls::protect(&db.operator, &Table::new(*name))
             .await
             .unwrap_err();
         assert_eq!(
             (refused.kind(), refused.code(), refused.retry()),
-            (ErrorKind::Misconfigured, code, Retry::Never),
+            (ErrorKind::Misconfigured, *code, Retry::Never),
             "{name}: {refused}"
         );
         assert!(refused.to_string().contains(says), "{name}: {refused}");
