@@ -457,20 +457,32 @@ CREATE TABLE tenancy.tenants (
     id uuid PRIMARY KEY,
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
     status text NOT NULL DEFAULT 'active'
-        CHECK (status IN ('active', 'suspended_read_only', 'suspended_blocked', 'deleting', 'deleted')),
+        CHECK (status IN ('active', 'suspended_read_only', 'suspended_blocked', 'deleting', 'purging', 'deleted')),
+    status_reason text CHECK (char_length(status_reason) <= 500),
+    status_since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Whether the platform put it into its state: then only the platform takes it out.
+    status_by_platform boolean NOT NULL DEFAULT false,
+    -- Where a tenant that is to be deleted came from, and returns to if that is taken back.
+    status_before text,
+    before_by_platform boolean NOT NULL DEFAULT false,
+    delete_after timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK ((status = 'deleting') = (status_before IS NOT NULL)),
+    CHECK ((status = 'deleting') = (delete_after IS NOT NULL))
 );
 SELECT tenancy.protect_table('tenancy.tenants', '{select}', 'id');
 SELECT tenancy.admit_definer('tenancy.tenants');
 
--- Unique across tenants, and so in a table of its own.
+-- Unique across tenants, and so in a table of its own. A former slug stays its tenant's for a while.
 CREATE TABLE tenancy.tenant_slugs (
     slug text COLLATE "C" PRIMARY KEY
         CHECK (char_length(slug) BETWEEN 3 AND 63 AND slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'),
-    tenant_id uuid NOT NULL
+    tenant_id uuid NOT NULL,
+    former_until timestamptz
 );
 CREATE INDEX tenant_slugs_tenant ON tenancy.tenant_slugs (tenant_id);
+CREATE UNIQUE INDEX tenant_slugs_current ON tenancy.tenant_slugs (tenant_id) WHERE former_until IS NULL;
 SELECT tenancy.protect_table('tenancy.tenant_slugs', '{select}');
 SELECT tenancy.admit_definer('tenancy.tenant_slugs');
 
@@ -562,16 +574,11 @@ AS $$
     SELECT t.id, s.slug, t.name, t.status, t.created_at, m.is_owner
     FROM tenancy.memberships m
     JOIN tenancy.tenants t ON t.id = m.tenant_id
-    JOIN tenancy.tenant_slugs s ON s.tenant_id = m.tenant_id
-    WHERE m.user_id = p_user AND m.status = 'active' AND t.status <> 'deleted'
+    JOIN tenancy.tenant_slugs s ON s.tenant_id = m.tenant_id AND s.former_until IS NULL
+    WHERE m.user_id = p_user AND m.status = 'active' AND t.status NOT IN ('purging', 'deleted')
     ORDER BY t.name, t.id
     LIMIT 1000
 $$;
-
-CREATE FUNCTION tenancy.tenant_by_slug(p_slug text) RETURNS uuid
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$ SELECT tenant_id FROM tenancy.tenant_slugs WHERE slug = p_slug $$;
 
 CREATE FUNCTION tenancy.user_for_identity(p_issuer text, p_subject text, p_new uuid) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
@@ -599,29 +606,11 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'tenant_exists';
     END IF;
-    INSERT INTO tenancy.tenant_slugs (slug, tenant_id) VALUES (p_slug, this_tenant) ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
+    IF NOT tenancy.claim_slug(p_slug, this_tenant) THEN
         RETURN 'slug_taken';
     END IF;
     INSERT INTO tenancy.tenant_epoch (tenant_id) VALUES (this_tenant);
     INSERT INTO tenancy.memberships (tenant_id, user_id, is_owner) VALUES (this_tenant, p_owner, true);
-    RETURN 'ok';
-END
-$$;
-
-CREATE FUNCTION tenancy.set_tenant_status(p_from text, p_to text) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-BEGIN
-    UPDATE tenancy.tenants SET status = p_to, updated_at = clock_timestamp()
-    WHERE id = this_tenant AND status = p_from;
-    IF NOT FOUND THEN
-        RETURN 'stale';
-    END IF;
-    UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
     RETURN 'ok';
 END
 $$;
@@ -699,10 +688,8 @@ GRANT EXECUTE ON FUNCTION
     tenancy.enter(uuid, uuid),
     tenancy.tenant_status(uuid),
     tenancy.tenants_of(uuid),
-    tenancy.tenant_by_slug(text),
     tenancy.user_for_identity(text, text, uuid),
     tenancy.create_tenant(text, text, uuid),
-    tenancy.set_tenant_status(text, text),
     tenancy.create_invitation(uuid, text, text, text[], bytea, interval),
     tenancy.open_invitation(bytea),
     tenancy.accept_invitation(bytea, uuid, text),

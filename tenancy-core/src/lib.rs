@@ -19,7 +19,7 @@ pub use model::*;
 pub use port::*;
 pub use postgres::{
     DbOptions, Isolation, NoAudit, NoRoles, OperatorDb, OwnerAuthorizer, PgStore, PoolerMode,
-    TenantDb, TenantTx, TxOptions, WorkerDb, migrate, rls,
+    TenantDb, TenantList, TenantTx, TxOptions, WorkerDb, migrate, rls,
 };
 pub use service::{
     Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,

@@ -278,8 +278,8 @@ async fn a_suspended_tenant_is_read_only_or_closed() -> Result {
         ErrorKind::Suspended
     );
     assert_eq!(
-        code(host.tenants.suspend(&reader, Suspension::Blocked).await),
-        "tenant_state_moved"
+        code(host.tenants.suspend(&reader, Suspension::ReadOnly).await),
+        "transition_refused"
     );
 
     host.tenants

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts as _, RawPathParams};
 use http::{header, request::Parts};
 
-use crate::{Error, TenantDb, TenantId, TenantStore as _, postgres::PgStore};
+use crate::{Error, SlugOwner, TenantDb, TenantId, TenantStore as _, postgres::PgStore};
 
 /// A place in a request that names the tenant, by its id or its slug.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,5 +73,6 @@ async fn look_up(text: &str, db: &TenantDb) -> Result<TenantId, Error> {
     PgStore::new(db.clone())
         .by_slug(text)
         .await?
+        .and_then(SlugOwner::current)
         .ok_or_else(Error::not_a_member)
 }

@@ -7,6 +7,7 @@ mod invalid;
 mod invitation;
 mod job;
 mod key;
+mod lifecycle;
 mod member;
 mod permission;
 mod principal;
@@ -25,6 +26,9 @@ pub use invalid::InvalidInput;
 pub use invitation::{Invitation, InvitationStatus, NewInvitation, SentInvitation};
 pub use job::{JobRun, NewJob};
 pub use key::{ActionKey, Grammar, JobKind, PermissionKey, RoleKey, ServiceKey, SettingKey};
+pub use lifecycle::{
+    Grace, HoldReference, ListedTenant, Reason, SlugOwner, TenantFilter, TenantState, Transition,
+};
 pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
 pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
 pub use principal::{Actor, Principal};

@@ -32,11 +32,23 @@ pub enum TenantStatus {
     SuspendedBlocked,
     /// Deletion is scheduled; until then it can be taken back.
     Deleting,
+    /// Its rows are being removed; nothing leads back.
+    Purging,
     /// Gone.
     Deleted,
 }
 
 impl TenantStatus {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 6] = [
+        Self::Active,
+        Self::SuspendedReadOnly,
+        Self::SuspendedBlocked,
+        Self::Deleting,
+        Self::Purging,
+        Self::Deleted,
+    ];
+
     /// The text the database stores.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,20 +56,13 @@ impl TenantStatus {
             Self::SuspendedReadOnly => "suspended_read_only",
             Self::SuspendedBlocked => "suspended_blocked",
             Self::Deleting => "deleting",
+            Self::Purging => "purging",
             Self::Deleted => "deleted",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Active,
-            Self::SuspendedReadOnly,
-            Self::SuspendedBlocked,
-            Self::Deleting,
-            Self::Deleted,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 

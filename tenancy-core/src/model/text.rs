@@ -71,6 +71,22 @@ impl TenantName {
     }
 }
 
+/// A text for people of 1 to `most` characters, trimmed; `what` it is, for the message.
+pub(super) fn visible(
+    text: &str,
+    most: usize,
+    code: &'static str,
+    what: &str,
+) -> Result<String, InvalidInput> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if !(1..=most).contains(&length) || text.chars().any(is_invisible) {
+        let message = format!("{what} has 1 to {most} characters, none of them invisible");
+        return Err(InvalidInput::new(code, message));
+    }
+    Ok(text.to_owned())
+}
+
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'

@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use crate::{Error, MyTenant, NewTenant, Tenant, TenantId, TenantStatus, TenantTx, UserId};
+use crate::{
+    Error, HoldReference, MyTenant, NewTenant, Slug, SlugOwner, Tenant, TenantName, TenantState,
+    TenantTx, Transition, UserId,
+};
 
 /// Stores tenants.
 ///
@@ -25,15 +30,31 @@ pub trait TenantStore: Send + Sync + 'static {
     async fn create_in(&self, tx: &mut TenantTx, tenant: &NewTenant) -> Result<(), Error>;
     /// The transaction's tenant.
     async fn get_in(&self, tx: &mut TenantTx) -> Result<Tenant, Error>;
-    /// Moves the transaction's tenant from one state to another.
-    async fn set_status_in(
+    /// The state of the transaction's tenant.
+    async fn state_in(&self, tx: &mut TenantTx) -> Result<TenantState, Error>;
+    /// Moves the transaction's tenant from one state to another, as
+    /// [`TenantStatus::may_become`](crate::TenantStatus::may_become) says. What a service's context
+    /// closed is opened in a service's context only.
+    async fn move_in(&self, tx: &mut TenantTx, transition: &Transition) -> Result<(), Error>;
+    /// Renames the transaction's tenant; the name it had.
+    async fn rename_in(&self, tx: &mut TenantTx, name: &TenantName) -> Result<String, Error>;
+    /// Gives the transaction's tenant another slug and keeps the old one for it; the one it had.
+    async fn change_slug_in(
         &self,
         tx: &mut TenantTx,
-        from: TenantStatus,
-        to: TenantStatus,
-    ) -> Result<(), Error>;
+        slug: &Slug,
+        keep: Duration,
+    ) -> Result<String, Error>;
+    /// Places or releases a legal hold; `false` if nothing was to be changed. Refused to a context
+    /// that is no service's.
+    async fn hold_in(
+        &self,
+        tx: &mut TenantTx,
+        reference: &HoldReference,
+        place: bool,
+    ) -> Result<bool, Error>;
     /// The tenants a user is an active member of, by name; at most 1,000.
     async fn for_user(&self, user: UserId) -> Result<Vec<MyTenant>, Error>;
-    /// The tenant that has this slug now, if any.
-    async fn by_slug(&self, slug: &str) -> Result<Option<TenantId>, Error>;
+    /// The tenant that has this slug now, or had it and is still known by it.
+    async fn by_slug(&self, slug: &str) -> Result<Option<SlugOwner>, Error>;
 }

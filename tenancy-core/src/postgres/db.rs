@@ -227,13 +227,15 @@ impl TenantDb {
                     "the tenant is suspended",
                 ));
             }
-            Some(TenantStatus::Deleted) | None => return Err(Error::not_a_member()),
+            Some(TenantStatus::Purging | TenantStatus::Deleted) | None => {
+                return Err(Error::not_a_member());
+            }
         };
         Ok(TenantCtx::proven(tenant, principal, access))
     }
 
     /// The tenant's state, if the user is an active member.
-    async fn member_tenant_status(
+    pub(crate) async fn member_tenant_status(
         &self,
         tenant: TenantId,
         user: UserId,

@@ -9,6 +9,7 @@ pub mod migrate;
 mod operator;
 pub mod rls;
 mod store;
+mod tenant_list;
 mod tx;
 mod worker;
 
@@ -17,5 +18,6 @@ pub use context_sql::{Isolation, TxOptions};
 pub use db::{DbOptions, PoolerMode, TenantDb};
 pub use operator::OperatorDb;
 pub use store::PgStore;
+pub use tenant_list::TenantList;
 pub use tx::TenantTx;
 pub use worker::WorkerDb;

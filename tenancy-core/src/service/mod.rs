@@ -1,6 +1,7 @@
 //! The use cases: they talk to ports and know no SQL.
 
 mod invitations;
+mod lifecycle;
 mod limits;
 mod members;
 mod ownership;
@@ -23,6 +24,8 @@ crate::permissions! {
         MembersRead = "members.read", "see who is a member", [member, support];
         MembersInvite = "members.invite", "invite people and take invitations back", [];
         MembersManage = "members.manage", "change roles of members, keep them out and remove them", [];
-        TenantManage = "tenant.manage", "change the tenant's settings and state", [];
+        TenantManage = "tenant.manage", "change the tenant's settings, names and state", [];
+        TenantDelete = "tenant.delete", "have the tenant deleted and take that back", [];
+        TenantExport = "tenant.export", "export everything that the tenant has", [];
     }
 }

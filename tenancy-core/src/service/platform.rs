@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::lifecycle::{Lifecycle, Step};
 use crate::{
-    Access, AuditSink, Error, ErrorKind, Event, Limit, PgStore, Principal, ServiceKey,
-    SettingStore, TenantCtx, TenantDb, TenantId, UserId,
+    Access, AuditSink, Error, ErrorKind, Event, Grace, HoldReference, Limit, PgStore, Principal,
+    Reason, ServiceKey, SettingStore, Suspension, TenantCtx, TenantDb, TenantId, TenantState,
+    UserId,
 };
 
 /// The platform's hand on tenants: limits and states, also of a tenant that nobody can enter.
@@ -29,19 +31,21 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Platform {
-    pub(super) db: TenantDb,
-    pub(super) settings: Arc<dyn SettingStore>,
-    pub(super) audit: Arc<dyn AuditSink>,
+    db: TenantDb,
+    settings: Arc<dyn SettingStore>,
+    audit: Arc<dyn AuditSink>,
+    lifecycle: Lifecycle,
     principal: Principal,
 }
 
 impl Platform {
     /// Acts as this part of the host.
     pub fn new(db: TenantDb, service: ServiceKey, audit: Arc<dyn AuditSink>) -> Self {
-        let settings = Arc::new(PgStore::new(db.clone()));
+        let store = Arc::new(PgStore::new(db.clone()));
         Self {
             db,
-            settings,
+            lifecycle: Lifecycle::new(store.clone(), audit.clone()),
+            settings: store,
             audit,
             principal: Principal::service(service, Vec::new()),
         }
@@ -51,6 +55,14 @@ impl Platform {
     pub fn on_behalf_of(&self, user: UserId) -> Self {
         Self {
             principal: self.principal.clone().on_behalf_of(user),
+            ..self.clone()
+        }
+    }
+
+    /// The same, giving this reason for what it does.
+    pub fn because(&self, reason: Reason) -> Self {
+        Self {
+            lifecycle: self.lifecycle.because(reason),
             ..self.clone()
         }
     }
@@ -66,6 +78,74 @@ impl Platform {
         }
         let principal = self.principal.clone();
         Ok(TenantCtx::proven(tenant, principal, Access::ReadWrite))
+    }
+
+    /// Where a tenant is in its life, and why.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) `tenant_unknown`, as for everything here.
+    pub async fn state(&self, tenant: TenantId) -> Result<TenantState, Error> {
+        let ctx = self.inside(tenant).await?;
+        self.lifecycle.state(&mut self.db.read(&ctx).await?).await
+    }
+
+    /// Suspends a tenant, or switches between the ways of it. Its members can't undo that.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) `transition_refused` if it is suspended so already or is
+    /// to be deleted, and `stale` if somebody else moved it at this moment.
+    pub async fn suspend(&self, tenant: TenantId, how: Suspension) -> Result<(), Error> {
+        self.take(tenant, Step::Suspend(how)).await
+    }
+
+    /// Opens a suspended tenant, also one that nobody can enter.
+    ///
+    /// # Errors
+    /// As [`suspend`](Self::suspend).
+    pub async fn resume(&self, tenant: TenantId) -> Result<(), Error> {
+        self.take(tenant, Step::Resume).await
+    }
+
+    /// Closes a tenant now and has it deleted after the period of grace.
+    ///
+    /// # Errors
+    /// As [`suspend`](Self::suspend).
+    pub async fn schedule_deletion(&self, tenant: TenantId, grace: Grace) -> Result<(), Error> {
+        self.take(tenant, Step::ScheduleDeletion(grace)).await
+    }
+
+    /// Takes a deletion back: the tenant returns to the state it was in. Not once its rows are
+    /// being removed.
+    ///
+    /// # Errors
+    /// As [`suspend`](Self::suspend).
+    pub async fn cancel_deletion(&self, tenant: TenantId) -> Result<(), Error> {
+        self.take(tenant, Step::CancelDeletion).await
+    }
+
+    /// Places a legal hold: nothing of the tenant is purged, and none of its slugs goes to
+    /// somebody else, before each of its holds is released. `false` if this one stood already.
+    pub async fn hold(&self, tenant: TenantId, reference: &HoldReference) -> Result<bool, Error> {
+        let ctx = self.inside(tenant).await?;
+        let tx = self.db.write(&ctx).await?;
+        self.lifecycle.hold(tx, reference, true).await
+    }
+
+    /// Releases a legal hold. `false` if it did not stand.
+    pub async fn release(
+        &self,
+        tenant: TenantId,
+        reference: &HoldReference,
+    ) -> Result<bool, Error> {
+        let ctx = self.inside(tenant).await?;
+        let tx = self.db.write(&ctx).await?;
+        self.lifecycle.hold(tx, reference, false).await
+    }
+
+    async fn take(&self, tenant: TenantId, step: Step) -> Result<(), Error> {
+        let ctx = self.inside(tenant).await?;
+        let tx = self.db.write(&ctx).await?;
+        self.lifecycle.take(tx, None, step).await
     }
 
     /// Sets a limit of a tenant.

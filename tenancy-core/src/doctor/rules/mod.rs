@@ -40,6 +40,7 @@ pub(super) const CROSSING: &[&str] = &[
     "jobs_purge",
     "jobs_settle",
     "jobs_sweep",
+    "list_tenants",
     "mcp_purge",
     "promote_data_key",
     "rewrap_data_key",

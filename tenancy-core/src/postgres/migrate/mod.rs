@@ -33,6 +33,11 @@ const CORE_STEPS: &[Migration] = &[
         "members",
         include_str!("../../../migrations/0003_members.sql"),
     ),
+    Migration::new(
+        4,
+        "tenant_lifecycle",
+        include_str!("../../../migrations/0004_tenant_lifecycle.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

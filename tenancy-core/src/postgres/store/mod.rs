@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use sqlx::postgres::types::PgInterval;
 
+pub(super) use tenant::status;
+
 use super::db::TenantDb;
 use crate::{Error, ErrorKind};
 

@@ -1,11 +1,16 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::PgStore;
+use super::{PgStore, interval};
 use crate::{
-    Error, ErrorKind, MyTenant, NewTenant, Tenant, TenantId, TenantStatus, TenantStore, TenantTx,
-    UserId,
+    Error, ErrorKind, HoldReference, MyTenant, NewTenant, Reason, Slug, SlugOwner, Tenant,
+    TenantId, TenantName, TenantState, TenantStatus, TenantStore, TenantTx, Transition, UserId,
 };
+
+/// How many former slugs are kept for a tenant at once: it does not hoard names.
+const MAX_FORMER_SLUGS: i32 = 10;
 
 #[derive(Debug, sqlx::FromRow)]
 struct TenantRow {
@@ -21,13 +26,7 @@ impl TryFrom<TenantRow> for MyTenant {
     type Error = Error;
 
     fn try_from(row: TenantRow) -> Result<Self, Error> {
-        let status = TenantStatus::parse(&row.status).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                "unexpected_row",
-                "a tenant has an unknown state",
-            )
-        })?;
+        let status = status(&row.status)?;
         let TenantRow {
             id,
             slug,
@@ -49,6 +48,43 @@ impl TryFrom<TenantRow> for MyTenant {
     }
 }
 
+#[derive(Debug, sqlx::FromRow)]
+struct StateRow {
+    status: String,
+    status_before: Option<String>,
+    status_reason: Option<String>,
+    status_by_platform: bool,
+    status_since: DateTime<Utc>,
+    delete_after: Option<DateTime<Utc>>,
+    holds: Vec<String>,
+}
+
+impl TryFrom<StateRow> for TenantState {
+    type Error = Error;
+
+    fn try_from(row: StateRow) -> Result<Self, Error> {
+        Ok(Self {
+            status: status(&row.status)?,
+            before: row.status_before.as_deref().map(status).transpose()?,
+            reason: row.status_reason,
+            by_platform: row.status_by_platform,
+            since: row.status_since,
+            delete_after: row.delete_after,
+            holds: row.holds,
+        })
+    }
+}
+
+pub(crate) fn status(text: &str) -> Result<TenantStatus, Error> {
+    TenantStatus::parse(text).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            "unexpected_row",
+            "a tenant has an unknown state",
+        )
+    })
+}
+
 #[async_trait]
 impl TenantStore for PgStore {
     async fn create_in(&self, tx: &mut TenantTx, tenant: &NewTenant) -> Result<(), Error> {
@@ -60,10 +96,7 @@ impl TenantStore for PgStore {
             .await?;
         match answer.as_str() {
             "ok" => Ok(()),
-            "slug_taken" => {
-                let message = format!("the slug `{}` is taken", tenant.slug.as_str());
-                Err(Error::new(ErrorKind::Conflict, "slug_taken", message))
-            }
+            "slug_taken" => Err(slug_taken(&tenant.slug)),
             _ => Err(Error::new(
                 ErrorKind::Conflict,
                 "tenant_exists",
@@ -81,26 +114,68 @@ impl TenantStore for PgStore {
         Ok(MyTenant::try_from(row)?.tenant)
     }
 
-    async fn set_status_in(
-        &self,
-        tx: &mut TenantTx,
-        from: TenantStatus,
-        to: TenantStatus,
-    ) -> Result<(), Error> {
-        let answer: String = sqlx::query_scalar("SELECT tenancy.set_tenant_status($1, $2)")
-            .bind(from.as_str())
-            .bind(to.as_str())
+    async fn state_in(&self, tx: &mut TenantTx) -> Result<TenantState, Error> {
+        let tenant = tx.ctx().tenant();
+        let row: Option<StateRow> = sqlx::query_as(include_str!("../sql/tenant_state.sql"))
+            .bind(tenant)
+            .fetch_optional(&mut **tx)
+            .await?;
+        row.ok_or_else(Error::not_a_member)?.try_into()
+    }
+
+    async fn move_in(&self, tx: &mut TenantTx, transition: &Transition) -> Result<(), Error> {
+        let answer: String = sqlx::query_scalar("SELECT tenancy.move_tenant($1, $2, $3, $4)")
+            .bind(transition.from.as_str())
+            .bind(transition.to.as_str())
+            .bind(transition.reason.as_ref().map(Reason::as_str))
+            .bind(interval(transition.grace.as_duration())?)
             .fetch_one(&mut **tx)
             .await?;
-        if answer == "ok" {
-            return Ok(());
+        said(&answer)
+    }
+
+    async fn rename_in(&self, tx: &mut TenantTx, name: &TenantName) -> Result<String, Error> {
+        let old: Option<String> = sqlx::query_scalar("SELECT tenancy.rename_tenant($1)")
+            .bind(name.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+        old.ok_or_else(Error::not_a_member)
+    }
+
+    async fn change_slug_in(
+        &self,
+        tx: &mut TenantTx,
+        slug: &Slug,
+        keep: Duration,
+    ) -> Result<String, Error> {
+        let (answer, old): (String, Option<String>) =
+            sqlx::query_as(include_str!("../sql/tenant_change_slug.sql"))
+                .bind(slug.as_str())
+                .bind(interval(keep)?)
+                .bind(MAX_FORMER_SLUGS)
+                .fetch_one(&mut **tx)
+                .await?;
+        match answer.as_str() {
+            "slug_taken" => Err(slug_taken(slug)),
+            answer => said(answer).map(|()| old.unwrap_or_default()),
         }
-        let message = format!("the tenant is no longer `{}`", from.as_str());
-        Err(Error::new(
-            ErrorKind::Conflict,
-            "tenant_state_moved",
-            message,
-        ))
+    }
+
+    async fn hold_in(
+        &self,
+        tx: &mut TenantTx,
+        reference: &HoldReference,
+        place: bool,
+    ) -> Result<bool, Error> {
+        let answer: String = sqlx::query_scalar("SELECT tenancy.hold_tenant($1, $2)")
+            .bind(reference.as_str())
+            .bind(place)
+            .fetch_one(&mut **tx)
+            .await?;
+        match answer.as_str() {
+            "unchanged" => Ok(false),
+            answer => said(answer).map(|()| true),
+        }
     }
 
     async fn for_user(&self, user: UserId) -> Result<Vec<MyTenant>, Error> {
@@ -111,10 +186,61 @@ impl TenantStore for PgStore {
         rows.into_iter().map(MyTenant::try_from).collect()
     }
 
-    async fn by_slug(&self, slug: &str) -> Result<Option<TenantId>, Error> {
-        Ok(sqlx::query_scalar("SELECT tenancy.tenant_by_slug($1)")
-            .bind(slug)
-            .fetch_one(self.db.without_tenant())
-            .await?)
+    async fn by_slug(&self, slug: &str) -> Result<Option<SlugOwner>, Error> {
+        let row: Option<(TenantId, String)> =
+            sqlx::query_as("SELECT tenant_id, current_slug FROM tenancy.find_slug($1)")
+                .bind(slug)
+                .fetch_optional(self.db.without_tenant())
+                .await?;
+        Ok(row.map(|(tenant, now)| {
+            if now == slug {
+                SlugOwner::Current(tenant)
+            } else {
+                SlugOwner::Former { tenant, now }
+            }
+        }))
     }
+}
+
+fn slug_taken(slug: &Slug) -> Error {
+    let message = format!("the slug `{}` is taken", slug.as_str());
+    Error::new(ErrorKind::Conflict, "slug_taken", message)
+}
+
+fn said(answer: &str) -> Result<(), Error> {
+    let (kind, code, message) = match answer {
+        "ok" => return Ok(()),
+        "stale" => (
+            ErrorKind::Conflict,
+            "stale",
+            "the tenant is in another state by now",
+        ),
+        "not_allowed" => (
+            ErrorKind::Conflict,
+            "transition_refused",
+            "nothing leads from the tenant's state to that one",
+        ),
+        "not_yours" => (
+            ErrorKind::Denied,
+            "closed_by_platform",
+            "the platform closed this tenant, and only the platform opens it",
+        ),
+        "not_platform" => (
+            ErrorKind::Denied,
+            "hold_not_yours",
+            "a tenant does not place or release legal holds on itself",
+        ),
+        "same" => (
+            ErrorKind::Conflict,
+            "slug_unchanged",
+            "the tenant has this slug already",
+        ),
+        "too_many" => (
+            ErrorKind::Limit,
+            "too_many_former_slugs",
+            "too many former slugs are still kept for this tenant",
+        ),
+        _ => return Err(Error::not_a_member()),
+    };
+    Err(Error::new(kind, code, message))
 }

@@ -9,7 +9,7 @@ FROM unnest(ARRAY[
     'job_workers', 'mcp_connections', 'mcp_invocations', 'mcp_providers', 'mcp_tools', 'member_roles',
     'memberships', 'oauth_states', 'permission_bits', 'permissions', 'retired_roles', 'role_permissions',
     'role_template_permissions', 'role_templates', 'roles', 'rotation_runs', 'schema_migrations',
-    'tenant_data_keys', 'tenant_epoch', 'tenant_limits', 'tenant_settings', 'tenant_slugs', 'tenants', 'user_identities'
+    'tenant_data_keys', 'tenant_epoch', 'tenant_holds', 'tenant_limits', 'tenant_purges', 'tenant_settings', 'tenant_slugs', 'tenants', 'user_identities'
 ]) AS wanted (name)
 JOIN pg_catalog.pg_class c ON c.oid = to_regclass('tenancy.' || wanted.name)
 CROSS JOIN unnest($1::oid[]) AS app (role)
