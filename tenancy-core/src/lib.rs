@@ -18,8 +18,9 @@ pub use error::{Error, ErrorKind};
 pub use model::*;
 pub use port::*;
 pub use postgres::{
-    DbOptions, Isolation, NoAudit, NoRoles, OperatorDb, OwnerAuthorizer, PgStore, PoolerMode,
-    TenantDb, TenantList, TenantTx, TxOptions, WorkerDb, migrate, rls,
+    DbOptions, Isolation, NoAudit, NoPlatformLog, NoRoles, OperatorDb, OwnerAuthorizer,
+    PgPlatformLog, PgStore, PlatformEvents, PlatformQuery, PoolerMode, TenantDb, TenantList,
+    TenantTx, TxOptions, WorkerDb, migrate, rls,
 };
 pub use service::{
     Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,

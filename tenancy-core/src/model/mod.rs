@@ -2,6 +2,7 @@
 
 mod context;
 mod event;
+mod fold;
 mod id;
 mod invalid;
 mod invitation;
@@ -10,6 +11,7 @@ mod key;
 mod lifecycle;
 mod member;
 mod permission;
+mod platform;
 mod principal;
 mod retry;
 mod secret;
@@ -19,6 +21,7 @@ mod text;
 
 pub use context::{Access, TenantCtx};
 pub use event::{Event, Origin, Outcome, Target};
+pub(crate) use fold::Fold;
 pub use id::{
     ApiKeyId, CredentialId, InvitationId, JobId, OwnershipOfferId, RequestId, TenantId, UserId,
 };
@@ -31,6 +34,7 @@ pub use lifecycle::{
 };
 pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
 pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
+pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
 pub use retry::Retry;
 pub use secret::{Credential, SecretText};

@@ -11,6 +11,7 @@ mod credential;
 mod invitation;
 mod job;
 mod membership;
+mod platform;
 mod role;
 mod setting;
 mod store;
@@ -22,6 +23,7 @@ pub use credential::CredentialSource;
 pub use invitation::{InvitationStore, OpenedInvitation};
 pub use job::{JobHandler, JobProgress, JobSink};
 pub use membership::{MembershipStore, OwnershipStore};
+pub use platform::PlatformLog;
 pub use role::RoleDirectory;
 pub use setting::{SettingChange, SettingStore};
 pub use store::TenantStore;
@@ -30,5 +32,5 @@ pub use store::TenantStore;
 pub use self::{
     audit::MockAuditSink, authenticate::MockAuthenticate, authorizer::MockAuthorizer,
     credential::MockCredentialSource, job::MockJobHandler, job::MockJobProgress, job::MockJobSink,
-    role::MockRoleDirectory,
+    platform::MockPlatformLog, role::MockRoleDirectory,
 };

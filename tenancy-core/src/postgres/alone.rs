@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     Actor, AuditSink, Authorizer, Decision, DenyReason, Error, ErrorKind, Event, Outcome,
-    PermissionKey, RoleDirectory, RoleKey, TenantCtx, TenantDb, TenantTx, UserId,
+    PermissionKey, PlatformEvent, PlatformLog, RoleDirectory, RoleKey, TenantCtx, TenantDb,
+    TenantTx, UserId,
 };
 
 /// Records nothing: for a host that wants no audit log and says it aloud.
@@ -30,6 +31,25 @@ impl AuditSink for NoAudit {
     async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Keeps no platform log: for a host that wants none and says it aloud.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NoPlatformLog;
+
+impl NoPlatformLog {
+    /// A log that keeps nothing.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[async_trait]
+impl PlatformLog for NoPlatformLog {
+    fn note(&self, _: PlatformEvent) {}
+
+    async fn flush(&self) {}
 }
 
 /// Keeps no roles: for a host without `tenancy-authz`. Members and owners are all there is.

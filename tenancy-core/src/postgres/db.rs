@@ -11,11 +11,12 @@ use super::{
     context_sql::{self, TxOptions},
     login,
     migrate::{self, Component},
+    platform_log::PgPlatformLog,
     tx::TenantTx,
 };
 use crate::{
-    Access, Actor, Error, ErrorKind, PermissionKey, Principal, ServiceKey, TenantCtx, TenantId,
-    TenantStatus, UserId,
+    Access, Actor, Error, ErrorKind, PermissionKey, PlatformEvent, PlatformEventKind, PlatformLog,
+    Principal, ServiceKey, TenantCtx, TenantId, TenantStatus, UserId,
 };
 
 /// How [`TenantDb`] connects.
@@ -146,6 +147,7 @@ pub struct TenantDb(Arc<Pools>);
 struct Pools {
     main: PgPool,
     aside: PgPool,
+    platform: Arc<dyn PlatformLog>,
 }
 
 impl TenantDb {
@@ -168,7 +170,28 @@ impl TenantDb {
         let aside = options
             .pool(options.max_aside_connections.max(1))
             .connect_lazy_with(connect);
-        Ok(Self(Arc::new(Pools { main, aside })))
+        let platform = Arc::new(PgPlatformLog::new(aside.clone()));
+        Ok(Self(Arc::new(Pools {
+            main,
+            aside,
+            platform,
+        })))
+    }
+
+    /// Replaces the log of what happens outside of every tenant. By default refused entries are
+    /// kept in this database, by a [`PgPlatformLog`].
+    pub fn with_platform_log(self, platform: Arc<dyn PlatformLog>) -> Self {
+        let (main, aside) = (self.0.main.clone(), self.0.aside.clone());
+        Self(Arc::new(Pools {
+            main,
+            aside,
+            platform,
+        }))
+    }
+
+    /// The log of what happens outside of every tenant, for layers that refuse a login.
+    pub fn platform_log(&self) -> &Arc<dyn PlatformLog> {
+        &self.0.platform
     }
 
     /// Refuses a schema that these crates can't work with; reads only.
@@ -180,7 +203,8 @@ impl TenantDb {
         migrate::verify(&self.0.main, components).await
     }
 
-    /// Enters a tenant as one of its members.
+    /// Enters a tenant as one of its members. A refusal is noted in the platform's log: there is no
+    /// context in which a tenant's own log could be written.
     ///
     /// # Errors
     /// [`NotAMember`](ErrorKind::NotAMember) whether the tenant exists or not;
@@ -213,6 +237,20 @@ impl TenantDb {
         tenant: TenantId,
         principal: Principal,
     ) -> Result<TenantCtx, Error> {
+        let actor = PlatformEvent::new(PlatformEventKind::EnterRefused, "")
+            .with_tenant(tenant)
+            .with_actor(&principal);
+        let entered = self.admit(tenant, principal).await;
+        if let Err(error) = &entered
+            && matches!(error.kind(), ErrorKind::NotAMember | ErrorKind::Suspended)
+        {
+            let code = error.code();
+            self.0.platform.note(PlatformEvent { code, ..actor });
+        }
+        entered
+    }
+
+    async fn admit(&self, tenant: TenantId, principal: Principal) -> Result<TenantCtx, Error> {
         let status = match (&principal.actor, principal.effective_user()) {
             (Actor::User { .. }, Some(user)) => self.member_tenant_status(tenant, user).await?,
             _ => self.tenant_status(tenant).await?,
@@ -331,6 +369,7 @@ impl TenantDb {
 
     /// Closes all connections; waits for those in use.
     pub async fn close(&self) {
+        self.0.platform.flush().await;
         self.0.main.close().await;
         self.0.aside.close().await;
     }

@@ -3,16 +3,17 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use async_trait::async_trait;
 
-use super::conformance::{AuditReader, SeenEntry};
+use super::conformance::{AuditReader, PlatformReader, SeenEntry};
 use crate::{
     ActionKey, AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource,
     Decision, DenyReason, Error, ErrorKind, Event, Identity, JobId, JobProgress, JobSink, NewJob,
-    Outcome, PermissionKey, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx,
-    TenantId, TenantTx, UserId,
+    Outcome, PermissionKey, PlatformEvent, PlatformLog, Principal, RequestHead, RequestId, RoleKey,
+    SecretText, TenantCtx, TenantId, TenantTx, UserId, model::Fold,
 };
 
 type Shared<K, V> = Arc<Mutex<HashMap<K, V>>>;
@@ -112,6 +113,43 @@ impl AuditSink for MemoryAudit {
         let (log, entry) = (self.0.clone(), Self::entry(tx.ctx(), event)?);
         tx.after_commit(move || locked(&log).push(entry));
         Ok(())
+    }
+}
+
+/// Counts what happened outside of every tenant, in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryPlatformLog(Arc<Mutex<Fold>>);
+
+impl MemoryPlatformLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every event with how often it happened; what comes after two hundred different ones is
+    /// folded together.
+    pub fn events(&self) -> HashMap<PlatformEvent, u64> {
+        locked(&self.0).pending().clone()
+    }
+}
+
+#[async_trait]
+impl PlatformLog for MemoryPlatformLog {
+    fn note(&self, event: PlatformEvent) {
+        locked(&self.0).add(event, 200, Instant::now());
+    }
+
+    async fn flush(&self) {}
+}
+
+#[async_trait]
+impl PlatformReader for MemoryPlatformLog {
+    async fn counts(&self, code: &str) -> Result<Vec<u64>, Error> {
+        let events = self.events().into_iter();
+        Ok(events
+            .filter(|(event, _)| event.code == code)
+            .map(|(_, count)| count)
+            .collect())
     }
 }
 

@@ -7,6 +7,7 @@ mod fakes;
 mod fixture;
 
 pub use fakes::{
-    FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, NoProgress, Recorded, TestLogin,
+    FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, MemoryPlatformLog, NoProgress,
+    Recorded, TestLogin,
 };
 pub use fixture::{join, member, tenant};

@@ -38,6 +38,11 @@ const CORE_STEPS: &[Migration] = &[
         "tenant_lifecycle",
         include_str!("../../../migrations/0004_tenant_lifecycle.sql"),
     ),
+    Migration::new(
+        5,
+        "platform_log",
+        include_str!("../../../migrations/0005_platform_log.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

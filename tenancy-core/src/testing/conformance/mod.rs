@@ -5,10 +5,12 @@
 
 mod audit_sink;
 mod authorizer;
+mod platform_log;
 mod role_directory;
 
 pub use audit_sink::{AuditReader, SeenEntry, audit_sink, silent_audit_sink};
 pub use authorizer::{AuthorizerHost, authorizer};
+pub use platform_log::{PlatformReader, platform_log};
 pub use role_directory::role_directory;
 
 /// The suite itself could not go on: its host gave it something it can't use.

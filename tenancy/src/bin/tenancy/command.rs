@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use tenancy::core::{OperatorDb, TenantDb, WorkerDb, migrate};
+use chrono::{TimeDelta, Utc};
+use tenancy::core::{OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, migrate};
 
-use crate::{Audit, Command, Doctor, Kb, Migrations, Operator, SecretKeys, Secrets};
+use crate::{Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets};
 
 type Result<T = ExitCode> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Secrets(Secrets::Rewrap(keys)) => rewrap(&keys).await,
         Command::Kb(which) => kb(which).await,
         Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
+        Command::PlatformLog(which) => platform_log(which).await,
     }
 }
 
@@ -143,6 +145,29 @@ async fn partitions(operator: &Operator, ahead: u8) -> Result {
     let partitions = tenancy::audit::Partitions::of_operator(connect(operator).await?);
     for (name, state) in partitions.make(ahead).await? {
         println!("{name}: {state:?}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn platform_log(which: PlatformLog) -> Result {
+    match which {
+        PlatformLog::List {
+            operator,
+            limit,
+            hours,
+        } => {
+            let mut query = PlatformQuery::new().with_limit(limit);
+            query.since = hours.map(|hours| Utc::now() - TimeDelta::hours(hours.into()));
+            let events = PlatformEvents::new(connect(&operator).await?);
+            for entry in events.list(&query).await? {
+                println!("{}", output::platform_entry(&entry));
+            }
+        }
+        PlatformLog::Purge { operator, days } => {
+            let older = Utc::now() - TimeDelta::days(days.into());
+            let events = PlatformEvents::new(connect(&operator).await?);
+            println!("{} entries removed", events.purge(older).await?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -45,6 +45,32 @@ enum Command {
     /// Audit log.
     #[command(subcommand)]
     Audit(Audit),
+    /// What was refused outside of every tenant: logins and entries.
+    #[command(subcommand)]
+    PlatformLog(PlatformLog),
+}
+
+#[derive(Debug, Subcommand)]
+enum PlatformLog {
+    /// Lists what was refused, newest first.
+    List {
+        #[command(flatten)]
+        operator: Operator,
+        /// At most so many entries, up to 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u16,
+        /// Not older than so many hours.
+        #[arg(long)]
+        hours: Option<u16>,
+    },
+    /// Removes what is older than so many days: entries name users and addresses.
+    Purge {
+        #[command(flatten)]
+        operator: Operator,
+        /// How many days are kept.
+        #[arg(long)]
+        days: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +85,7 @@ enum Migrations {
 struct Doctor {
     #[command(flatten)]
     operator: Operator,
-    /// The application's login, for the attack; without it only the catalog is read.
+    /// The application's login: the attack then runs as it too, and not only as `tenancy_app`.
     #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
     app_url: Option<String>,
     /// Prints JSON.
