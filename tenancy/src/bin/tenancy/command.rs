@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use chrono::{TimeDelta, Utc};
 use tenancy::core::{OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, migrate};
 
-use crate::{Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets};
+use crate::{
+    Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets, output,
+};
 
 type Result<T = ExitCode> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
