@@ -520,7 +520,7 @@ CREATE TABLE tenancy.invitations (
     email text NOT NULL CHECK (char_length(email) <= 254),
     email_norm text COLLATE "C" NOT NULL CHECK (email_norm = lower(email_norm)),
     role_keys text[] NOT NULL CHECK (cardinality(role_keys) BETWEEN 1 AND 20),
-    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'accepted', 'revoked')),
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'accepted', 'declined', 'revoked')),
     invited_by uuid NOT NULL,
     accepted_by uuid,
     expires_at timestamptz NOT NULL,
@@ -529,6 +529,7 @@ CREATE TABLE tenancy.invitations (
     CHECK ((status = 'accepted') = (accepted_by IS NOT NULL))
 );
 CREATE UNIQUE INDEX invitations_pending ON tenancy.invitations (tenant_id, email_norm) WHERE status = 'pending';
+CREATE INDEX invitations_email ON tenancy.invitations (tenant_id, email_norm);
 SELECT tenancy.protect_table('tenancy.invitations', '{select}');
 SELECT tenancy.admit_definer('tenancy.invitations');
 
@@ -537,6 +538,9 @@ CREATE TABLE tenancy.invitation_tokens (
     token_hash bytea PRIMARY KEY CHECK (octet_length(token_hash) = 32),
     tenant_id uuid NOT NULL,
     invitation_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A newer token of the same invitation was sent: this one says so, and opens nothing.
+    replaced boolean NOT NULL DEFAULT false,
     FOREIGN KEY (tenant_id, invitation_id) REFERENCES tenancy.invitations (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX invitation_tokens_invitation ON tenancy.invitation_tokens (tenant_id, invitation_id);
@@ -615,85 +619,12 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION tenancy.create_invitation(
-    p_id uuid, p_email text, p_email_norm text, p_roles text[], p_token_hash bytea, p_valid_for interval
-) RETURNS timestamptz
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-    expiry timestamptz := clock_timestamp() + p_valid_for;
-BEGIN
-    UPDATE tenancy.invitations SET status = 'revoked'
-    WHERE tenant_id = this_tenant AND email_norm = p_email_norm AND status = 'pending';
-    INSERT INTO tenancy.invitations (tenant_id, id, email, email_norm, role_keys, invited_by, expires_at)
-    VALUES (this_tenant, p_id, p_email, p_email_norm, p_roles, util.current_user_id(), expiry);
-    INSERT INTO tenancy.invitation_tokens (token_hash, tenant_id, invitation_id)
-    VALUES (p_token_hash, this_tenant, p_id);
-    RETURN expiry;
-END
-$$;
-
--- Keyed by a secret: who has the token may see what it opens, before any tenant is entered.
-CREATE FUNCTION tenancy.open_invitation(p_token_hash bytea)
-    RETURNS TABLE (
-        tenant_id uuid, id uuid, email text, role_keys text[], status text,
-        invited_by uuid, expires_at timestamptz, expired boolean
-    )
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT i.tenant_id, i.id, i.email, i.role_keys, i.status, i.invited_by, i.expires_at,
-           i.expires_at <= clock_timestamp()
-    FROM tenancy.invitation_tokens k
-    JOIN tenancy.invitations i ON i.tenant_id = k.tenant_id AND i.id = k.invitation_id
-    WHERE k.token_hash = p_token_hash
-$$;
-
-CREATE FUNCTION tenancy.accept_invitation(p_token_hash bytea, p_user uuid, p_email_norm text) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    this_tenant uuid := util.current_tenant();
-BEGIN
-    UPDATE tenancy.invitations i SET status = 'accepted', accepted_by = p_user
-    FROM tenancy.invitation_tokens k
-    WHERE k.token_hash = p_token_hash AND k.tenant_id = this_tenant
-      AND i.tenant_id = k.tenant_id AND i.id = k.invitation_id
-      AND i.status = 'pending' AND i.expires_at > clock_timestamp() AND i.email_norm = p_email_norm;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-    INSERT INTO tenancy.memberships (tenant_id, user_id) VALUES (this_tenant, p_user)
-    ON CONFLICT (tenant_id, user_id) DO UPDATE SET status = 'active';
-    UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
-    RETURN true;
-END
-$$;
-
-CREATE FUNCTION tenancy.revoke_invitation(p_id uuid) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    UPDATE tenancy.invitations SET status = 'revoked'
-    WHERE tenant_id = util.current_tenant() AND id = p_id AND status = 'pending';
-    RETURN FOUND;
-END
-$$;
-
 GRANT EXECUTE ON FUNCTION
     tenancy.enter(uuid, uuid),
     tenancy.tenant_status(uuid),
     tenancy.tenants_of(uuid),
     tenancy.user_for_identity(text, text, uuid),
-    tenancy.create_tenant(text, text, uuid),
-    tenancy.create_invitation(uuid, text, text, text[], bytea, interval),
-    tenancy.open_invitation(bytea),
-    tenancy.accept_invitation(bytea, uuid, text),
-    tenancy.revoke_invitation(uuid)
+    tenancy.create_tenant(text, text, uuid)
 TO tenancy_app;
 
 SET LOCAL ROLE NONE;

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tenancy_core::{
-    Email, Error, ErrorKind, Invitations, MemberStatus, Members, NewInvitation, NewTenant, NoRoles,
-    RoleKey, Slug, Suspension, TenantCtx, TenantDb, TenantName, TenantStatus, Tenants, UserId,
+    Email, Error, ErrorKind, InvitationPage, Invitations, MemberStatus, Members, NewInvitation,
+    NewTenant, NoRoles, RoleKey, Slug, Suspension, TenantCtx, TenantDb, TenantName, TenantStatus,
+    Tenants, UserId,
     migrate::CORE,
     testing::{self, FakeAuthorizer, MemoryAudit},
 };
@@ -209,8 +210,20 @@ async fn an_invitation_of_another_tenant_can_not_be_revoked() -> Result {
         code(host.invitations.revoke(&b, sent.invitation.id).await),
         "invitation_unknown"
     );
-    assert_eq!(host.invitations.list(&b).await?.len(), 0);
-    assert_eq!(host.invitations.list(&a).await?.len(), 1);
+    assert_eq!(
+        host.invitations
+            .list(&b, &InvitationPage::default())
+            .await?
+            .len(),
+        0
+    );
+    assert_eq!(
+        host.invitations
+            .list(&a, &InvitationPage::default())
+            .await?
+            .len(),
+        1
+    );
     Ok(())
 }
 

@@ -3,21 +3,16 @@
 use std::sync::Arc;
 
 use tenancy_core::{
-    Email, Error, Invitations, NewInvitation, NewTenant, RoleKey, Slug, TenantCtx, TenantDb,
-    TenantName, Tenants, UserId, testing::MemoryAudit,
+    Email, Error, Invitations, NewInvitation, RoleKey, TenantCtx, TenantDb, UserId,
+    testing::{MemoryAudit, TestTenant},
 };
 
 use crate::PgAuthorizer;
 
 /// Creates a tenant with a fresh name, its default roles and an owner, and enters as him.
 pub async fn tenant(db: &TenantDb, authz: &Arc<PgAuthorizer>) -> Result<TenantCtx, Error> {
-    let owner = UserId::new();
-    let slug = format!("t-{}", owner.as_uuid().simple());
-    let new = NewTenant::new(Slug::parse(&slug)?, TenantName::parse(&slug)?, owner);
-    let audit = Arc::new(MemoryAudit::new());
-    Tenants::new(db.clone(), authz.clone(), authz.clone(), audit)
-        .create(new)
-        .await
+    let tenant = TestTenant::builder(db).with_roles(authz.clone());
+    Ok(tenant.create().await?.owner().clone())
 }
 
 /// Adds a fresh member with these roles to the tenant of `owner`, and enters as him.

@@ -225,8 +225,8 @@ async fn a_member_kept_out_a_role_that_ended_and_a_closed_tenant_hold_nothing() 
         "UPDATE tenancy.member_roles SET expires_at = now() + interval '1 h' WHERE tenant_id = $1 AND user_id = $2",
         "UPDATE tenancy.tenants SET status = 'suspended_blocked' WHERE id = $1 AND $2::uuid IS NOT NULL",
         "UPDATE tenancy.tenants SET status = 'suspended_read_only' WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "UPDATE tenancy.tenants SET status = 'deleting' WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "UPDATE tenancy.tenants SET status = 'active' WHERE id = $1 AND $2::uuid IS NOT NULL",
+        "UPDATE tenancy.tenants SET status = 'deleting', status_before = 'active', delete_after = now() WHERE id = $1 AND $2::uuid IS NOT NULL",
+        "UPDATE tenancy.tenants SET status = 'active', status_before = NULL, delete_after = NULL WHERE id = $1 AND $2::uuid IS NOT NULL",
         "DELETE FROM tenancy.memberships WHERE tenant_id = $1 AND user_id = $2",
     ] {
         held.push(after(statement).await?);

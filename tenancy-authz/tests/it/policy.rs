@@ -285,7 +285,8 @@ async fn an_invitation_gives_no_more_than_the_inviter_may_give_when_it_is_accept
         .accept(sent.token.expose(), UserId::new(), &email)
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), "exceeds_own_permissions");
+    assert_eq!(refused.code(), "invitation_exceeds_inviter");
+    assert!(refused.is_on_record() && !refused.to_string().contains("templates"));
 
     let sent = invitations.invite(&world.owner, invite()).await?;
     let new = invitations

@@ -6,6 +6,7 @@ mod fold;
 mod id;
 mod invalid;
 mod invitation;
+pub(crate) mod invitation_error;
 mod job;
 mod key;
 mod lifecycle;
@@ -26,7 +27,10 @@ pub use id::{
     ApiKeyId, CredentialId, InvitationId, JobId, OwnershipOfferId, RequestId, TenantId, UserId,
 };
 pub use invalid::InvalidInput;
-pub use invitation::{Invitation, InvitationStatus, NewInvitation, SentInvitation};
+pub use invitation::{
+    BulkInvitation, BulkOutcome, Invitation, InvitationPage, InvitationStatus, NewInvitation,
+    SentInvitation,
+};
 pub use job::{JobRun, NewJob};
 pub use key::{ActionKey, Grammar, JobKind, PermissionKey, RoleKey, ServiceKey, SettingKey};
 pub use lifecycle::{

@@ -20,7 +20,9 @@ pub use audit::AuditSink;
 pub use authenticate::{Authenticate, Identity, RequestHead};
 pub use authorizer::{Authorizer, AuthorizerExt};
 pub use credential::CredentialSource;
-pub use invitation::{InvitationStore, OpenedInvitation};
+pub use invitation::{
+    Acceptance, InvitationBatch, InvitationBounds, InvitationStore, OpenedInvitation,
+};
 pub use job::{JobHandler, JobProgress, JobSink};
 pub use membership::{MembershipStore, OwnershipStore};
 pub use platform::PlatformLog;

@@ -10,4 +10,4 @@ pub use fakes::{
     FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, MemoryPlatformLog, NoProgress,
     Recorded, TestLogin,
 };
-pub use fixture::{join, member, tenant};
+pub use fixture::{TestTenant, TestTenantBuilder, join, member, tenant};

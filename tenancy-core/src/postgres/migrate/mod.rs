@@ -43,6 +43,11 @@ const CORE_STEPS: &[Migration] = &[
         "platform_log",
         include_str!("../../../migrations/0005_platform_log.sql"),
     ),
+    Migration::new(
+        6,
+        "invitations",
+        include_str!("../../../migrations/0006_invitations.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

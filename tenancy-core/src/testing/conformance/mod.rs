@@ -5,13 +5,24 @@
 
 mod audit_sink;
 mod authorizer;
+mod invitation_store;
+mod membership_store;
 mod platform_log;
 mod role_directory;
+mod tenant_store;
 
 pub use audit_sink::{AuditReader, SeenEntry, audit_sink, silent_audit_sink};
 pub use authorizer::{AuthorizerHost, authorizer};
+pub use invitation_store::invitation_store;
+pub use membership_store::{membership_store, ownership_store};
 pub use platform_log::{PlatformReader, platform_log};
 pub use role_directory::role_directory;
+pub use tenant_store::tenant_store;
+
+/// What a call was refused with; `ok`, if it was not.
+fn code<T>(result: Result<T, crate::Error>) -> &'static str {
+    result.err().map_or("ok", |error| error.code())
+}
 
 /// The suite itself could not go on: its host gave it something it can't use.
 fn unusable(what: &'static str) -> crate::Error {

@@ -7,7 +7,7 @@ SELECT c.oid::regclass::text AS object,
 FROM unnest(ARRAY[
     'invitation_tokens', 'invitations', 'job_dead', 'job_history', 'job_policies', 'job_progress',
     'job_workers', 'mcp_connections', 'mcp_invocations', 'mcp_providers', 'mcp_tools', 'member_roles',
-    'memberships', 'oauth_states', 'permission_bits', 'permissions', 'platform_log', 'retired_roles', 'role_permissions',
+    'memberships', 'oauth_states', 'ownership_offers', 'permission_bits', 'permissions', 'platform_log', 'retired_roles', 'role_permissions',
     'role_template_permissions', 'role_templates', 'roles', 'rotation_runs', 'schema_migrations',
     'tenant_data_keys', 'tenant_epoch', 'tenant_holds', 'tenant_limits', 'tenant_purges', 'tenant_settings', 'tenant_slugs', 'tenants', 'user_identities'
 ]) AS wanted (name)
