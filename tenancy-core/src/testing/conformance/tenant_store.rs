@@ -33,9 +33,8 @@ pub async fn tenant_store(db: &TenantDb, store: Arc<dyn TenantStore>) -> Result<
         first.is_ok() != second.is_ok(),
         "of two that claim a slug one gets it"
     );
-    let (won, lost) = match (first, second) {
-        (Ok(ctx), Err(error)) | (Err(error), Ok(ctx)) => (ctx, error),
-        _ => return Ok(()),
+    let ((Ok(won), Err(lost)) | (Err(lost), Ok(won))) = (first, second) else {
+        return Ok(());
     };
     assert_eq!(lost.code(), "slug_taken");
     let twin = new("the-same-tenant")?.with_id(won.tenant());
