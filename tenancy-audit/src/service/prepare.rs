@@ -34,7 +34,11 @@ impl Rules {
         let id = AuditEntryId::new();
         let mut personal = Personal::new(ctx.tenant(), id);
         details(&mut sanitizer, event.personal, &mut personal)?;
-        let context = origin(&mut sanitizer, event.origin, &mut personal)?;
+        let mut from = event.origin;
+        // An entry that a handler writes belongs to the trace of its request, too.
+        let traced = || ctx.trace().map(|trace| trace.to_string());
+        from.trace_id = from.trace_id.or_else(traced);
+        let context = origin(&mut sanitizer, from, &mut personal)?;
         let mut record = Record {
             id,
             tenant: ctx.tenant(),

@@ -78,6 +78,23 @@ async fn what_callers_say_about_themselves_is_cut_off_and_never_refused() {
 }
 
 #[tokio::test]
+async fn an_entry_belongs_to_the_trace_of_its_context_unless_it_names_another() {
+    let house = House::new().await;
+    let trace: tenancy_core::TraceId = "4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap();
+    let ctx = house.a.clone().with_trace(trace);
+    let mut event = Event::new("thing.made");
+    house.audit.record(&ctx, event.clone()).await.unwrap();
+    let traced = |entry: &tenancy_audit::Entry| entry.origin().trace_id;
+    let own = trace.to_string();
+    assert_eq!(traced(&house.entries(&house.a).await[0]), Some(own.clone()));
+    event.origin.trace_id = Some("another".to_owned());
+    house.audit.record(&ctx, event).await.unwrap();
+    let entries = house.entries(&house.a).await;
+    let other = Some("another".to_owned());
+    assert!(entries.iter().any(|entry| traced(entry) == other));
+}
+
+#[tokio::test]
 async fn personal_details_are_kept_apart_redacted_and_erasable() {
     let house = House::new().await;
     let event = Event::new("member.invited")

@@ -1,35 +1,65 @@
-//! From a request to a caller, and from a caller to a tenant context.
+//! From a request to a caller.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use axum::{
-    extract::Request,
-    response::{IntoResponse as _, Response},
-};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, request::Parts};
+use http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Span;
 
-use super::source::{TenantSource, resolve};
-use crate::{Authenticate, Error, ErrorKind, Identity, RequestHead, RequestId, TenantDb};
+use super::{
+    correlation::Correlation,
+    problem::{Problem, UNAUTHENTICATED, no_login},
+};
+use crate::{
+    Authenticate, CallerKind, Error, ErrorKind, Identity, PlatformEvent, PlatformEventKind,
+    PlatformLog, RequestHead,
+};
 
-const REQUEST_ID: &str = "x-request-id";
-
-/// Lets only requests with a valid login through, and hands the [`Identity`] on. For routes that
-/// belong to no tenant: the list of one's tenants, accepting an invitation.
+/// Lets only requests with a valid login through, and puts the [`Identity`] into the request's
+/// extensions. For routes that belong to no tenant: the list of one's tenants, accepting an
+/// invitation. An API key belongs to a tenant and is refused here, unless the host says otherwise.
 #[derive(Clone)]
 pub struct AuthLayer {
     authenticate: Arc<dyn Authenticate>,
+    api_keys: bool,
+    log: Option<Arc<dyn PlatformLog>>,
 }
 
 impl AuthLayer {
     /// Asks this authenticator.
     pub fn new(authenticate: Arc<dyn Authenticate>) -> Self {
-        Self { authenticate }
+        Self {
+            authenticate,
+            api_keys: false,
+            log: None,
+        }
+    }
+
+    /// Lets API keys through as well: where a [`TenantLayer`](super::TenantLayer) stands further
+    /// in, or where the handlers know what a key may do.
+    pub fn allow_api_keys(mut self) -> Self {
+        self.api_keys = true;
+        self
+    }
+
+    /// Notes refused logins there, as a [`TenantLayer`](super::TenantLayer) does by itself.
+    pub fn with_platform_log(mut self, log: Arc<dyn PlatformLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    async fn pass(&self, parts: &mut Parts) -> Result<(), Error> {
+        let identity = identify(parts, &*self.authenticate, self.log.as_deref()).await?;
+        if !self.api_keys {
+            identity.require_user()?;
+        }
+        Ok(())
     }
 }
 
@@ -51,132 +81,85 @@ pub struct AuthService<S> {
     layer: AuthLayer,
 }
 
-impl<S> Service<Request> for AuthService<S>
+impl<S, A, B> Service<Request<A>> for AuthService<S>
 where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
+    A: Send + 'static,
+    B: From<String>,
 {
-    type Response = Response;
+    type Response = Response<B>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
-        let authenticate = self.layer.authenticate.clone();
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            match identify(&mut parts, &*authenticate).await {
-                Ok(_) => inner.call(Request::from_parts(parts, body)).await,
-                Err(error) => Ok(error.into_response()),
-            }
-        })
-    }
-}
-
-/// Lets only members through, into the tenant that the request names, and hands the
-/// [`TenantCtx`](crate::TenantCtx) on.
-///
-/// Takes over an `x-request-id` that is a uuid, or makes one, and sets it on the response.
-#[derive(Clone)]
-pub struct TenantLayer {
-    db: TenantDb,
-    authenticate: Arc<dyn Authenticate>,
-    sources: Arc<[TenantSource]>,
-}
-
-impl TenantLayer {
-    /// Asks this authenticator, and finds the tenant in these places.
-    pub fn new(
-        db: TenantDb,
-        authenticate: Arc<dyn Authenticate>,
-        sources: impl IntoIterator<Item = TenantSource>,
-    ) -> Self {
-        Self {
-            db,
-            authenticate,
-            sources: sources.into_iter().collect(),
-        }
-    }
-
-    async fn enter(&self, parts: &mut Parts) -> Result<RequestId, Error> {
-        let identity = identify(parts, &*self.authenticate).await?;
-        let tenant = resolve(&self.sources, parts, &self.db).await?;
-        let mut ctx = self.db.enter(tenant, identity.user).await?;
-        let given = parts
-            .headers
-            .get(REQUEST_ID)
-            .and_then(|value| value.to_str().ok());
-        if let Some(id) = given.and_then(|text| text.parse().ok()) {
-            ctx = ctx.with_request_id(id);
-        }
-        let id = ctx.request_id();
-        parts.extensions.insert(ctx);
-        Ok(id)
-    }
-}
-
-impl<S> Layer<S> for TenantLayer {
-    type Service = TenantService<S>;
-
-    fn layer(&self, inner: S) -> TenantService<S> {
-        TenantService {
-            inner,
-            layer: self.clone(),
-        }
-    }
-}
-
-/// The service of [`TenantLayer`].
-#[derive(Clone)]
-pub struct TenantService<S> {
-    inner: S,
-    layer: TenantLayer,
-}
-
-impl<S> Service<Request> for TenantService<S>
-where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut inner = ready(&mut self.inner);
         let layer = self.layer.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let id = match layer.enter(&mut parts).await {
-                Ok(id) => id,
-                Err(error) => return Ok(error.into_response()),
+            let correlation = Correlation::of(&mut parts);
+            let answering = async move {
+                match layer.pass(&mut parts).await {
+                    Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                    Err(error) => Ok(Problem::logged(&error).respond()),
+                }
             };
-            let mut response = inner.call(Request::from_parts(parts, body)).await?;
-            if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-                response.headers_mut().insert(REQUEST_ID, value);
-            }
-            Ok(response)
+            correlation.answer(correlation.span(), answering).await
         })
     }
 }
 
 /// The service that was polled ready; a clone takes its place.
-fn ready<S: Clone>(inner: &mut S) -> S {
+pub(super) fn ready<S: Clone>(inner: &mut S) -> S {
     let clone = inner.clone();
     std::mem::replace(inner, clone)
 }
 
-async fn identify(parts: &mut Parts, authenticate: &dyn Authenticate) -> Result<Identity, Error> {
-    if let Some(known) = parts.extensions.get::<Identity>() {
-        return Ok(known.clone());
+/// Who sent the request: what a layer further out has found out, or what the authenticator says.
+pub(super) async fn identify(
+    parts: &mut Parts,
+    authenticate: &dyn Authenticate,
+    log: Option<&dyn PlatformLog>,
+) -> Result<Identity, Error> {
+    let identity = match parts.extensions.get::<Identity>() {
+        Some(known) => known.clone(),
+        None => ask(parts, authenticate)
+            .await
+            .inspect_err(|error| note(log, error))?,
+    };
+    let span = Span::current();
+    match &identity.caller {
+        CallerKind::User(user) => span.record("user", tracing::field::display(user)),
+        CallerKind::ApiKey { principal, .. } => span.record("api_key", principal.actor.id()),
+    };
+    parts.extensions.insert(identity.clone());
+    Ok(identity)
+}
+
+/// A request without a login is no event.
+fn note(log: Option<&dyn PlatformLog>, error: &Error) {
+    let refused = error.kind() == ErrorKind::Unauthenticated && error.code() != UNAUTHENTICATED;
+    if let Some(log) = log.filter(|_| refused) {
+        log.note(PlatformEvent::new(
+            PlatformEventKind::LoginRefused,
+            error.code(),
+        ));
+    }
+}
+
+async fn ask(parts: &Parts, authenticate: &dyn Authenticate) -> Result<Identity, Error> {
+    if parts.headers.get_all(AUTHORIZATION).iter().count() > 1 {
+        // A proxy and this service could each look at another one.
+        let message = "the request carries more than one login";
+        return Err(Error::new(
+            ErrorKind::Unauthenticated,
+            "login_ambiguous",
+            message,
+        ));
     }
     let headers = parts
         .headers
@@ -184,39 +167,17 @@ async fn identify(parts: &mut Parts, authenticate: &dyn Authenticate) -> Result<
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect();
     let head = RequestHead::new(parts.method.as_str(), &parts.uri.to_string(), headers);
-    let identity = authenticate.authenticate(&head).await?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Unauthenticated,
-            "unauthenticated",
-            "log in first",
-        )
-    })?;
-    parts.extensions.insert(identity.clone());
-    Ok(identity)
+    authenticate.authenticate(&head).await?.ok_or_else(no_login)
 }
 
-impl std::fmt::Debug for AuthLayer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for AuthLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthLayer")
     }
 }
 
-impl std::fmt::Debug for TenantLayer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TenantLayer")
-            .field("sources", &self.sources)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S> std::fmt::Debug for AuthService<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<S> fmt::Debug for AuthService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthService")
-    }
-}
-
-impl<S> std::fmt::Debug for TenantService<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TenantService")
     }
 }

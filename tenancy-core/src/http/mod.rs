@@ -1,8 +1,13 @@
-//! For axum 0.8: who is calling, in which tenant, and how errors are answered.
+//! Over HTTP: who is calling, in which tenant, and how errors are answered.
 //!
-//! [`TenantLayer`] authenticates a request, finds the tenant it names, enters it, and hands the
-//! [`TenantCtx`](crate::TenantCtx) to handlers through the extractor [`Tenant`]. Errors are problem
-//! details (RFC 9457) with the stable codes of [`Error`](crate::Error):
+//! [`TenantLayer`] authenticates a request, finds the tenant it names, enters it, and puts the
+//! [`TenantCtx`](crate::TenantCtx) into the request's extensions. [`AuthLayer`] does the first part
+//! only. Both are tower layers over `http::Request<A>` and `http::Response<B>`, for any bodies where
+//! `B: From<String>`, so hyper, tonic and every other stack of tower services can have them. With
+//! the feature `axum` come the extractors `Tenant` and `Caller`,
+//! and errors that are responses.
+//!
+//! Errors are problem details (RFC 9457) with the stable codes of [`Error`](crate::Error):
 //!
 //! | status | when |
 //! |---|---|
@@ -12,15 +17,30 @@
 //! | 404 | no such thing, no such tenant, or no membership in it: not told apart |
 //! | 409 | something is in the way |
 //! | 423 | the tenant is suspended |
-//! | 429 | a limit is reached |
+//! | 429 | a limit is reached; `Retry-After` where waiting helps |
 //! | 503 | a back end can't answer now; `Retry-After` says when to ask again |
+//!
+//! A request keeps its `x-request-id`, if it is a uuid, and its W3C `traceparent`, if it is one;
+//! otherwise it gets new ones. Both are set on the request, on the response and on the span, and
+//! the request id is in every problem that is answered inside of a layer.
 
-mod extract;
+#[cfg(feature = "axum")]
+mod axum;
+mod correlation;
+pub(crate) mod host;
 mod layer;
 mod problem;
 mod source;
+mod tenant_layer;
 
-pub use extract::{Caller, Tenant};
-pub use layer::{AuthLayer, AuthService, TenantLayer, TenantService};
+/// The guide, whose examples are compiled.
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../../../docs/authentication.md")]
+mod guide {}
+
+#[cfg(feature = "axum")]
+pub use self::axum::{Caller, Tenant};
+pub use layer::{AuthLayer, AuthService};
 pub use problem::{DenialRecorded, Problem};
 pub use source::TenantSource;
+pub use tenant_layer::{TenantLayer, TenantService};

@@ -1,13 +1,10 @@
 //! Errors as problem details (RFC 9457).
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{Error, ErrorKind, Retry};
+use super::correlation;
+use crate::{Error, ErrorKind, RequestId, Retry};
 
 /// Marks a response whose denial is on record already, so that a layer that records requests does
 /// not record it again. Found in the response's extensions.
@@ -17,11 +14,19 @@ pub struct DenialRecorded;
 
 /// An error as a client sees it: `application/problem+json` with a stable `code`.
 ///
+/// Its type is `about:blank`, so the title is the status' own; what went wrong is told by `code`,
+/// which never changes its meaning. `request_id` is the one of the request being answered, where
+/// the problem is answered inside of a [`TenantLayer`](super::TenantLayer) or an
+/// [`AuthLayer`](super::AuthLayer).
+///
 /// ```
 /// use tenancy_core::{Error, PermissionKey, http::Problem};
 ///
-/// let error = Error::denied(&PermissionKey::from_static("templates.read"));
-/// assert_eq!(Problem::from(&error).status(), 403);
+/// let problem = Problem::from(Error::denied(&PermissionKey::from_static("templates.read")));
+/// let response: http::Response<String> = problem.respond();
+/// assert_eq!(response.status(), 403);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// assert!(response.body().contains(r#""code":"permission_denied""#));
 /// ```
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
@@ -31,6 +36,8 @@ pub struct Problem {
     status: u16,
     code: String,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<RequestId>,
     #[serde(skip)]
     retry_after: Option<u64>,
     #[serde(skip)]
@@ -46,6 +53,7 @@ impl Problem {
             status: status.as_u16(),
             code: code.into(),
             detail: detail.into(),
+            request_id: None,
             retry_after: None,
             denial_recorded: false,
         }
@@ -66,6 +74,51 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
+
+    /// Names the request, for an answer outside of the layers.
+    pub fn with_request_id(mut self, id: RequestId) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    /// The response, with any body that can be made of a text. No cache keeps it.
+    pub fn respond<B: From<String>>(mut self) -> Response<B> {
+        self.request_id = self.request_id.or_else(correlation::current);
+        // A problem holds numbers and texts only, which always are JSON.
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = Response::new(B::from(body));
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = status;
+        if self.denial_recorded {
+            response.extensions_mut().insert(DenialRecorded);
+        }
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3.1: no error where there was no token.
+            let challenge = match self.code.as_str() {
+                UNAUTHENTICATED => "Bearer",
+                _ => r#"Bearer error="invalid_token""#,
+            };
+            let challenge = HeaderValue::from_static(challenge);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The problem of an error; one of ours is logged.
+    pub(crate) fn logged(error: &Error) -> Self {
+        let problem = Self::from(error);
+        if problem.status >= 500 {
+            tracing::error!(%error, code = error.code(), "a request failed");
+        }
+        problem
+    }
 }
 
 impl From<&Error> for Problem {
@@ -78,9 +131,17 @@ impl From<&Error> for Problem {
         };
         let mut problem = Self::new(status, error.code(), detail);
         problem.denial_recorded = error.is_on_record();
-        match (status, error.retry()) {
-            (_, Retry::After(wait)) => problem.with_retry_after(wait.as_secs().max(1)),
-            (StatusCode::SERVICE_UNAVAILABLE, _) => problem.with_retry_after(1),
+        let may_wait = matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        match error.retry() {
+            Retry::After(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                problem.with_retry_after(seconds.max(1))
+            }
+            Retry::Never => problem,
+            _ if may_wait => problem.with_retry_after(1),
             _ => problem,
         }
     }
@@ -90,6 +151,19 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self::from(&error)
     }
+}
+
+/// The code of a request that carries no login.
+pub(super) const UNAUTHENTICATED: &str = "unauthenticated";
+
+/// Nobody is logged in.
+pub(super) fn no_login() -> Error {
+    Error::new(ErrorKind::Unauthenticated, UNAUTHENTICATED, "log in first")
+}
+
+#[cfg(feature = "axum")]
+pub(super) fn unauthenticated() -> Problem {
+    Problem::from(no_login())
 }
 
 fn status_of(kind: ErrorKind) -> StatusCode {
@@ -105,36 +179,5 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::CommitOutcomeUnknown | ErrorKind::Misconfigured | ErrorKind::Internal => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after, denial_recorded) = (self.retry_after, self.denial_recorded);
-        let mut response = (status, Json(self)).into_response();
-        if denial_recorded {
-            response.extensions_mut().insert(DenialRecorded);
-        }
-        let headers = response.headers_mut();
-        let json = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, json);
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let problem = Problem::from(&self);
-        if problem.status >= 500 {
-            tracing::error!(error = %self, code = self.code(), "a request failed");
-        }
-        problem.into_response()
     }
 }

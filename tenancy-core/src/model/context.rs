@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Principal, RequestId, TenantId, UserId};
+use crate::{Principal, RequestId, TenantId, TraceId, UserId};
 
 /// Somebody acting in a tenant, after the database said that he may.
 ///
@@ -23,6 +23,7 @@ struct Inner {
     principal: Principal,
     access: Access,
     request: RequestId,
+    trace: Option<TraceId>,
 }
 
 /// What a context may be used for.
@@ -42,6 +43,7 @@ impl TenantCtx {
             principal,
             access,
             request: RequestId::new(),
+            trace: None,
         }))
     }
 
@@ -68,6 +70,19 @@ impl TenantCtx {
     /// The request this context was opened for.
     pub fn request_id(&self) -> RequestId {
         self.0.request
+    }
+
+    /// The trace that the request is part of; `None` outside of requests.
+    pub fn trace(&self) -> Option<TraceId> {
+        self.0.trace
+    }
+
+    /// The same context as part of a trace.
+    pub fn with_trace(self, trace: TraceId) -> Self {
+        Self(Arc::new(Inner {
+            trace: Some(trace),
+            ..Arc::unwrap_or_clone(self.0)
+        }))
     }
 
     /// The same context under a request id that came from outside.

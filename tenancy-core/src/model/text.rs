@@ -4,7 +4,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::InvalidInput;
 
-/// A tenant's name in addresses: `^[a-z0-9]+(-[a-z0-9]+)*$`, 3 to 63 characters (a DNS label).
+/// A tenant's name in addresses: `^[a-z0-9]+(-[a-z0-9]+)*$`, 3 to 63 characters (a DNS label), and
+/// no uuid.
 ///
 /// ```
 /// use tenancy_core::Slug;
@@ -25,7 +26,9 @@ impl Slug {
                     .bytes()
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
-        if (3..=63).contains(&text.len()) && text.split('-').all(label) {
+        // A slug that reads as an id could be taken for another tenant's.
+        let reads_as_id = text.parse::<uuid::Uuid>().is_ok();
+        if (3..=63).contains(&text.len()) && text.split('-').all(label) && !reads_as_id {
             return Ok(Self(text.to_owned()));
         }
         Err(InvalidInput::new(

@@ -14,6 +14,8 @@ fn slugs_with_upper_case_spaces_or_sql_are_refused() {
         "-acme",
         "acme-",
         "a--b",
+        "4bf92f35-77b3-4da6-a3ce-929d0e0e4736",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
         "äcme",
         // A Cyrillic letter, a full-width one, and a mark of direction.
         "\u{430}cme",

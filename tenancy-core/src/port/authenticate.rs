@@ -1,21 +1,55 @@
+use std::fmt;
+
 use async_trait::async_trait;
 
-use crate::{Error, UserId};
+use crate::{Error, ErrorKind, Principal, TenantId, UserId};
 
 /// Who is calling, as the host's login says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// The person.
-    pub user: UserId,
-    /// His verified e-mail address, where the login knows one: invitations are bound to it.
+    /// The person, or the key of a tenant.
+    pub caller: CallerKind,
+    /// The person's verified e-mail address, where the login knows one: invitations are bound to
+    /// it.
     pub email: Option<String>,
+    /// The tenant that the login itself names, by id or slug, such as a claim of a token. It is
+    /// looked at only where the host says so, and proves nothing: the membership is checked.
+    pub tenant: Option<String>,
+}
+
+/// The kinds of callers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CallerKind {
+    /// A person, in whatever tenants he is a member of.
+    User(UserId),
+    /// An API key. It belongs to one tenant and opens no other.
+    ApiKey {
+        /// The tenant whose key it is.
+        tenant: TenantId,
+        /// The key, with its permissions.
+        principal: Principal,
+    },
 }
 
 impl Identity {
     /// A person about whom nothing else is known.
     pub fn new(user: UserId) -> Self {
-        Self { user, email: None }
+        Self {
+            caller: CallerKind::User(user),
+            email: None,
+            tenant: None,
+        }
+    }
+
+    /// An API key of a tenant.
+    pub fn api_key(tenant: TenantId, principal: Principal) -> Self {
+        Self {
+            caller: CallerKind::ApiKey { tenant, principal },
+            email: None,
+            tenant: Some(tenant.to_string()),
+        }
     }
 
     /// Adds the verified address.
@@ -23,10 +57,36 @@ impl Identity {
         self.email = Some(email.into());
         self
     }
+
+    /// Adds the tenant that the login names.
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// The person; `None` for a key.
+    pub fn user(&self) -> Option<UserId> {
+        match self.caller {
+            CallerKind::User(user) => Some(user),
+            CallerKind::ApiKey { .. } => None,
+        }
+    }
+
+    /// The person, for what only people do: accepting an invitation, listing one's tenants.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) with the code `caller_not_a_user` for a key.
+    pub fn require_user(&self) -> Result<UserId, Error> {
+        let message = "only a user can do this, not an API key";
+        self.user()
+            .ok_or_else(|| Error::new(ErrorKind::Denied, "caller_not_a_user", message))
+    }
 }
 
 /// What an authenticator may look at: method, path and headers, without the body.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` leaves the headers' values and the query out.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestHead {
     /// The method, such as `GET`.
@@ -62,6 +122,18 @@ impl RequestHead {
     }
 }
 
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("path", &path)
+            .field("headers", &names)
+            .finish()
+    }
+}
+
 /// Finds out who sent a request.
 ///
 /// # Contract
@@ -78,7 +150,8 @@ impl RequestHead {
 /// A dropped call has no effect.
 ///
 /// # For implementors
-/// The token must not appear in the error.
+/// The token must not appear in the error. `tenancy_core::testing::conformance::authenticate` is
+/// the suite.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait Authenticate: Send + Sync + 'static {

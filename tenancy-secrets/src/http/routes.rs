@@ -181,7 +181,7 @@ async fn callback(
     };
     let state = SecretText::new(query.state.ok_or_else(missing)?);
     let flow = flow_of(&state);
-    let mut request = FinishRequest::new(provider_key(provider)?, identity.user, state);
+    let mut request = FinishRequest::new(provider_key(provider)?, identity.require_user()?, state);
     request.browser_secret = cookie::read(&headers, broker.public_url(), &flow);
     request.code = query.code.map(SecretText::new);
     request.error = query.error;
