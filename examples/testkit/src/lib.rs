@@ -1,11 +1,15 @@
 //! A fresh, migrated database with the family's handles, for the tests of this workspace.
 
+mod oidc;
+
 use sqlx::PgPool;
 use tenancy_core::{
     OperatorDb, TenantDb, WorkerDb,
     migrate::{self, Component},
 };
 use tenancy_devdb::{BoxError, Database, TestDb};
+
+pub use oidc::OidcPeer;
 
 /// A database of one test: migrated, with a handle of each kind. Dropped with this value.
 #[derive(Debug)]
