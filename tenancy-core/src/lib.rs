@@ -2,6 +2,7 @@
 
 extern crate self as tenancy_core;
 
+mod adapter;
 pub mod doctor;
 mod error;
 mod model;
@@ -9,11 +10,14 @@ mod port;
 mod postgres;
 mod service;
 
-#[cfg(feature = "axum")]
+#[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use adapter::{ApiKeyLogin, LoginByToken};
+#[cfg(feature = "jwt")]
+pub use adapter::{JwtAlgorithm, JwtLogin, JwtOptions, ReqwestJwks, SubjectMapping};
 pub use error::{Error, ErrorKind};
 pub use model::*;
 pub use port::*;
@@ -23,7 +27,7 @@ pub use postgres::{
     TenantTx, TxOptions, WorkerDb, migrate, rls,
 };
 pub use service::{
-    Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,
+    ApiKeys, Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,
 };
 
 /// What the macros of this crate name; not for direct use.

@@ -1,5 +1,6 @@
 //! Plain values and pure logic, without input or output.
 
+mod api_key;
 mod context;
 mod event;
 mod fold;
@@ -19,7 +20,10 @@ mod secret;
 mod setting;
 mod tenant;
 mod text;
+mod trace;
 
+pub(crate) use api_key::KeyText;
+pub use api_key::{ApiKey, IssuedApiKey, KeyEnvironment, NewApiKey};
 pub use context::{Access, TenantCtx};
 pub use event::{Event, Origin, Outcome, Target};
 pub(crate) use fold::Fold;
@@ -45,3 +49,4 @@ pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
 pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};
+pub use trace::{TraceId, Traceparent};

@@ -4,32 +4,40 @@
 //! wrapper can't lose one. Each documents its *contract*, *concurrency*, *errors*, *cancellation*
 //! and what an implementor has to know.
 
+mod api_key;
 mod audit;
 mod authenticate;
 mod authorizer;
 mod credential;
 mod invitation;
 mod job;
+#[cfg(feature = "jwt")]
+mod jwks;
 mod membership;
 mod platform;
 mod role;
 mod setting;
 mod store;
 
+pub use api_key::{ApiKeyStore, KeyState, OpenedKey, StoredKey};
 pub use audit::AuditSink;
-pub use authenticate::{Authenticate, Identity, RequestHead};
+pub use authenticate::{Authenticate, CallerKind, Identity, RequestHead};
 pub use authorizer::{Authorizer, AuthorizerExt};
 pub use credential::CredentialSource;
 pub use invitation::{
     Acceptance, InvitationBatch, InvitationBounds, InvitationStore, OpenedInvitation,
 };
 pub use job::{JobHandler, JobProgress, JobSink};
+#[cfg(feature = "jwt")]
+pub use jwks::JwksHttp;
 pub use membership::{MembershipStore, OwnershipStore};
 pub use platform::PlatformLog;
 pub use role::RoleDirectory;
 pub use setting::{SettingChange, SettingStore};
 pub use store::TenantStore;
 
+#[cfg(all(feature = "jwt", feature = "testing"))]
+pub use self::jwks::MockJwksHttp;
 #[cfg(feature = "testing")]
 pub use self::{
     audit::MockAuditSink, authenticate::MockAuthenticate, authorizer::MockAuthorizer,

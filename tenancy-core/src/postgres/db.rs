@@ -15,8 +15,8 @@ use super::{
     tx::TenantTx,
 };
 use crate::{
-    Access, Actor, Error, ErrorKind, PermissionKey, PlatformEvent, PlatformEventKind, PlatformLog,
-    Principal, ServiceKey, TenantCtx, TenantId, TenantStatus, UserId,
+    Access, Actor, ApiKeyId, Error, ErrorKind, PermissionKey, PlatformEvent, PlatformEventKind,
+    PlatformLog, Principal, ServiceKey, TenantCtx, TenantId, TenantStatus, UserId,
 };
 
 /// How [`TenantDb`] connects.
@@ -253,6 +253,7 @@ impl TenantDb {
     async fn admit(&self, tenant: TenantId, principal: Principal) -> Result<TenantCtx, Error> {
         let status = match (&principal.actor, principal.effective_user()) {
             (Actor::User { .. }, Some(user)) => self.member_tenant_status(tenant, user).await?,
+            (Actor::ApiKey { id, .. }, _) => self.key_tenant_status(tenant, *id).await?,
             _ => self.tenant_status(tenant).await?,
         };
         let access = match status.as_deref().and_then(TenantStatus::parse) {
@@ -286,6 +287,19 @@ impl TenantDb {
         Ok(row
             .filter(|(_, member)| member == "active")
             .map(|(tenant, _)| tenant))
+    }
+
+    /// The tenant's state, if the key is one of its own that can be used.
+    async fn key_tenant_status(
+        &self,
+        tenant: TenantId,
+        key: ApiKeyId,
+    ) -> Result<Option<String>, Error> {
+        Ok(sqlx::query_scalar("SELECT tenancy.enter_api_key($1, $2)")
+            .bind(tenant)
+            .bind(key)
+            .fetch_one(&self.0.aside)
+            .await?)
     }
 
     pub(crate) async fn tenant_status(&self, tenant: TenantId) -> Result<Option<String>, Error> {

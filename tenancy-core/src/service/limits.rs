@@ -8,6 +8,14 @@ use crate::{Error, Limit, PgStore, SettingKey, SettingStore, TenantCtx, TenantDb
 pub mod limit {
     use crate::Limit;
 
+    /// `api_keys.usable`: how many API keys may be usable at once.
+    pub const API_KEYS: Limit = Limit::new(
+        "api_keys.usable",
+        "how many API keys may be usable at once",
+        100,
+    )
+    .within(0, 10_000);
+
     /// `members.pending_invitations`: how many invitations may wait for an answer at once.
     pub const PENDING_INVITATIONS: Limit = Limit::new(
         "members.pending_invitations",

@@ -1,5 +1,6 @@
 //! The use cases: they talk to ports and know no SQL.
 
+mod api_keys;
 mod invitations;
 mod lifecycle;
 mod limits;
@@ -10,6 +11,7 @@ mod refusal;
 mod settings;
 mod tenants;
 
+pub use api_keys::ApiKeys;
 pub use invitations::Invitations;
 pub use limits::{Limits, limit};
 pub use members::Members;
@@ -21,6 +23,7 @@ pub use tenants::Tenants;
 crate::permissions! {
     /// The permissions that the core's services ask for.
     pub mod perm {
+        ApiKeysManage = "api_keys.manage", "make, list, rotate and revoke API keys", [];
         MembersRead = "members.read", "see who is a member", [member, support];
         MembersInvite = "members.invite", "invite people and take invitations back", [];
         MembersManage = "members.manage", "change roles of members, keep them out and remove them", [];

@@ -5,6 +5,8 @@
 pub mod conformance;
 mod fakes;
 mod fixture;
+#[doc(hidden)]
+pub mod fuzz;
 
 pub use fakes::{
     FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, MemoryPlatformLog, NoProgress,

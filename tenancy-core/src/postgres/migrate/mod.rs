@@ -48,6 +48,11 @@ const CORE_STEPS: &[Migration] = &[
         "invitations",
         include_str!("../../../migrations/0006_invitations.sql"),
     ),
+    Migration::new(
+        7,
+        "api_keys",
+        include_str!("../../../migrations/0007_api_keys.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

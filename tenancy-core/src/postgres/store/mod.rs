@@ -1,5 +1,6 @@
 //! Tenants, members, invitations and settings in Postgres.
 
+mod api_key;
 mod invitation;
 mod membership;
 mod ownership;

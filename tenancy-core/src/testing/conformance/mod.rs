@@ -4,6 +4,7 @@
 //! failed which must not. They make tenants of their own in a migrated database.
 
 mod audit_sink;
+mod authenticate;
 mod authorizer;
 mod invitation_store;
 mod membership_store;
@@ -12,6 +13,7 @@ mod role_directory;
 mod tenant_store;
 
 pub use audit_sink::{AuditReader, SeenEntry, audit_sink, silent_audit_sink};
+pub use authenticate::{Headers, LoginHost, authenticate};
 pub use authorizer::{AuthorizerHost, authorizer};
 pub use invitation_store::invitation_store;
 pub use membership_store::{membership_store, ownership_store};
