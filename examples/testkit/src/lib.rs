@@ -36,10 +36,16 @@ impl Db {
             Ok::<(), BoxError>(())
         };
         let server = TestDb::from_template(&key, build).await?;
+        // At once: the first backends of a new database take longest to start.
+        let (app, worker, operator) = tokio::try_join!(
+            TenantDb::connect(server.app_url()),
+            WorkerDb::connect(server.worker_url()),
+            OperatorDb::connect(server.operator_url()),
+        )?;
         Ok(Self {
-            app: TenantDb::connect(server.app_url()).await?,
-            worker: WorkerDb::connect(server.worker_url()).await?,
-            operator: OperatorDb::connect(server.operator_url()).await?,
+            app,
+            worker,
+            operator,
             server,
         })
     }

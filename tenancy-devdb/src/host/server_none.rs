@@ -31,6 +31,10 @@ impl Server {
         match *self {}
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn is_in_memory(&self) -> bool {
         match *self {}
     }

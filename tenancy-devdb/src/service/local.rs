@@ -69,6 +69,11 @@ async fn prepare(server: &Arc<Server>, lock: Option<Lock>) -> Result<(), Error> 
 async fn wait_for(server: &Server, endpoint: &Endpoint) -> Result<Admin, Error> {
     let url = endpoint.url(Login::Superuser, None).unwrap_or_default();
     let deadline = Instant::now() + START_LIMIT;
+    // A connection that comes too early is refused by a process that was made for it, which takes
+    // its time from the start.
+    while !server.is_ready() && server.is_alive() && Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+    }
     loop {
         let error = match postgres::connect(&url).await {
             Ok(admin) => return Ok(admin),
@@ -146,5 +151,5 @@ fn gone() -> Error {
 }
 
 const DEFAULT_DATABASE: &str = "tenancy_dev";
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Duration = Duration::from_millis(1);
 const START_LIMIT: Duration = Duration::from_secs(30);

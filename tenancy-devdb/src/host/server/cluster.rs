@@ -71,7 +71,12 @@ pub(crate) fn command(layout: &Layout, bin: &Binaries, durable: bool) -> Command
         .arg("-c")
         .arg(format!("unix_socket_directories=\"{dir}\""));
     let quick: &[&str] = if durable { &[] } else { &FAST };
-    for setting in COMMON.iter().chain(quick) {
+    let newest: &[&str] = if !durable && bin.major >= PgMajor::V18 {
+        &FAST_18
+    } else {
+        &[]
+    };
+    for setting in COMMON.iter().chain(quick).chain(newest) {
         postgres.arg("-c").arg(setting);
     }
     if layout.is_in_memory() {
@@ -79,6 +84,14 @@ pub(crate) fn command(layout: &Layout, bin: &Binaries, durable: bool) -> Command
         postgres.arg("-c").arg("dynamic_shared_memory_type=mmap");
     }
     postgres
+}
+
+/// Whether the server says that it takes connections. It writes that into the file of its process id.
+pub(crate) fn is_ready(layout: &Layout) -> bool {
+    let text = fs::read_to_string(layout.pid_file()).unwrap_or_default();
+    text.lines()
+        .nth(STATUS_LINE)
+        .is_some_and(|status| status.trim() == "ready")
 }
 
 /// Stops a server whose supervisor was killed, and clears the trace of one that is gone.
@@ -117,7 +130,7 @@ const COMMON: [&str; 7] = [
 ];
 
 /// The data is worth nothing after a power cut, and the disk is not waited for.
-const FAST: [&str; 7] = [
+const FAST: [&str; 8] = [
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -125,6 +138,13 @@ const FAST: [&str; 7] = [
     "max_wal_senders=0",
     "max_wal_size=256MB",
     "min_wal_size=32MB",
+    // One process less to start.
+    "max_logical_replication_workers=0",
 ];
 
+/// Reading from memory needs no workers, and they need not be started.
+const FAST_18: [&str; 1] = ["io_method=sync"];
+
+/// Counted from zero; `pg_ctl` reads the same.
+const STATUS_LINE: usize = 7;
 const ORPHAN_LIMIT: Duration = Duration::from_secs(5);

@@ -66,6 +66,11 @@ impl Server {
         lease::is_read(&self.layout.run).unwrap_or(false)
     }
 
+    /// Whether it says that it takes connections.
+    pub(crate) fn is_ready(&self) -> bool {
+        cluster::is_ready(&self.layout)
+    }
+
     /// Whether its data lies in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.layout.is_in_memory()
