@@ -79,18 +79,15 @@ impl Host {
     async fn issue(&self) -> Result<IssuedApiKey> {
         Ok(self.keys.create(&self.owner, new(&[READ])).await?)
     }
-
     async fn state(&self, key: &IssuedApiKey) -> &'static str {
         code(self.login.identify(key.secret.expose()).await)
     }
-
     async fn sql(&self, sql: &'static str) -> Result<u64> {
         let done = sqlx::query(sql)
             .execute(&self.db.superuser().await?)
             .await?;
         Ok(done.rows_affected())
     }
-
     /// What a key answers over HTTP, in a tenant.
     async fn ask(&self, key: &str, tenant: &TenantCtx) -> Result<StatusCode> {
         let login = LoginByToken::new()
@@ -124,7 +121,6 @@ async fn a_key_opens_its_tenant_with_its_permissions_and_no_other() -> Result {
         .await?;
     assert!(host.authz.check(&ctx, &READ).await?.is_allowed());
     assert!(!host.authz.check(&ctx, &WRITE).await?.is_allowed());
-
     let foreign = host.db.app.enter_as(host.other.tenant(), principal).await;
     assert_eq!(code(foreign), "not_a_member");
     let key = issued.secret.expose();
@@ -195,7 +191,6 @@ async fn nobody_gives_a_key_what_he_does_not_hold() -> Result {
     let rotated = host.keys.rotate(&member, strong.key.id, DAY, DAY).await;
     assert_eq!(code(rotated), "permission_denied");
     assert_eq!(host.state(&strong).await, "ok");
-
     // A key makes no keys, and neither does a part of the host.
     let key = Principal::api_key(strong.key.id, vec![MANAGE, READ]);
     let as_key = host.db.app.enter_as(host.owner.tenant(), key).await?;
@@ -264,7 +259,6 @@ async fn a_replaced_key_works_for_its_overlap_and_is_replaced_once() -> Result {
     );
     assert_eq!(won[0].key.permissions, old.key.permissions);
     assert_eq!(host.audit.of("api_key.rotated").len(), 1);
-
     let next = host
         .keys
         .rotate(&host.owner, won[0].key.id, DAY, Duration::ZERO)
@@ -327,7 +321,6 @@ async fn a_key_ends_with_the_membership_of_its_maker_and_does_not_come_back() ->
     assert_eq!(host.state(&key).await, "api_key_invalid");
     set("active").execute(&superuser).await?;
     assert_eq!(host.state(&key).await, "ok");
-
     let leave = sqlx::query("DELETE FROM tenancy.memberships WHERE user_id = $1").bind(user);
     leave.execute(&superuser).await?;
     assert_eq!(host.state(&key).await, "api_key_invalid");
