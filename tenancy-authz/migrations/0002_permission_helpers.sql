@@ -65,6 +65,9 @@ BEGIN
     IF who IS NULL THEN
         RETURN coalesce(p = ANY (tenancy.context_permissions()), false);
     END IF;
+    IF util.current_on_behalf_of() IS NOT NULL AND tenancy.closed_to_support(p) THEN
+        RETURN false;
+    END IF;
     RETURN EXISTS (
         SELECT FROM tenancy.effective_roles r
         JOIN tenancy.role_permissions g ON g.tenant_id = r.tenant_id AND g.role_key = r.role_key
@@ -94,6 +97,7 @@ BEGIN
         FROM tenancy.effective_roles r
         JOIN tenancy.role_permissions g ON g.tenant_id = r.tenant_id AND g.role_key = r.role_key
         WHERE r.tenant_id = t AND r.user_id = who
+          AND NOT (util.current_on_behalf_of() IS NOT NULL AND tenancy.closed_to_support(g.permission_key))
         ORDER BY g.permission_key
     );
 END

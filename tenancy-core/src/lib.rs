@@ -27,7 +27,8 @@ pub use postgres::{
     TenantTx, TxOptions, WorkerDb, migrate, rls,
 };
 pub use service::{
-    ApiKeys, Invitations, Limits, Members, Ownership, Platform, Settings, Tenants, limit, perm,
+    ApiKeys, Invitations, Limits, Members, Ownership, Platform, Settings, Support, Tenants, limit,
+    perm,
 };
 
 /// What the macros of this crate name; not for direct use.

@@ -6,7 +6,7 @@ use crate::support::House;
 use tenancy_audit::{AuditLog, AuditQuery, ErrorKind};
 use tenancy_core::{
     AuditSink, Authorizer as _, Event, OwnerAuthorizer, Permission as _, Principal, ServiceKey,
-    testing::FakeAuthorizer,
+    testing::{self, FakeAuthorizer},
 };
 
 #[tokio::test]
@@ -85,14 +85,8 @@ async fn an_entry_is_signed_with_the_actor_of_its_context() {
         .enter_as(house.a.tenant(), service)
         .await
         .unwrap();
-    let mut support = Principal::user(house.a.user().unwrap());
-    support.on_behalf_of = member.user();
-    let support = house
-        .db
-        .app
-        .enter_as(house.a.tenant(), support)
-        .await
-        .unwrap();
+    let (actor, whom) = (house.a.user().unwrap(), member.user().unwrap());
+    let support = testing::acting_for(&house.a, actor, whom);
     for ctx in [&member, &service, &support] {
         house
             .audit

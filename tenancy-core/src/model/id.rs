@@ -79,6 +79,10 @@ uuid_id! {
     pub struct InvitationId;
 }
 uuid_id! {
+    /// Identifies a session in which support acts for a member.
+    pub struct ImpersonationId;
+}
+uuid_id! {
     /// Identifies an offer of ownership.
     pub struct OwnershipOfferId;
 }

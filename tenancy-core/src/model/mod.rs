@@ -18,6 +18,7 @@ mod principal;
 mod retry;
 mod secret;
 mod setting;
+mod support;
 mod tenant;
 mod text;
 mod trace;
@@ -28,7 +29,8 @@ pub use context::{Access, TenantCtx};
 pub use event::{Event, Origin, Outcome, Target};
 pub(crate) use fold::Fold;
 pub use id::{
-    ApiKeyId, CredentialId, InvitationId, JobId, OwnershipOfferId, RequestId, TenantId, UserId,
+    ApiKeyId, CredentialId, ImpersonationId, InvitationId, JobId, OwnershipOfferId, RequestId,
+    TenantId, UserId,
 };
 pub use invalid::InvalidInput;
 pub use invitation::{
@@ -47,6 +49,7 @@ pub use principal::{Actor, Principal};
 pub use retry::Retry;
 pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
+pub use support::{Impersonation, NewImpersonation, SupportGrant};
 pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};
 pub use trace::{TraceId, Traceparent};

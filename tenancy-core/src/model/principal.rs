@@ -106,6 +106,20 @@ impl Principal {
         self
     }
 
+    /// Whether this permission is closed to whoever acts for another person, although that person
+    /// may hold it: who belongs to the tenant, what roles grant, what becomes of the tenant, its
+    /// API keys, and secrets in the clear. Every [`Authorizer`](crate::Authorizer) asks.
+    pub fn is_closed_to(&self, permission: &PermissionKey) -> bool {
+        let acts_for_another =
+            matches!(self.actor, Actor::User { .. }) && self.on_behalf_of.is_some();
+        let (topic, _) = permission.as_str().split_once('.').unwrap_or_default();
+        let closed = matches!(
+            permission.as_str(),
+            "members.invite" | "members.manage" | "roles.manage"
+        );
+        acts_for_another && (closed || matches!(topic, "api_keys" | "secrets" | "tenant"))
+    }
+
     /// The person who acts for himself; `None` for services, API keys, and whoever acts for another.
     ///
     /// What only a person may decide for himself asks for this: leaving, giving ownership away.

@@ -18,6 +18,7 @@ mod platform;
 mod role;
 mod setting;
 mod store;
+mod support;
 
 pub use api_key::{ApiKeyStore, KeyState, OpenedKey, StoredKey};
 pub use audit::AuditSink;
@@ -35,6 +36,7 @@ pub use platform::PlatformLog;
 pub use role::RoleDirectory;
 pub use setting::{SettingChange, SettingStore};
 pub use store::TenantStore;
+pub use support::SupportStore;
 
 #[cfg(all(feature = "jwt", feature = "testing"))]
 pub use self::jwks::MockJwksHttp;

@@ -156,6 +156,9 @@ impl Authorizer for OwnerAuthorizer {
         permission: &PermissionKey,
     ) -> Result<Decision, Error> {
         let ctx = tx.ctx().clone();
+        if ctx.principal().is_closed_to(permission) {
+            return Ok(Decision::Deny(DenyReason::NotGranted));
+        }
         if let Some(brought) = ctx.principal().actor.permissions() {
             return Ok(if brought.contains(permission) {
                 Decision::Allow

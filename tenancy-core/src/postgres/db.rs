@@ -227,7 +227,8 @@ impl TenantDb {
             .await
     }
 
-    /// Enters a tenant as a stored principal, checked anew: how a job resumes.
+    /// Enters a tenant as a stored principal, checked anew: how a job resumes. A person who acts for
+    /// another needs a session that runs ([`Support`](crate::Support)).
     ///
     /// # Errors
     /// As [`enter`](Self::enter).
@@ -251,14 +252,15 @@ impl TenantDb {
     }
 
     async fn admit(&self, tenant: TenantId, principal: Principal) -> Result<TenantCtx, Error> {
-        let status = match (&principal.actor, principal.effective_user()) {
-            (Actor::User { .. }, Some(user)) => self.member_tenant_status(tenant, user).await?,
-            (Actor::ApiKey { id, .. }, _) => self.key_tenant_status(tenant, *id).await?,
-            _ => self.tenant_status(tenant).await?,
+        let (status, may_write) = match (&principal.actor, principal.on_behalf_of) {
+            (Actor::User { id }, None) => (self.member_tenant_status(tenant, *id).await?, true),
+            (Actor::User { id }, Some(member)) => self.impersonated(tenant, *id, member).await?,
+            (Actor::ApiKey { id, .. }, _) => (self.key_tenant_status(tenant, *id).await?, true),
+            _ => (self.tenant_status(tenant).await?, true),
         };
         let access = match status.as_deref().and_then(TenantStatus::parse) {
-            Some(TenantStatus::Active) => Access::ReadWrite,
-            Some(TenantStatus::SuspendedReadOnly) => Access::ReadOnly,
+            Some(TenantStatus::Active) if may_write => Access::ReadWrite,
+            Some(TenantStatus::Active | TenantStatus::SuspendedReadOnly) => Access::ReadOnly,
             Some(TenantStatus::SuspendedBlocked | TenantStatus::Deleting) => {
                 return Err(Error::new(
                     ErrorKind::Suspended,
@@ -271,6 +273,25 @@ impl TenantDb {
             }
         };
         Ok(TenantCtx::proven(tenant, principal, access))
+    }
+
+    /// The tenant's state and whether writing is open, if a session of support runs.
+    async fn impersonated(
+        &self,
+        tenant: TenantId,
+        support: UserId,
+        member: UserId,
+    ) -> Result<(Option<String>, bool), Error> {
+        let row: Option<(String, bool)> =
+            sqlx::query_as(include_str!("sql/enter_impersonating.sql"))
+                .bind(tenant)
+                .bind(support)
+                .bind(member)
+                .fetch_optional(&self.0.aside)
+                .await?;
+        Ok(row.map_or((None, false), |(status, may_write)| {
+            (Some(status), may_write)
+        }))
     }
 
     /// The tenant's state, if the user is an active member.
@@ -349,7 +370,8 @@ impl TenantDb {
         options: &TxOptions,
     ) -> Result<TenantTx, Error> {
         if ctx.access() == Access::ReadOnly {
-            let message = "the tenant is suspended and can only be read";
+            let message =
+                "this can only be read: the tenant is suspended, or open to support for reading";
             return Err(Error::new(
                 ErrorKind::Suspended,
                 "tenant_read_only",

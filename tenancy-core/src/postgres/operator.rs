@@ -3,7 +3,7 @@
 use sqlx::{PgPool, Postgres, Transaction};
 
 use super::db::DbOptions;
-use crate::Error;
+use crate::{Error, UserId};
 
 /// Connections of a login that may become `tenancy_owner`: for migrations, partitions, index
 /// builds, the doctor and exports. Not for serving requests.
@@ -29,6 +29,18 @@ impl OperatorDb {
     /// The connections, as the login itself.
     pub fn pool(&self) -> &PgPool {
         &self.0
+    }
+
+    /// Says whether a user is of the platform's support staff, whom owners can let into their
+    /// tenants: see [`Support`](crate::Support). Who no longer is, is out at once.
+    pub async fn set_support_staff(&self, user: UserId, is_staff: bool) -> Result<(), Error> {
+        let mut tx = self.owner().await?;
+        sqlx::query(include_str!("sql/support_staff.sql"))
+            .bind(user)
+            .bind(is_staff)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// A transaction as `tenancy_owner`. The owner sees rows of tenant tables only where a policy

@@ -9,6 +9,7 @@ mod ownership;
 mod platform;
 mod refusal;
 mod settings;
+mod support;
 mod tenants;
 
 pub use api_keys::ApiKeys;
@@ -18,6 +19,7 @@ pub use members::Members;
 pub use ownership::Ownership;
 pub use platform::Platform;
 pub use settings::Settings;
+pub use support::Support;
 pub use tenants::Tenants;
 
 crate::permissions! {

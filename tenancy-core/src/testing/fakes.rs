@@ -215,7 +215,7 @@ impl FakeAuthorizer {
             }
             (None, None) => false,
         };
-        if held {
+        if held && !ctx.principal().is_closed_to(permission) {
             Decision::Allow
         } else {
             Decision::Deny(DenyReason::NotGranted)

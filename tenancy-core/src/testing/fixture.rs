@@ -4,8 +4,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{FakeAuthorizer, MemoryAudit};
 use crate::{
-    Email, Error, ErrorKind, Invitations, NewInvitation, NewTenant, NoRoles, RoleDirectory,
-    RoleKey, Slug, TenantCtx, TenantDb, TenantId, TenantName, Tenants, UserId,
+    Access, Email, Error, ErrorKind, Invitations, NewInvitation, NewTenant, NoRoles, Principal,
+    RoleDirectory, RoleKey, Slug, TenantCtx, TenantDb, TenantId, TenantName, Tenants, UserId,
 };
 
 const MEMBER: &str = "member";
@@ -139,6 +139,13 @@ pub async fn member(db: &TenantDb, owner: &TenantCtx) -> Result<TenantCtx, Error
 /// Adds this user to the tenant of `owner`, and enters as him.
 pub async fn join(db: &TenantDb, owner: &TenantCtx, user: UserId) -> Result<TenantCtx, Error> {
     bring_in(db, Arc::new(NoRoles::new()), owner, user, &[MEMBER]).await
+}
+
+/// A context as support has it while it acts for a member of the tenant of `ctx`; no session is
+/// behind it, so that it can't be entered again.
+pub fn acting_for(ctx: &TenantCtx, support: UserId, member: UserId) -> TenantCtx {
+    let principal = Principal::user(support).on_behalf_of(member);
+    TenantCtx::proven(ctx.tenant(), principal, Access::ReadWrite)
 }
 
 async fn found(

@@ -12,4 +12,4 @@ pub use fakes::{
     FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, MemoryPlatformLog, NoProgress,
     Recorded, TestLogin,
 };
-pub use fixture::{TestTenant, TestTenantBuilder, join, member, tenant};
+pub use fixture::{TestTenant, TestTenantBuilder, acting_for, join, member, tenant};

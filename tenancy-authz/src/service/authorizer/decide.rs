@@ -55,8 +55,11 @@ impl PgAuthorizer {
     }
 }
 
-/// What a service or an API key may do, which no role decides.
+/// What no role decides: what a service or an API key brings along, and what is closed to support.
 fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision> {
+    if ctx.principal().is_closed_to(permission) {
+        return Some(Decision::Deny(DenyReason::NotGranted));
+    }
     let brought = ctx.principal().actor.permissions()?;
     let held = brought.contains(permission);
     Some(if held {

@@ -53,6 +53,11 @@ const CORE_STEPS: &[Migration] = &[
         "api_keys",
         include_str!("../../../migrations/0007_api_keys.sql"),
     ),
+    Migration::new(
+        8,
+        "support",
+        include_str!("../../../migrations/0008_support.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

@@ -5,6 +5,7 @@ mod invitation;
 mod membership;
 mod ownership;
 mod setting;
+mod support;
 mod tenant;
 
 use std::time::Duration;

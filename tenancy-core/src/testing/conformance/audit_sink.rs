@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::unusable;
 use crate::{
-    AuditSink, Error, ErrorKind, Event, Outcome, Principal, RequestId, Target, TenantCtx, TenantDb,
-    UserId, testing,
+    AuditSink, Error, ErrorKind, Event, Outcome, RequestId, Target, TenantCtx, TenantDb, UserId,
+    testing,
 };
 
 /// An entry as the suite wants to see it.
@@ -89,8 +89,7 @@ async fn signs_with_the_context(
     let (Some(actor), Some(impersonated)) = (owner.user(), member.user()) else {
         return Err(unusable("an owner and a member are users"));
     };
-    let principal = Principal::user(actor).on_behalf_of(impersonated);
-    let impersonating = db.enter_as(owner.tenant(), principal).await?;
+    let impersonating = testing::acting_for(&owner, actor, impersonated);
     let event = Event::new("suite.signed")
         .outcome(Outcome::Denied)
         .target("a", 1)

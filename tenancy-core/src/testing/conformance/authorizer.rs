@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{SeenEntry, unusable};
 use crate::{
-    Authorizer, Error, ErrorKind, Outcome, PermissionKey, Principal, ServiceKey, TenantCtx,
-    TenantDb, UserId,
+    Authorizer, Error, ErrorKind, Outcome, PermissionKey, ServiceKey, TenantCtx, TenantDb, UserId,
+    testing,
 };
 
 /// What the suite needs of whoever runs it: people with and without rights, and the log.
@@ -190,8 +190,7 @@ async fn whoever_is_impersonated_counts(host: &dyn AuthorizerHost) -> Result<(),
         return Err(unusable("a holder and a member are users"));
     };
     for (actor, impersonated, expected) in [(strong, weak, false), (weak, strong, true)] {
-        let principal = Principal::user(actor).on_behalf_of(impersonated);
-        let ctx = host.db().enter_as(holder.tenant(), principal).await?;
+        let ctx = testing::acting_for(&holder, actor, impersonated);
         assert_eq!(allowed(host, &ctx).await?, expected);
     }
     Ok(())
