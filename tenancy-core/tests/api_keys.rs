@@ -195,16 +195,8 @@ async fn nobody_gives_a_key_what_he_does_not_hold() -> Result {
     let key = Principal::api_key(strong.key.id, vec![MANAGE, READ]);
     let as_key = host.db.app.enter_as(host.owner.tenant(), key).await?;
     assert_eq!(create(&as_key, &[READ]).await, "api_key_maker");
-    let impersonated = host
-        .owner
-        .principal()
-        .clone()
-        .on_behalf_of(member.user().unwrap());
-    let support = host
-        .db
-        .app
-        .enter_as(host.owner.tenant(), impersonated)
-        .await?;
+    let (staff, whom) = (member.user().unwrap(), host.owner.user().unwrap());
+    let support = testing::acting_for(&host.owner, staff, whom);
     assert_eq!(create(&support, &[READ]).await, "api_key_maker");
     Ok(())
 }
