@@ -18,6 +18,9 @@ struct Row {
     ended_at: Option<DateTime<Utc>>,
 }
 
+/// A word, and since when and until when a session runs.
+type Started = (String, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 #[async_trait]
 impl SupportStore for PgStore {
     async fn grant_in(
@@ -50,7 +53,6 @@ impl SupportStore for PgStore {
         new: &NewImpersonation,
     ) -> Result<Impersonation, Error> {
         let id = ImpersonationId::new();
-        type Started = (String, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
         let (answer, from, until): Started =
             sqlx::query_as(include_str!("../sql/impersonation_start.sql"))
                 .bind(id)
