@@ -191,9 +191,11 @@ async fn a_session_ends_by_time_by_hand_and_with_its_grounds() -> Result {
                 host.kit
                     .operator
                     .set_support_staff(host.staff, false)
-                    .await?
+                    .await?;
             }
-            _ => drop(sqlx::raw_sql(sql).execute(&superuser).await?),
+            _ => {
+                sqlx::raw_sql(sql).execute(&superuser).await?;
+            }
         }
         assert_eq!(code(host.again("bob").await), "not_a_member", "{end}");
         sqlx::raw_sql("UPDATE tenancy.memberships SET status = 'active'")
