@@ -26,6 +26,7 @@ pub use postgres::{
     PgPlatformLog, PgStore, PlatformEvents, PlatformQuery, PoolerMode, TenantDb, TenantList,
     TenantTx, TxOptions, WorkerDb, migrate, rls,
 };
+pub use postgres::{Outbox, OutboxSink};
 pub use service::{
     ApiKeys, Invitations, Limits, Members, Ownership, Platform, Settings, Support, Tenants, limit,
     perm,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{JobId, JobKind, JobProgress};
+use crate::{Error, ErrorKind, JobId, JobKind, JobProgress};
 
 /// A job to be enqueued for the tenant of the transaction that enqueues it.
 #[derive(Clone, Debug)]
@@ -71,6 +71,64 @@ impl NewJob {
     pub fn with_priority(mut self, priority: i16) -> Self {
         self.priority = priority;
         self
+    }
+}
+
+/// Largest payload in bytes of JSON, where nothing else is configured.
+const MAX_PAYLOAD: usize = 262_144;
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 512;
+/// Longest time that a try may be given.
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
+/// Most tries that a job may be given.
+const MAX_ATTEMPTS: u16 = 1_000;
+
+/// The payload as text, if the job keeps the limits and Postgres can store it.
+pub(crate) fn checked_job(job: &NewJob) -> Result<String, Error> {
+    let payload = job.payload.to_string();
+    if payload.len() > MAX_PAYLOAD {
+        let message = format!(
+            "the payload has {} bytes and {MAX_PAYLOAD} are allowed",
+            payload.len()
+        );
+        return Err(Error::new(
+            ErrorKind::Limit,
+            "job_payload_too_large",
+            message,
+        ));
+    }
+    // The escape may be a literal backslash before `u0000`: only then is a closer look needed.
+    if payload.contains("\\u0000") && has_nul(&job.payload) {
+        let message = "the payload has a NUL character in it, which can't be stored";
+        return Err(Error::invalid("job_payload_nul", message));
+    }
+    if let Some(key) = &job.idempotency_key
+        && (!(1..=MAX_KEY).contains(&key.len()) || key.contains('\0'))
+    {
+        let message = format!("an idempotency key has 1 to {MAX_KEY} bytes without a NUL");
+        return Err(Error::invalid("job_key_invalid", message));
+    }
+    let timeouts = Duration::from_millis(1)..=MAX_TIMEOUT;
+    if job.timeout.is_some_and(|time| !timeouts.contains(&time)) {
+        let message = "the time for one try is at least a millisecond and at most 24 hours";
+        return Err(Error::invalid("job_timeout_invalid", message));
+    }
+    let attempts = job.max_attempts.unwrap_or(1);
+    if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+        let message = format!("a job is tried 1 to {MAX_ATTEMPTS} times, not {attempts}");
+        return Err(Error::invalid("job_attempts_invalid", message));
+    }
+    Ok(payload)
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -12,12 +12,14 @@ mod job;
 mod key;
 mod lifecycle;
 mod member;
+mod outbox;
 mod permission;
 mod platform;
 mod principal;
 mod retry;
 mod secret;
 mod setting;
+mod subject;
 mod support;
 mod tenant;
 mod text;
@@ -37,18 +39,21 @@ pub use invitation::{
     BulkInvitation, BulkOutcome, Invitation, InvitationPage, InvitationStatus, NewInvitation,
     SentInvitation,
 };
+pub(crate) use job::checked_job;
 pub use job::{JobRun, NewJob};
 pub use key::{ActionKey, Grammar, JobKind, PermissionKey, RoleKey, ServiceKey, SettingKey};
 pub use lifecycle::{
     Grace, HoldReference, ListedTenant, Reason, SlugOwner, TenantFilter, TenantState, Transition,
 };
 pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
+pub use outbox::{Drained, OutboxJob};
 pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
 pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
 pub use retry::Retry;
 pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
+pub use subject::{SealedText, Subject};
 pub use support::{Impersonation, NewImpersonation, SupportGrant};
 pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};

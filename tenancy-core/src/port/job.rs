@@ -16,13 +16,15 @@ use crate::{Error, JobId, JobKind, JobRun, NewJob, TenantCtx, TenantTx};
 /// Two processes that enqueue the same key at once get the same id.
 ///
 /// # Errors and retry
-/// A payload or a queue over its limit is [`Limit`](crate::ErrorKind::Limit).
+/// A payload or a queue over its limit is [`Limit`](crate::ErrorKind::Limit), a bad key
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput), and neither harms the caller's transaction. A
+/// tenant that is suspended takes no work ([`Suspended`](crate::ErrorKind::Suspended)).
 ///
 /// # Cancellation
 /// Follows the transaction; a dropped `enqueue` has stored the job once or not at all.
 ///
 /// # For implementors
-/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
+/// `tenancy_core::testing::conformance::job_sink` is the suite. Run it on a real database.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait JobSink: Send + Sync + 'static {

@@ -8,6 +8,7 @@ mod api_key;
 mod audit;
 mod authenticate;
 mod authorizer;
+mod cipher;
 mod credential;
 mod invitation;
 mod job;
@@ -24,6 +25,7 @@ pub use api_key::{ApiKeyStore, KeyState, OpenedKey, StoredKey};
 pub use audit::AuditSink;
 pub use authenticate::{Authenticate, CallerKind, Identity, RequestHead};
 pub use authorizer::{Authorizer, AuthorizerExt};
+pub use cipher::SubjectCipher;
 pub use credential::CredentialSource;
 pub use invitation::{
     Acceptance, InvitationBatch, InvitationBounds, InvitationStore, OpenedInvitation,
@@ -43,6 +45,6 @@ pub use self::jwks::MockJwksHttp;
 #[cfg(feature = "testing")]
 pub use self::{
     audit::MockAuditSink, authenticate::MockAuthenticate, authorizer::MockAuthorizer,
-    credential::MockCredentialSource, job::MockJobHandler, job::MockJobProgress, job::MockJobSink,
-    platform::MockPlatformLog, role::MockRoleDirectory,
+    cipher::MockSubjectCipher, credential::MockCredentialSource, job::MockJobHandler,
+    job::MockJobProgress, job::MockJobSink, platform::MockPlatformLog, role::MockRoleDirectory,
 };

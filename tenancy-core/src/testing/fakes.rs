@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use super::conformance::{AuditReader, PlatformReader, SeenEntry};
 use crate::{
     ActionKey, AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource,
-    Decision, DenyReason, Error, ErrorKind, Event, Identity, JobId, JobProgress, JobSink, NewJob,
-    Outcome, PermissionKey, PlatformEvent, PlatformLog, Principal, RequestHead, RequestId, RoleKey,
-    SecretText, TenantCtx, TenantId, TenantTx, UserId, model::Fold,
+    Decision, DenyReason, Error, ErrorKind, Event, Identity, JobProgress, Outcome, PermissionKey,
+    PlatformEvent, PlatformLog, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx,
+    TenantId, TenantTx, UserId, model::Fold,
 };
 
 type Shared<K, V> = Arc<Mutex<HashMap<K, V>>>;
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -266,54 +266,6 @@ impl Authorizer for FakeAuthorizer {
             .get(&(ctx.tenant(), user))
             .cloned()
             .unwrap_or_default())
-    }
-}
-
-/// Keeps enqueued jobs in a list. Jobs of a transaction appear when it commits.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryJobs(Arc<Mutex<Vec<(TenantId, JobId, NewJob)>>>);
-
-impl MemoryJobs {
-    /// An empty list.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Every job, oldest first.
-    pub fn jobs(&self) -> Vec<(TenantId, JobId, NewJob)> {
-        locked(&self.0).clone()
-    }
-
-    fn known(&self, tenant: TenantId, job: &NewJob) -> Option<JobId> {
-        job.idempotency_key.as_ref()?;
-        let same = |(other, _, known): &&(TenantId, JobId, NewJob)| {
-            *other == tenant
-                && known.kind == job.kind
-                && known.idempotency_key == job.idempotency_key
-        };
-        locked(&self.0).iter().find(same).map(|(_, id, _)| *id)
-    }
-}
-
-#[async_trait]
-impl JobSink for MemoryJobs {
-    async fn enqueue(&self, ctx: &TenantCtx, job: NewJob) -> Result<JobId, Error> {
-        if let Some(id) = self.known(ctx.tenant(), &job) {
-            return Ok(id);
-        }
-        let id = JobId::new();
-        locked(&self.0).push((ctx.tenant(), id, job));
-        Ok(id)
-    }
-
-    async fn enqueue_in(&self, tx: &mut TenantTx, job: NewJob) -> Result<JobId, Error> {
-        let tenant = tx.ctx().tenant();
-        if let Some(id) = self.known(tenant, &job) {
-            return Ok(id);
-        }
-        let (list, id) = (self.0.clone(), JobId::new());
-        tx.after_commit(move || locked(&list).push((tenant, id, job)));
-        Ok(id)
     }
 }
 

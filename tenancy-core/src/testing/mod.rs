@@ -2,14 +2,18 @@
 //! and the conformance suites of the ports that the family shares. Not covered by semantic
 //! versioning.
 
+mod cipher;
 pub mod conformance;
 mod fakes;
 mod fixture;
 #[doc(hidden)]
 pub mod fuzz;
+mod jobs;
 
+pub use cipher::FakeSubjectCipher;
 pub use fakes::{
-    FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryJobs, MemoryPlatformLog, NoProgress,
-    Recorded, TestLogin,
+    FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryPlatformLog, NoProgress, Recorded,
+    TestLogin,
 };
 pub use fixture::{TestTenant, TestTenantBuilder, acting_for, join, member, tenant};
+pub use jobs::MemoryJobs;

@@ -58,6 +58,11 @@ const CORE_STEPS: &[Migration] = &[
         "support",
         include_str!("../../../migrations/0008_support.sql"),
     ),
+    Migration::new(
+        9,
+        "outbox",
+        include_str!("../../../migrations/0009_outbox.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.
