@@ -48,6 +48,13 @@ GRANT INSERT (
     tenant_id, id, request_id, run_at, timeout_ms, max_attempts, priority, state, queue, kind,
     key_hash, payload, principal
 ) ON tenancy.jobs TO tenancy_app;
+-- Nobody enqueues in another's name, or with more rights than the context brings.
+DROP POLICY tenant_insert ON tenancy.jobs;
+CREATE POLICY tenant_insert ON tenancy.jobs FOR INSERT TO tenancy_app WITH CHECK (
+    tenant_id = util.current_tenant()
+    AND request_id IS NOT DISTINCT FROM util.current_request_id()
+    AND tenancy.is_current_principal(principal)
+);
 SELECT tenancy.admit_definer('tenancy.jobs');
 
 -- Idempotency keys outlive the row of their job: unlimited while it lives, then for a while.
@@ -157,10 +164,11 @@ SELECT tenancy.admit_definer('tenancy.job_policies');
 -- ---------------------------------------------------------------------------------------------
 
 -- Makes the partition of a month (UTC). False: it is there, or the default partition already
--- holds rows of that month.
+-- holds rows of that month. It is made on the side and then attached, so that jobs go on ending.
 CREATE FUNCTION tenancy.job_history_add_month(p_month date) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '3s'
 AS $$
 DECLARE
     first_day date := pg_catalog.date_trunc('month', p_month)::date;
@@ -169,9 +177,10 @@ BEGIN
     IF pg_catalog.to_regclass('tenancy.' || partition) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE tenancy.%I PARTITION OF tenancy.job_history FOR VALUES FROM (%L) TO (%L)',
-        partition, first_day || ' 00:00:00+00', (first_day + interval '1 month')::date || ' 00:00:00+00');
+    EXECUTE format('CREATE TABLE tenancy.%I (LIKE tenancy.job_history INCLUDING ALL)', partition);
     PERFORM tenancy.protect_table(('tenancy.' || partition)::pg_catalog.regclass, '{}');
+    EXECUTE format('ALTER TABLE tenancy.job_history ATTACH PARTITION tenancy.%I FOR VALUES FROM (%L) TO (%L)',
+        partition, first_day || ' 00:00:00+00', (first_day + interval '1 month')::date || ' 00:00:00+00');
     RETURN true;
 EXCEPTION WHEN check_violation THEN
     RETURN false;
@@ -203,6 +212,10 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION tenancy.job_history_drop_before(date) FROM PUBLIC;
 
+-- The first year; the operator makes the months after it.
+SELECT tenancy.job_history_add_month((now() AT TIME ZONE 'UTC' + make_interval(months => ahead))::date)
+FROM generate_series(0, 12) AS ahead;
+
 SET LOCAL ROLE tenancy_definer;
 
 -- ---------------------------------------------------------------------------------------------
@@ -229,6 +242,8 @@ BEGIN
 END
 $$;
 
+-- What the worker has and may go on with: jobs of a tenant that was suspended meanwhile are left
+-- out, so that their handlers are told to stop.
 CREATE FUNCTION tenancy.job_worker_owns(p_worker uuid)
     RETURNS TABLE (tenant_id uuid, id uuid, attempt integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -237,6 +252,7 @@ AS $$
     SELECT j.tenant_id, j.id, j.attempt
     FROM tenancy.jobs j
     WHERE j.worker_id = p_worker AND j.state <> 'ready'
+      AND (SELECT t.status FROM tenancy.tenants t WHERE t.id = j.tenant_id) = 'active'
 $$;
 
 -- Hands back what the worker still has, as if it had not been started, and takes it off the list.
@@ -581,7 +597,8 @@ END
 $$;
 
 -- Writes how far a job of the context's tenant is, and where it goes on, in the caller's
--- transaction. The lock holds until that ends: nobody else can be given the job before. False: stale.
+-- transaction. The lock holds until that ends: nobody else can be given the job before. False: stale,
+-- or the tenant was suspended meanwhile.
 CREATE FUNCTION tenancy.job_checkpoint(
     p_worker uuid, p_id uuid, p_attempt integer, p_done bigint, p_total bigint, p_cursor jsonb
 ) RETURNS boolean
@@ -595,6 +612,11 @@ BEGIN
     WHERE j.tenant_id = this_tenant AND j.id = p_id
       AND j.attempt = p_attempt AND j.worker_id = p_worker AND j.state = 'running'
     FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- After the lock, so that a step that had to wait looks once more.
+    PERFORM FROM tenancy.tenants t WHERE t.id = this_tenant AND t.status = 'active';
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -731,15 +753,31 @@ BEGIN
 END
 $$;
 
+-- False: there is no such tenant.
 CREATE FUNCTION tenancy.job_policy_set(p_tenant uuid, p_weight integer, p_max_in_flight integer, p_paused boolean)
-    RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     INSERT INTO tenancy.job_policies (tenant_id, weight, max_in_flight, paused)
-    VALUES (p_tenant, p_weight, p_max_in_flight, p_paused)
+    SELECT t.id, p_weight, p_max_in_flight, p_paused FROM tenancy.tenants t WHERE t.id = p_tenant
     ON CONFLICT (tenant_id) DO UPDATE
-    SET weight = excluded.weight, max_in_flight = excluded.max_in_flight, paused = excluded.paused
+    SET weight = excluded.weight, max_in_flight = excluded.max_in_flight, paused = excluded.paused;
+    RETURN FOUND;
+END
+$$;
+
+-- A tenant's share, by default where nothing was set; no row where there is no such tenant.
+CREATE FUNCTION tenancy.job_policy_get(p_tenant uuid)
+    RETURNS TABLE (weight integer, max_in_flight integer, paused boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(p.weight, 1), p.max_in_flight, coalesce(p.paused, false)
+    FROM tenancy.tenants t
+    LEFT JOIN tenancy.job_policies p ON p.tenant_id = t.id
+    WHERE t.id = p_tenant
 $$;
 
 GRANT EXECUTE ON FUNCTION
@@ -751,7 +789,8 @@ GRANT EXECUTE ON FUNCTION
     tenancy.jobs_claim(uuid, text, text[], uuid, integer),
     tenancy.jobs_settle(uuid, uuid[], uuid[], integer[], text[], bigint[], jsonb[], text[], text[], bigint[], bigint[]),
     tenancy.jobs_purge(integer, integer),
-    tenancy.job_policy_set(uuid, integer, integer, boolean)
+    tenancy.job_policy_set(uuid, integer, integer, boolean),
+    tenancy.job_policy_get(uuid)
 TO tenancy_worker;
 
 GRANT EXECUTE ON FUNCTION

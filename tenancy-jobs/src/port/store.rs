@@ -12,7 +12,7 @@ use crate::{
 /// A job is with at most one worker that is on the list. A claim is fair: each tenant with work
 /// gets its share by weight before any gets more, and what is left over goes to whoever has more;
 /// within a tenant jobs go by priority, then by time. Jobs of suspended and paused tenants are not
-/// given out. Every settlement is fenced by (job, attempt, worker). Only the store's clock counts.
+/// given out; those of a tenant that is suspended meanwhile are left out of a beat's answer. Every settlement is fenced by (job, attempt, worker). Only the store's clock counts.
 ///
 /// # Concurrency
 /// Any number of workers and sweeps at once; none waits for another's jobs.
@@ -53,6 +53,10 @@ pub trait JobStore: Send + Sync + 'static {
     /// Forgets keys whose time is up, and moves dead jobs older than this to the history.
     async fn purge(&self, keep_dead_days: u16) -> Result<Purged, Error>;
 
-    /// Sets a tenant's share.
+    /// Sets a tenant's share; an unknown tenant is [`NotFound`](crate::ErrorKind::NotFound), where the
+    /// store knows tenants.
     async fn set_policy(&self, tenant: TenantId, policy: &TenantPolicy) -> Result<(), Error>;
+
+    /// A tenant's share, the default where none was set.
+    async fn policy(&self, tenant: TenantId) -> Result<TenantPolicy, Error>;
 }

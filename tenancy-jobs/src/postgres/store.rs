@@ -9,8 +9,8 @@ use super::{
     millis, rows,
 };
 use crate::{
-    Beat, ClaimRequest, Error, Exchange, JobStore, Purged, Settlement, Swept, TenantPolicy,
-    WorkerId, WorkerInfo,
+    Beat, ClaimRequest, Error, ErrorKind, Exchange, JobStore, Purged, Settlement, Swept,
+    TenantPolicy, WorkerId, WorkerInfo,
 };
 
 /// Most keys and dead jobs of one purge.
@@ -120,13 +120,32 @@ impl JobStore for PgJobStore {
         let in_flight = policy
             .max_in_flight
             .map(|jobs| i32::try_from(jobs).unwrap_or(i32::MAX));
-        sqlx::query(include_str!("sql/policy_set.sql"))
+        let known: bool = sqlx::query_scalar(include_str!("sql/policy_set.sql"))
             .bind(tenant)
             .bind(i32::from(policy.weight))
             .bind(in_flight)
             .bind(policy.paused)
-            .execute(self.db.pool())
+            .fetch_one(self.db.pool())
             .await?;
-        Ok(())
+        known.then_some(()).ok_or_else(|| unknown_tenant(tenant))
     }
+
+    async fn policy(&self, tenant: TenantId) -> Result<TenantPolicy, Error> {
+        let row: Option<(i32, Option<i32>, bool)> =
+            sqlx::query_as(include_str!("sql/policy_get.sql"))
+                .bind(tenant)
+                .fetch_optional(self.db.pool())
+                .await?;
+        let (weight, in_flight, paused) = row.ok_or_else(|| unknown_tenant(tenant))?;
+        let mut policy = TenantPolicy::default()
+            .with_weight(u16::try_from(weight).unwrap_or(u16::MAX))
+            .with_paused(paused);
+        policy.max_in_flight = in_flight.and_then(|most| u32::try_from(most).ok());
+        Ok(policy)
+    }
+}
+
+fn unknown_tenant(tenant: TenantId) -> Error {
+    let message = format!("there is no tenant `{tenant}`");
+    Error::new(ErrorKind::NotFound, "tenant_unknown", message)
 }

@@ -4,10 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tenancy_core::{
-    Error, JobRun, NewJob, NoRoles, Suspension, TenantCtx, TenantId, TenantStatus, Tenants,
-    testing::{FakeAuthorizer, MemoryAudit, tenant},
-};
+use tenancy_core::{Error, JobRun, NewJob, TenantCtx, TenantId, testing::tenant};
 use tenancy_jobs::{ClaimRequest, JobState, JobStore as _, PgJobStore, QueueName, WorkerInfo};
 
 use crate::support::{AsyncWork, House, KIND, Running, fast, plain};
@@ -100,32 +97,4 @@ async fn every_one_of_many_tenants_is_served_before_any_is_served_twice() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 40, "forty jobs of forty tenants");
-}
-
-#[tokio::test]
-async fn jobs_of_a_suspended_tenant_wait_until_it_is_open_again() {
-    let house = House::new().await;
-    let tenants = Tenants::new(
-        house.db.app.clone(),
-        Arc::new(FakeAuthorizer::allowing_all()),
-        Arc::new(NoRoles::new()),
-        Arc::new(MemoryAudit::new()),
-    );
-    let job = || NewJob::new(KIND, json!(null));
-    let waiting = house.jobs.enqueue(&house.a, job()).await.unwrap();
-    tenants
-        .suspend(&house.a, Suspension::ReadOnly)
-        .await
-        .unwrap();
-    let worker = Running::start(house.worker().handler(plain(Order::default())));
-    let other = house.jobs.enqueue(&house.b, job()).await.unwrap();
-    house.until(&house.b, other, JobState::Succeeded).await;
-    assert_eq!(house.view(&house.a, waiting).await.state, JobState::Ready);
-    tenants
-        .resume(&house.a, TenantStatus::SuspendedReadOnly)
-        .await
-        .unwrap();
-    let view = house.until(&house.a, waiting, JobState::Succeeded).await;
-    assert_eq!(view.attempt, 1);
-    worker.stop().await;
 }

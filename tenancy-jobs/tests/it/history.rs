@@ -10,8 +10,13 @@ use crate::support::{House, KIND, Running, plain};
 async fn months_are_made_used_and_dropped_by_the_operator() {
     let house = House::new().await;
     let history = JobHistory::new(house.db.operator.clone());
-    assert_eq!(history.ensure_months(2).await.unwrap(), 3);
-    assert_eq!(history.ensure_months(2).await.unwrap(), 0, "they are there");
+    assert_eq!(
+        history.ensure_months(12).await.unwrap(),
+        0,
+        "the migration made a year"
+    );
+    assert_eq!(history.ensure_months(14).await.unwrap(), 2);
+    assert_eq!(history.ensure_months(14).await.unwrap(), 0);
     let id = house
         .jobs
         .enqueue(&house.a, NewJob::new(KIND, json!(null)))
@@ -41,6 +46,18 @@ async fn months_are_made_used_and_dropped_by_the_operator() {
 #[tokio::test]
 async fn a_month_that_the_default_partition_has_begun_is_left_to_it() {
     let house = House::new().await;
+    let month = |ahead: &str| {
+        format!(
+            "SELECT 'tenancy.job_history_' || to_char(now() AT TIME ZONE 'UTC' + interval '{ahead}', 'YYYYMM')"
+        )
+    };
+    for ahead in ["0", "1 month"] {
+        let name: String = sqlx::query_scalar(sqlx::AssertSqlSafe(month(ahead)))
+            .fetch_one(&house.superuser().await)
+            .await
+            .unwrap();
+        house.plant(format!("DROP TABLE {name}").leak()).await;
+    }
     let id = house
         .jobs
         .enqueue(&house.a, NewJob::new(KIND, json!(null)))

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 use sqlx::error::DatabaseError;
-use tenancy_core::{NewJob, TenantCtx};
+use tenancy_core::{
+    NewJob, PermissionKey, Principal, RequestId, ServiceKey, TenantCtx, testing::member,
+};
 use tenancy_jobs::{ErrorKind, JobQuery};
 
 use crate::support::{House, KIND};
@@ -95,6 +97,7 @@ async fn the_app_role_can_neither_change_jobs_by_hand_nor_reach_across_tenants()
         "SELECT * FROM tenancy.jobs_purge(0, 1)",
         "SELECT tenancy.job_worker_retire(gen_random_uuid())",
         "SELECT tenancy.job_policy_set(util.current_tenant(), 1000, NULL, false)",
+        "SELECT * FROM tenancy.job_policy_get(util.current_tenant())",
         "SELECT tenancy.job_history_drop_before(CURRENT_DATE)",
         "INSERT INTO tenancy.jobs (tenant_id, id, worker_id) SELECT util.current_tenant(), gen_random_uuid(), gen_random_uuid()",
     ] {
@@ -104,6 +107,79 @@ async fn the_app_role_can_neither_change_jobs_by_hand_nor_reach_across_tenants()
     let foreign =
         "INSERT INTO tenancy.job_keys SELECT gen_random_uuid(), sha256('x'), gen_random_uuid(), 1";
     assert_eq!(refused(&house, &house.a, foreign).await, "42501");
+}
+
+/// Enqueues by hand, as the app role, in another's name; whether it was refused.
+async fn is_refused_in_the_name_of(
+    house: &House,
+    ctx: &TenantCtx,
+    principal: &Principal,
+    request: RequestId,
+) -> bool {
+    let mut tx = house.db.app.write(ctx).await.unwrap();
+    let forged = sqlx::query(
+        "INSERT INTO tenancy.jobs (tenant_id, id, request_id, run_at, timeout_ms, max_attempts, queue, kind, payload, principal)
+         VALUES ($1, gen_random_uuid(), $2, now(), 1000, 1, 'default', 'test.job', '{}', $3)",
+    )
+    .bind(ctx.tenant())
+    .bind(request)
+    .bind(sqlx::types::Json(principal))
+    .execute(&mut *tx)
+    .await;
+    match forged {
+        Ok(_) => false,
+        Err(error) => {
+            let code = error.as_database_error().and_then(DatabaseError::code);
+            assert_eq!(code.as_deref(), Some("42501"), "{error}");
+            true
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_enqueues_in_another_members_name_or_with_more_rights() {
+    let house = House::new().await;
+    let other = member(&house.db.app, &house.a).await.unwrap();
+    let service = |permissions: &[&'static str]| {
+        let keys = permissions.iter().copied().map(PermissionKey::from_static);
+        Principal::service(ServiceKey::from_static("importer"), keys.collect())
+    };
+    let tenant = house.a.tenant();
+    let part = house.db.app.enter_as(tenant, service(&["leads.read"]));
+    let part = part.await.unwrap();
+    let more = service(&["leads.read", "jobs.manage"]);
+    let acting = house
+        .a
+        .principal()
+        .clone()
+        .on_behalf_of(other.user().unwrap());
+    let cases = [
+        (&house.a, house.a.principal(), false),
+        (&house.a, other.principal(), true),
+        (&house.a, &acting, true),
+        (&house.a, &more, true),
+        (&part, &service(&["leads.read"]), false),
+        (&part, &service(&[]), false),
+        (&part, &more, true),
+        (&part, house.a.principal(), true),
+    ];
+    for (ctx, principal, refused) in cases {
+        let was = is_refused_in_the_name_of(&house, ctx, principal, ctx.request_id()).await;
+        assert_eq!(was, refused, "{principal:?}");
+    }
+    let (mine, foreign) = (house.a.principal(), RequestId::new());
+    assert!(is_refused_in_the_name_of(&house, &house.a, mine, foreign).await);
+
+    // The planted fault: without the condition the forged job is stored.
+    house
+        .plant(
+            "DROP POLICY tenant_insert ON tenancy.jobs;
+             CREATE POLICY tenant_insert ON tenancy.jobs FOR INSERT TO tenancy_app
+                 WITH CHECK (tenant_id = util.current_tenant())",
+        )
+        .await;
+    let request = house.a.request_id();
+    assert!(!is_refused_in_the_name_of(&house, &house.a, other.principal(), request).await);
 }
 
 #[tokio::test]

@@ -20,4 +20,5 @@ mod once;
 mod statements;
 mod suite;
 mod support;
+mod suspended;
 mod worker;

@@ -27,5 +27,5 @@ async fn every_statement_prepares_as_the_role_that_runs_it() {
         sqlx::raw_sql(end).execute(&mut *conn).await.unwrap();
         seen += 1;
     }
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 21);
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use tenancy_core::{JobId, TenantCtx, TenantId, testing::conformance::job_sink};
 use tenancy_jobs::{
-    JobLedger, JobStore, PgJobLedger, PgJobStore,
+    ErrorKind, JobLedger, JobQuery, JobStore, PgJobLedger, PgJobStore, TenantPolicy,
     testing::{MemoryJobStore, conformance},
 };
 
@@ -41,6 +42,37 @@ async fn memory_conforms() {
     conformance::all(&fixture(&house, memory.clone(), memory))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_queue_keeps_the_contract_of_the_sink_that_the_family_shares() {
+    let house = House::new().await;
+    let ledger = PgJobLedger::new(house.db.app.clone());
+    let stored = async |ctx: &TenantCtx| -> Vec<JobId> {
+        let all = JobQuery::default().with_limit(500);
+        let page = ledger.list(ctx, &all).await.unwrap();
+        page.into_iter().map(|job| job.id).collect()
+    };
+    job_sink(&house.jobs, &house.db.app, &house.a, &house.b, stored).await;
+}
+
+#[tokio::test]
+async fn a_share_is_of_a_tenant_that_exists() {
+    let house = House::new().await;
+    let store = PgJobStore::new(house.db.worker.clone());
+    let nobody = TenantId::new();
+    for error in [
+        store.policy(nobody).await.map(drop).unwrap_err(),
+        store
+            .set_policy(nobody, &TenantPolicy::default())
+            .await
+            .unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::NotFound, "tenant_unknown")
+        );
+    }
 }
 
 /// What is taken out of the database's functions, each in a database of its own.

@@ -31,6 +31,7 @@ pub(super) const CROSSING: &[&str] = &[
     "data_keys_to_rewrap",
     "destroy_retired_keys",
     "finish_rotation",
+    "job_policy_get",
     "job_policy_set",
     "job_worker_beat",
     "job_worker_owns",

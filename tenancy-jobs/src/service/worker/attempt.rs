@@ -10,7 +10,8 @@ use tenancy_core::{
 use tracing::Instrument as _;
 
 use super::{
-    batch, bounded::bounded, engine::Engine, handlers::Handler, lease::Lease, progress::Reporter,
+    batch, bounded::bounded, close::SERVICE, engine::Engine, handlers::Handler, lease::Lease,
+    progress::Reporter,
 };
 use crate::{ClaimedJob, Completion, Error, Fault, Settlement, TxHandler, Verdict};
 
@@ -78,11 +79,7 @@ impl Attempt<'_> {
             .db
             .enter_as(self.job.job.tenant, principal)
             .await;
-        let ctx = entered.map_err(|error| match error.kind() {
-            // Suspended since the claim: no claim gives it out until the tenant is open again.
-            CoreKind::Suspended => Verdict::Release,
-            _ => self.verdict_of(&error),
-        })?;
+        let ctx = entered.map_err(|error| self.refused(&error))?;
         if ctx.access() != Access::ReadWrite {
             return Err(Verdict::Release);
         }
@@ -95,9 +92,17 @@ impl Attempt<'_> {
             self.engine.handlers.required(&self.job.kind),
         ) {
             let required = authorizer.require_key(&ctx, permission).await;
-            required.map_err(|error| self.verdict_of(&error))?;
+            required.map_err(|error| self.refused(&error))?;
         }
         Ok(ctx)
+    }
+
+    fn refused(self, error: &CoreError) -> Verdict {
+        match error.kind() {
+            // Suspended since the claim: no claim gives it out until the tenant is open again.
+            CoreKind::Suspended => Verdict::Release,
+            _ => self.verdict_of(error),
+        }
     }
 
     async fn plain(self, ctx: &TenantCtx, handler: &dyn JobHandler) -> Option<Settlement> {
@@ -106,7 +111,7 @@ impl Attempt<'_> {
         let done = self.bounded(handler.run(ctx, &run), &run).await;
         let verdict = match done {
             Ok(value) => Verdict::Succeeded(value),
-            Err(error) => self.failed(&error)?,
+            Err(error) => self.failed(&error).await?,
         };
         let settlement = Settlement::new(self.job.job, verdict).with_progress(reporter.last());
         match (self.engine.options.completion, &settlement.verdict) {
@@ -120,7 +125,7 @@ impl Attempt<'_> {
         let run = self.job_run(reporter.clone());
         let done = self.try_in_tx(ctx, handler, &run, &reporter).await;
         let Err(error) = done else { return None };
-        let settlement = Settlement::new(self.job.job, self.failed(&error)?);
+        let settlement = Settlement::new(self.job.job, self.failed(&error).await?);
         self.close(ctx, settlement.with_progress(reporter.last()))
             .await
     }
@@ -172,12 +177,29 @@ impl Attempt<'_> {
     }
 
     /// What becomes of a job whose handler failed; `None` if it is not this worker's any more.
-    pub(super) fn failed(self, error: &CoreError) -> Option<Verdict> {
+    pub(super) async fn failed(self, error: &CoreError) -> Option<Verdict> {
         if self.lease.stopping.is_cancelled() {
             return Some(Verdict::Release);
         }
         tracing::info!(%error, code = error.code(), "a try failed");
-        (!self.lease.lost.is_cancelled()).then(|| self.verdict_of(error))
+        if self.lease.lost.is_cancelled() {
+            return None;
+        }
+        if self.is_suspended().await {
+            tracing::info!("the tenant was suspended: the job waits until it is open again");
+            return Some(Verdict::Release);
+        }
+        Some(self.verdict_of(error))
+    }
+
+    /// Whether the tenant was suspended during the try, so that its failure says nothing of the job.
+    async fn is_suspended(self) -> bool {
+        let tenant = self.job.job.tenant;
+        let entered = self.engine.db.enter_system(tenant, SERVICE, Vec::new());
+        match entered.await {
+            Ok(ctx) => ctx.access() != Access::ReadWrite,
+            Err(error) => error.kind() == CoreKind::Suspended,
+        }
     }
 
     fn verdict_of(self, error: &CoreError) -> Verdict {

@@ -11,7 +11,9 @@ use crate::{BatchHandler, Checkpoint, Chunk, Error, Progress, Settlement, Verdic
 enum Step {
     /// There is more, from here on.
     More(Checkpoint),
-    /// The job has ended, or is somebody else's.
+    /// The step was not committed: the job is somebody else's, or its tenant was suspended.
+    Refused,
+    /// The job has ended.
     Over,
 }
 
@@ -35,7 +37,7 @@ pub(super) async fn run(
         Ok(false) => return Some(settlement(Verdict::Release)),
         Err(error) => CoreError::from(error),
     };
-    let verdict = match attempt.failed(&error)? {
+    let verdict = match attempt.failed(&error).await? {
         Verdict::Retry { fault, delay } if batch.steps > 0 => Verdict::Resume { fault, delay },
         other => other,
     };
@@ -52,21 +54,19 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// True: the job has ended or is lost. False: the worker stops, and the job goes on elsewhere.
+    /// True: the job has ended. False: it is handed back, because the worker stops, or the tenant
+    /// was suspended; where somebody else has it, handing it back is refused as stale.
     async fn work(&mut self) -> Result<bool, Error> {
         let ledger = &self.attempt.engine.ledger;
         let known = ledger.checkpoint(self.ctx, self.attempt.job.job.id).await?;
         let mut at = known.unwrap_or_default();
         loop {
-            if self.attempt.lease.stopping.is_cancelled() {
-                return Ok(false);
-            }
             if self.run.cancel.is_cancelled() || self.attempt.lease.lost.is_cancelled() {
-                self.attempt.discard();
-                return Ok(true);
+                return Ok(false);
             }
             match self.step(at).await? {
                 Step::More(next) => at = next,
+                Step::Refused => return Ok(false),
                 Step::Over => return Ok(true),
             }
             self.steps += 1;
@@ -94,9 +94,8 @@ impl Batch<'_> {
                     .checkpoint_in(&mut tx, lease.worker(), job.job, &next)
                     .await?;
                 if !fence.is_held() {
-                    self.attempt.discard();
                     tx.rollback().await?;
-                    return Ok(Step::Over);
+                    return Ok(Step::Refused);
                 }
                 tx.commit().await?;
                 Ok(Step::More(next))

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tenancy_core::{Access, Event, Outcome, ServiceKey, TenantCtx, TenantTx};
+use tenancy_core::{
+    Access, ErrorKind as CoreKind, Event, Outcome, ServiceKey, TenantCtx, TenantTx,
+};
 
 use super::attempt::{Attempt, unrecorded};
 use crate::{Backoff, Error, ErrorKind, Fence, Settlement, Verdict};
 
 /// Who records that a job ended whose own principal can't be entered any more.
-const SERVICE: ServiceKey = ServiceKey::from_static("jobs");
+pub(super) const SERVICE: ServiceKey = ServiceKey::from_static("jobs");
 /// Waits between attempts to store the end of a try.
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// How often storing the end of a try is attempted before the loop's own statement has to do.
@@ -35,7 +37,12 @@ impl Attempt<'_> {
     async fn try_close(self, ctx: &TenantCtx, settlement: &Settlement) -> Result<Fence, Error> {
         // A suspended tenant is not written to, but a job's end is not the tenant's doing.
         let tx = match ctx.access() {
-            Access::ReadWrite => self.engine.db.write(ctx).await?,
+            Access::ReadWrite => match self.engine.db.write(ctx).await {
+                Err(error) if error.kind() == CoreKind::Suspended => {
+                    self.engine.db.aside(ctx).await?
+                }
+                opened => opened?,
+            },
             _ => self.engine.db.aside(ctx).await?,
         };
         self.finish_in(tx, settlement).await
@@ -86,6 +93,10 @@ impl Attempt<'_> {
                     None => ctx,
                 };
                 self.close(&ctx, settlement).await
+            }
+            // Its end can wait as the job can.
+            Err(error) if error.kind() == CoreKind::Suspended => {
+                Some(Settlement::new(self.job.job, Verdict::Release))
             }
             Err(error) => {
                 count_unaudited(&settlement, &Error::from(error));

@@ -73,7 +73,13 @@ pub(super) async fn policies_hold(f: &Fixture) -> Result<(), Error> {
     };
     let set = |policy: TenantPolicy| async move { f.store.set_policy(f.a.tenant(), &policy).await };
 
-    set(TenantPolicy::default().with_weight(3)).await?;
+    let unset = f.store.policy(f.a.tenant()).await?;
+    assert_eq!(unset, TenantPolicy::default());
+    let three = TenantPolicy::default()
+        .with_weight(3)
+        .with_max_in_flight(99);
+    set(three).await?;
+    assert_eq!(f.store.policy(f.a.tenant()).await?, three);
     let weighted = f.claim(worker, &queue, 20).await?;
     assert_eq!((weighted.len(), of_a(&weighted)), (20, 15), "three to one");
     set(TenantPolicy::default().with_paused(true)).await?;

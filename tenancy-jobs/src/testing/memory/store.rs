@@ -118,6 +118,11 @@ impl JobStore for MemoryJobStore {
         self.locked().policies.insert(tenant, *policy);
         Ok(())
     }
+
+    async fn policy(&self, tenant: TenantId) -> Result<TenantPolicy, Error> {
+        let policy = self.locked().policies.get(&tenant).copied();
+        Ok(policy.unwrap_or_default())
+    }
 }
 
 impl State {

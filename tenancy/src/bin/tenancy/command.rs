@@ -6,10 +6,12 @@ use chrono::{TimeDelta, Utc};
 use tenancy::core::{OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, migrate};
 
 use crate::{
-    Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets, output,
+    Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets, jobs,
+    output,
 };
 
-type Result<T = ExitCode> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Result<T = ExitCode> =
+    std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 pub(crate) async fn run(command: Command) -> Result {
     match command {
@@ -28,10 +30,11 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Kb(which) => kb(which).await,
         Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
         Command::PlatformLog(which) => platform_log(which).await,
+        Command::Jobs(which) => jobs::run(which).await,
     }
 }
 
-async fn connect(operator: &Operator) -> Result<OperatorDb> {
+pub(crate) async fn connect(operator: &Operator) -> Result<OperatorDb> {
     Ok(OperatorDb::connect(&operator.database_url).await?)
 }
 

@@ -1,6 +1,7 @@
 //! The operator's binary: `tenancy --help`.
 
 mod command;
+mod jobs;
 mod output;
 
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ enum Command {
     /// Audit log.
     #[command(subcommand)]
     Audit(Audit),
+    /// Job queue.
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// What was refused outside of every tenant: logins and entries.
     #[command(subcommand)]
     PlatformLog(PlatformLog),
@@ -132,6 +136,59 @@ enum Audit {
         #[arg(long, default_value_t = 3)]
         ahead: u8,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Jobs {
+    /// Makes the partitions of the history of the months ahead, and drops old ones.
+    Partitions {
+        #[command(flatten)]
+        operator: Operator,
+        /// How many months.
+        #[arg(long, default_value_t = 3)]
+        ahead: u8,
+        /// Drops the months that lie more than this many back; without it none is dropped.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        keep_months: Option<u16>,
+    },
+    /// A tenant's share of the workers.
+    #[command(subcommand)]
+    Policy(JobPolicy),
+}
+
+#[derive(Debug, Subcommand)]
+enum JobPolicy {
+    /// Shows it.
+    Show(JobTenant),
+    /// Changes what is named and leaves the rest; shows what holds afterwards.
+    Set {
+        #[command(flatten)]
+        of: JobTenant,
+        /// Its share beside other tenants that have work.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        weight: Option<u16>,
+        /// How many of its jobs may run at once, over all queues and workers.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "no_limit")]
+        max_in_flight: Option<u32>,
+        /// Takes that limit away.
+        #[arg(long)]
+        no_limit: bool,
+        /// Starts none of its jobs; those that run go on.
+        #[arg(long, conflicts_with = "resume")]
+        pause: bool,
+        /// Starts its jobs again.
+        #[arg(long)]
+        resume: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+struct JobTenant {
+    /// The worker's login.
+    #[arg(long, env = "TENANCY_WORKER_URL", hide_env_values = true)]
+    worker_url: String,
+    /// The tenant.
+    tenant: tenancy::core::TenantId,
 }
 
 #[tokio::main]
