@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -65,7 +65,10 @@ async fn drain(outbox: &Outbox) -> Result<(Drained, Vec<OutboxJob>)> {
     let taken = Mutex::new(Vec::new());
     let drained = outbox
         .drain(500, |job| {
-            taken.lock().unwrap().push(job);
+            taken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(job);
             async { Ok(()) }
         })
         .await?;

@@ -53,7 +53,9 @@ async fn the_queue_keeps_the_contract_of_the_sink_that_the_family_shares() {
         let page = ledger.list(ctx, &all).await.unwrap();
         page.into_iter().map(|job| job.id).collect()
     };
-    job_sink(&house.jobs, &house.db.app, &house.a, &house.b, stored).await;
+    job_sink(&house.jobs, &house.db.app, &house.a, &house.b, stored)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

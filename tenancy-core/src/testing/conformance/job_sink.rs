@@ -16,6 +16,9 @@ const OTHER: JobKind = JobKind::from_static("suite.other");
 
 /// A [`JobSink`] stores a job exactly when its transaction commits, once a key, within limits, and
 /// for its own tenant. `stored` answers the jobs of a tenant that are stored and not yet done.
+///
+/// # Panics
+/// Where the contract is broken.
 pub async fn job_sink(
     sink: &dyn JobSink,
     db: &TenantDb,

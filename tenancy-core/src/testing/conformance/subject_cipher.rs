@@ -5,6 +5,9 @@ use crate::{Error, ErrorKind, SealedText, SecretText, Subject, SubjectCipher, Te
 
 /// A [`SubjectCipher`] opens for the tenant and the subject it sealed for, and never again after
 /// the subject was erased.
+///
+/// # Panics
+/// Where the contract is broken.
 pub async fn subject_cipher(
     cipher: &dyn SubjectCipher,
     a: &TenantCtx,
