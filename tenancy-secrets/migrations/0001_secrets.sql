@@ -1,4 +1,4 @@
--- Data keys, sealed secrets, and the runs that move them from one key to the next.
+-- Data keys, sealed secrets and keys of subjects, and the runs that move them from one key to the next.
 
 SET LOCAL ROLE tenancy_owner;
 
@@ -51,6 +51,31 @@ CREATE UNIQUE INDEX integration_secrets_path ON tenancy.integration_secrets (ten
 CREATE INDEX integration_secrets_key ON tenancy.integration_secrets (tenant_id, key_id, id);
 SELECT tenancy.protect_table('tenancy.integration_secrets', '{select,delete}');
 SELECT tenancy.admit_definer('tenancy.integration_secrets');
+
+-- A key for each subject whose data may have to be erased, sealed under the tenant's data key. The
+-- subject's name is kept as a hash only. One that was erased leaves its row, without the key.
+CREATE TABLE tenancy.subject_keys (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    subject_hash bytea NOT NULL CHECK (octet_length(subject_hash) = 32),
+    encrypted jsonb CHECK (
+        jsonb_typeof(encrypted) = 'object' AND encrypted ->> 'v' = '1'
+        AND substring(decode(encrypted ->> 'envelope', 'base64') FROM 3 FOR 16) = uuid_send(key_id)
+    ),
+    key_id uuid,
+    -- Counts the rewrites of the row: the compare-and-set of a rotation.
+    generation bigint NOT NULL DEFAULT 1 CHECK (generation >= 1),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    erased_at timestamptz,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, key_id) REFERENCES tenancy.tenant_data_keys (tenant_id, key_id) ON DELETE CASCADE,
+    CHECK ((encrypted IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((encrypted IS NULL) = (key_id IS NULL))
+);
+CREATE UNIQUE INDEX subject_keys_subject ON tenancy.subject_keys (tenant_id, subject_hash);
+CREATE INDEX subject_keys_key ON tenancy.subject_keys (tenant_id, key_id, id);
+SELECT tenancy.protect_table('tenancy.subject_keys', '{select}');
+SELECT tenancy.admit_definer('tenancy.subject_keys');
 
 -- One row for each change of a tenant's data key. An unfinished one is resumed, never doubled.
 CREATE TABLE tenancy.rotation_runs (
@@ -141,6 +166,44 @@ BEGIN
 END
 $$;
 
+-- Stores a subject's key: 'ok', 'key_retired', or 'stale' where the subject has one, or had.
+CREATE FUNCTION tenancy.put_subject_key(p_id uuid, p_subject bytea, p_encrypted jsonb, p_key uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+BEGIN
+    IF NOT tenancy.hold_data_key(this_tenant, p_key) THEN
+        RETURN 'key_retired';
+    END IF;
+    INSERT INTO tenancy.subject_keys (tenant_id, id, subject_hash, encrypted, key_id)
+    VALUES (this_tenant, p_id, p_subject, p_encrypted, p_key)
+    ON CONFLICT DO NOTHING;
+    RETURN CASE WHEN FOUND THEN 'ok' ELSE 'stale' END;
+END
+$$;
+
+-- Destroys a subject's key for good; p_id is for a subject that never had one. Answers the row that
+-- was changed, or NULL where nothing was left to erase.
+CREATE FUNCTION tenancy.erase_subject_key(p_id uuid, p_subject bytea) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+    erased pg_catalog.uuid;
+BEGIN
+    INSERT INTO tenancy.subject_keys AS k (tenant_id, id, subject_hash, erased_at)
+    VALUES (this_tenant, p_id, p_subject, clock_timestamp())
+    ON CONFLICT (tenant_id, subject_hash) DO UPDATE
+    SET encrypted = NULL, key_id = NULL, erased_at = clock_timestamp(), generation = k.generation + 1
+    WHERE k.erased_at IS NULL
+    RETURNING k.id INTO erased;
+    RETURN erased;
+END
+$$;
+
 -- ---------------------------------------------------------------------------------------------
 -- For the worker role, across tenants. What passes through is sealed or wrapped.
 -- ---------------------------------------------------------------------------------------------
@@ -171,8 +234,9 @@ BEGIN
         INSERT INTO tenancy.tenant_data_keys (tenant_id, key_id, state, kek_id, wrapped)
         VALUES (p_tenant, p_key, 'pending', p_kek, p_wrapped);
         INSERT INTO tenancy.rotation_runs (tenant_id, id, to_key, total)
-        SELECT p_tenant, p_run, p_key, count(*)
-        FROM tenancy.integration_secrets s WHERE s.tenant_id = p_tenant;
+        SELECT p_tenant, p_run, p_key,
+            (SELECT count(*) FROM tenancy.integration_secrets s WHERE s.tenant_id = p_tenant)
+            + (SELECT count(*) FROM tenancy.subject_keys k WHERE k.tenant_id = p_tenant AND k.key_id IS NOT NULL);
     END IF;
     RETURN QUERY
         SELECT r.id, r.to_key, r.state, r.cursor, r.done, r.total
@@ -211,20 +275,31 @@ AS $$
     WHERE k.tenant_id = p_tenant AND k.key_id = p_key AND k.state <> 'destroyed'
 $$;
 
--- The next sealed rows that are not yet under the run's key.
+-- The next sealed rows that are not yet under the run's key: secrets, and keys of subjects, which
+-- have a subject's hash and no provider.
 CREATE FUNCTION tenancy.rotation_batch(p_tenant uuid, p_run uuid, p_limit integer)
     RETURNS TABLE (
-        id uuid, provider text, field text, encrypted jsonb, key_id uuid, version bigint, generation bigint
+        id uuid, provider text, field text, subject_hash bytea, encrypted jsonb, key_id uuid, version bigint,
+        generation bigint
     )
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.id, s.provider, s.field, s.encrypted, s.key_id, s.version, s.generation
+    SELECT u.id, u.provider, u.field, u.subject_hash, u.encrypted, u.key_id, u.version, u.generation
     FROM tenancy.rotation_runs r
-    JOIN tenancy.integration_secrets s ON s.tenant_id = r.tenant_id AND s.key_id <> r.to_key
+    CROSS JOIN LATERAL (
+        (SELECT s.id, s.provider, s.field, NULL::bytea AS subject_hash, s.encrypted, s.key_id, s.version, s.generation
+        FROM tenancy.integration_secrets s
+        WHERE s.tenant_id = r.tenant_id AND s.key_id <> r.to_key AND (r.cursor IS NULL OR s.id > r.cursor)
+        ORDER BY s.id LIMIT p_limit)
+        UNION ALL
+        (SELECT k.id, NULL, NULL, k.subject_hash, k.encrypted, k.key_id, 1, k.generation
+        FROM tenancy.subject_keys k
+        WHERE k.tenant_id = r.tenant_id AND k.key_id <> r.to_key AND (r.cursor IS NULL OR k.id > r.cursor)
+        ORDER BY k.id LIMIT p_limit)
+    ) u
     WHERE r.tenant_id = p_tenant AND r.id = p_run AND r.state = 'promoted'
-      AND (r.cursor IS NULL OR s.id > r.cursor)
-    ORDER BY s.id
+    ORDER BY u.id
     LIMIT p_limit
 $$;
 
@@ -240,6 +315,7 @@ AS $$
 DECLARE
     new_key pg_catalog.uuid;
     moved bigint;
+    moved_subjects bigint;
 BEGIN
     SELECT r.to_key INTO new_key FROM tenancy.rotation_runs r
     WHERE r.tenant_id = p_tenant AND r.id = p_run AND r.state = 'promoted'
@@ -252,6 +328,12 @@ BEGIN
     FROM unnest(p_ids, p_old_keys, p_generations, p_encrypted) AS b (id, old_key, generation, encrypted)
     WHERE s.tenant_id = p_tenant AND s.id = b.id AND s.key_id = b.old_key AND s.generation = b.generation;
     GET DIAGNOSTICS moved = ROW_COUNT;
+    UPDATE tenancy.subject_keys k
+    SET encrypted = b.encrypted, key_id = new_key, generation = k.generation + 1
+    FROM unnest(p_ids, p_old_keys, p_generations, p_encrypted) AS b (id, old_key, generation, encrypted)
+    WHERE k.tenant_id = p_tenant AND k.id = b.id AND k.key_id = b.old_key AND k.generation = b.generation;
+    GET DIAGNOSTICS moved_subjects = ROW_COUNT;
+    moved := moved + moved_subjects;
     UPDATE tenancy.rotation_runs r SET cursor = p_cursor, done = r.done + moved
     WHERE r.tenant_id = p_tenant AND r.id = p_run;
     RETURN moved;
@@ -267,9 +349,11 @@ AS $$
 DECLARE
     left_over bigint;
 BEGIN
-    SELECT count(*) INTO left_over
+    SELECT (SELECT count(*) FROM tenancy.integration_secrets s
+            WHERE s.tenant_id = r.tenant_id AND s.key_id <> r.to_key)
+        + (SELECT count(*) FROM tenancy.subject_keys k WHERE k.tenant_id = r.tenant_id AND k.key_id <> r.to_key)
+    INTO left_over
     FROM tenancy.rotation_runs r
-    JOIN tenancy.integration_secrets s ON s.tenant_id = r.tenant_id AND s.key_id <> r.to_key
     WHERE r.tenant_id = p_tenant AND r.id = p_run;
     UPDATE tenancy.rotation_runs r
     SET state = CASE WHEN left_over = 0 THEN 'done' ELSE r.state END,
@@ -309,7 +393,9 @@ $$;
 
 GRANT EXECUTE ON FUNCTION
     tenancy.install_data_key(uuid, text, bytea),
-    tenancy.put_secret(uuid, text, text, text, uuid, jsonb, uuid, bigint, bigint)
+    tenancy.put_secret(uuid, text, text, text, uuid, jsonb, uuid, bigint, bigint),
+    tenancy.put_subject_key(uuid, bytea, jsonb, uuid),
+    tenancy.erase_subject_key(uuid, bytea)
 TO tenancy_app;
 
 GRANT EXECUTE ON FUNCTION

@@ -7,7 +7,7 @@ CREATE TABLE tenancy.oauth_connections (
     tenant_id uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
     id uuid NOT NULL,
     provider text COLLATE "C" NOT NULL CHECK (provider ~ '^[a-z][a-z0-9_]{0,62}$'),
-    status text NOT NULL CHECK (status IN ('connected', 'needs_reauth', 'disconnecting', 'disconnected')),
+    status text NOT NULL CHECK (status IN ('connected', 'needs_reauth', 'disconnected')),
     status_reason text CHECK (char_length(status_reason) <= 200),
     -- NULL where the provider does not tell.
     external_account_id text COLLATE "C" CHECK (char_length(external_account_id) BETWEEN 1 AND 512),
@@ -149,7 +149,8 @@ BEGIN
 END
 $$;
 
--- Whether another connection, of whatever tenant, lives on the same account's grant.
+-- Whether a connection, of whatever tenant, lives on the same account's grant: another one, or this
+-- one, if it was connected again since.
 CREATE FUNCTION tenancy.oauth_account_shared(p_connection uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -159,7 +160,6 @@ AS $$
         JOIN tenancy.oauth_connections other
           ON other.provider = mine.provider AND other.external_account_id = mine.external_account_id
         WHERE mine.tenant_id = util.current_tenant() AND mine.id = p_connection
-          AND (other.tenant_id, other.id) <> (mine.tenant_id, mine.id)
           AND other.status IN ('connected', 'needs_reauth')
     )
 $$;
@@ -179,7 +179,11 @@ BEGIN
       AND NOT EXISTS (
         SELECT FROM tenancy.integration_secrets s WHERE s.tenant_id = k.tenant_id AND s.key_id = k.key_id)
       AND NOT EXISTS (
-        SELECT FROM tenancy.oauth_states s WHERE s.tenant_id = k.tenant_id AND s.key_id = k.key_id);
+        SELECT FROM tenancy.oauth_states s WHERE s.tenant_id = k.tenant_id AND s.key_id = k.key_id)
+      AND NOT EXISTS (
+        SELECT FROM tenancy.oauth_revocations r WHERE r.tenant_id = k.tenant_id AND r.key_id = k.key_id)
+      AND NOT EXISTS (
+        SELECT FROM tenancy.subject_keys s WHERE s.tenant_id = k.tenant_id AND s.key_id = k.key_id);
     GET DIAGNOSTICS destroyed = ROW_COUNT;
     RETURN destroyed;
 END

@@ -61,8 +61,6 @@ pub enum ConnectionStatus {
     Connected,
     /// A person has to connect it again: the grant is dead.
     NeedsReauth,
-    /// It is being disconnected.
-    Disconnecting,
     /// It has no tokens any more.
     Disconnected,
 }
@@ -73,20 +71,14 @@ impl ConnectionStatus {
         match self {
             Self::Connected => "connected",
             Self::NeedsReauth => "needs_reauth",
-            Self::Disconnecting => "disconnecting",
             Self::Disconnected => "disconnected",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Connected,
-            Self::NeedsReauth,
-            Self::Disconnecting,
-            Self::Disconnected,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == text)
+        [Self::Connected, Self::NeedsReauth, Self::Disconnected]
+            .into_iter()
+            .find(|status| status.as_str() == text)
     }
 }
 
@@ -211,15 +203,19 @@ pub struct Finished {
     pub return_to: String,
 }
 
-/// How disconnecting ended at the provider. The tokens are gone here in every case.
+/// How disconnecting ended at the provider. The connection has no tokens here in any case.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DisconnectOutcome {
     /// The provider took the tokens back.
     Revoked,
-    /// It did not answer, or refused: the user can take the access back on its pages.
+    /// It did not answer, or refused, for as long as it was asked: the user can take the access back
+    /// on its pages.
     RevocationFailed,
+    /// It did not answer, or refused, and is asked again: see
+    /// [`OAuthBroker::sweep_revocations`](crate::OAuthBroker::sweep_revocations).
+    RevocationPending,
     /// Another connection lives on the same grant, which revoking would have ended.
     SharedGrant,
     /// It has no way to take them back, or there was nothing left to take back.
@@ -232,8 +228,21 @@ impl DisconnectOutcome {
         match self {
             Self::Revoked => "revoked",
             Self::RevocationFailed => "revocation_failed",
+            Self::RevocationPending => "revocation_pending",
             Self::SharedGrant => "shared_grant",
             Self::Unsupported => "revocation_unsupported",
         }
     }
+}
+
+/// What a sweep over tokens that are to be taken back came to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RevocationSweep {
+    /// Those that are dead at the provider now, or that another connection lives on.
+    pub ended: u64,
+    /// Those that were given up.
+    pub failed: u64,
+    /// Those that are tried again.
+    pub pending: u64,
 }

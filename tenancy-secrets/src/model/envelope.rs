@@ -163,9 +163,16 @@ impl Binding {
             version,
         }
     }
+}
 
-    /// The bytes that are authenticated with a record: never stored, rebuilt from the row.
-    pub(crate) fn to_bytes(&self, suite: Suite, key: KeyId) -> Vec<u8> {
+/// Somewhere a record belongs: the bytes that are authenticated with it are never stored, but
+/// rebuilt from where it is found.
+pub(crate) trait Place: Sync {
+    fn to_bytes(&self, suite: Suite, key: KeyId) -> Vec<u8>;
+}
+
+impl Place for Binding {
+    fn to_bytes(&self, suite: Suite, key: KeyId) -> Vec<u8> {
         Canonical::new(b"tenancy-secrets/record")
             .part(&[VERSION])
             .part(&[suite.byte()])

@@ -9,11 +9,20 @@ use crate::{Connection, ConnectionStatus, Envelope, Error, SecretId};
 /// A connection with its sealed tokens; times are seconds from now by the database's clock.
 pub(crate) struct Loaded {
     pub(crate) connection: Connection,
+    pub(crate) openness: Openness,
     pub(crate) expires_in: Option<f64>,
     pub(crate) lifetime: Option<f64>,
     pub(crate) retry_in: Option<f64>,
     pub(crate) access: Option<Token>,
     pub(crate) refresh: Option<Token>,
+}
+
+/// How far a tenant is open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Openness {
+    Open,
+    ReadOnly,
+    Closed,
 }
 
 /// A token's row.
@@ -26,6 +35,11 @@ pub(crate) struct Token {
 pub(super) fn loaded(row: &PgRow) -> Result<Loaded, Error> {
     Ok(Loaded {
         connection: connection(row)?,
+        openness: match row.try_get("tenant_status")? {
+            Some("active") => Openness::Open,
+            Some("suspended_read_only") => Openness::ReadOnly,
+            _ => Openness::Closed,
+        },
         expires_in: row.try_get("expires_in")?,
         lifetime: row.try_get("lifetime")?,
         retry_in: row.try_get("retry_in")?,

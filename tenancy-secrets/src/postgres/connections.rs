@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantDb, TenantTx, UserId};
+use tenancy_core::{
+    AuditSink, ErrorKind as CoreKind, Event, TenantCtx, TenantDb, TenantTx, UserId,
+};
 use uuid::Uuid;
 
 use super::{
@@ -15,8 +17,8 @@ use crate::{Connection, ConnectionId, Error, KeyId, ProviderKey, SecretWrite, Wr
 
 #[derive(Clone)]
 pub(crate) struct PgConnections {
-    db: TenantDb,
-    audit: Arc<dyn AuditSink>,
+    pub(super) db: TenantDb,
+    pub(super) audit: Arc<dyn AuditSink>,
 }
 
 /// The lease on a connection.
@@ -176,7 +178,7 @@ impl PgConnections {
         reason: &str,
         wait: (f64, f64),
     ) -> Result<(), Error> {
-        let mut tx = self.db.write(ctx).await?;
+        let mut tx = self.settling(ctx).await?;
         sqlx::query(include_str!("sql/connection_release.sql"))
             .bind(ctx.tenant())
             .bind(id)
@@ -199,7 +201,7 @@ impl PgConnections {
         reason: &str,
         event: Event,
     ) -> Result<(), Error> {
-        let mut tx = self.db.write(ctx).await?;
+        let mut tx = self.settling(ctx).await?;
         let done = sqlx::query(include_str!("sql/connection_reauth.sql"))
             .bind(ctx.tenant())
             .bind(id)
@@ -224,7 +226,7 @@ impl PgConnections {
         new: &Refreshed,
         event: Option<Event>,
     ) -> Result<Written, Error> {
-        let mut tx = self.db.write(ctx).await?;
+        let mut tx = self.settling(ctx).await?;
         let refresh = new.refresh.as_ref();
         let word: String = sqlx::query_scalar(include_str!("sql/connection_commit.sql"))
             .bind(id)
@@ -251,47 +253,16 @@ impl PgConnections {
         Ok(written)
     }
 
-    /// Begins to disconnect; `false` while a refresh is running, unless `force`.
-    pub(crate) async fn disconnecting(
-        &self,
-        ctx: &TenantCtx,
-        id: ConnectionId,
-        force: bool,
-    ) -> Result<bool, Error> {
-        let mut tx = self.db.write(ctx).await?;
-        let done = sqlx::query(include_str!("sql/connection_disconnecting.sql"))
-            .bind(ctx.tenant())
-            .bind(id)
-            .bind(force)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Wipes the tokens and ends disconnecting, with its event.
-    pub(crate) async fn disconnected(
-        &self,
-        ctx: &TenantCtx,
-        connection: &Connection,
-        reason: &str,
-        event: Event,
-    ) -> Result<(), Error> {
-        let mut tx = self.db.write(ctx).await?;
-        wipe(&mut tx, &connection.provider, connection.id, ALL_TOKENS).await?;
-        let done = sqlx::query(include_str!("sql/connection_disconnected.sql"))
-            .bind(ctx.tenant())
-            .bind(connection.id)
-            .bind(reason)
-            .execute(&mut *tx)
-            .await?;
-        if done.rows_affected() == 1 {
-            self.audit.record_in(&mut tx, event).await?;
+    /// A transaction for what has happened at the provider already: it is stored even where the
+    /// tenant was suspended meanwhile, for else a rotated token would be lost.
+    pub(super) async fn settling(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
+        match self.db.write(ctx).await {
+            Err(error) if error.kind() == CoreKind::Suspended => Ok(self.db.aside(ctx).await?),
+            opened => Ok(opened?),
         }
-        Ok(tx.commit().await?)
     }
 
-    /// Whether another connection lives on the same grant.
+    /// Whether a connection lives on the same grant.
     pub(crate) async fn is_shared(&self, ctx: &TenantCtx, id: ConnectionId) -> Result<bool, Error> {
         let mut tx = self.db.read(ctx).await?;
         Ok(
@@ -303,7 +274,7 @@ impl PgConnections {
     }
 }
 
-async fn wipe(
+pub(super) async fn wipe(
     tx: &mut TenantTx,
     provider: &ProviderKey,
     id: ConnectionId,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::rows::{self, Wrapped};
 use crate::{
     Binding, Envelope, Error, FieldKey, KeyId, ProviderKey, SecretId, WrapContext, WrappedKey,
+    model::{Place, SubjectHash, SubjectKeyPlace},
 };
 
 #[derive(Clone)]
@@ -34,15 +35,39 @@ pub(crate) struct SealedRow {
     pub(crate) key: KeyId,
     pub(crate) generation: i64,
     encrypted: Value,
-    provider: ProviderKey,
-    field: FieldKey,
-    version: i64,
+    of: RowOf,
+}
+
+/// What a sealed row holds.
+enum RowOf {
+    Secret {
+        provider: ProviderKey,
+        field: FieldKey,
+        version: i64,
+    },
+    Subject([u8; 32]),
 }
 
 impl SealedRow {
-    pub(crate) fn binding(&self, tenant: TenantId) -> Binding {
-        let (provider, field) = (self.provider.clone(), self.field.clone());
-        Binding::new(tenant, provider, self.id.as_uuid(), field, self.version)
+    pub(crate) fn place(&self, tenant: TenantId) -> Box<dyn Place + Send> {
+        match &self.of {
+            RowOf::Secret {
+                provider,
+                field,
+                version,
+            } => {
+                let (provider, field) = (provider.clone(), field.clone());
+                let row = self.id.as_uuid();
+                Box::new(Binding::new(tenant, provider, row, field, *version))
+            }
+            RowOf::Subject(hash) => Box::new(SubjectKeyPlace {
+                of: SubjectHash {
+                    tenant,
+                    hash: *hash,
+                },
+                id: KeyId::from_uuid(self.id.as_uuid()),
+            }),
+        }
     }
 
     pub(crate) fn envelope(&self) -> Result<Envelope, Error> {
@@ -236,9 +261,14 @@ fn sealed_row(row: &PgRow) -> Result<SealedRow, Error> {
         key: row.try_get("key_id")?,
         generation: row.try_get("generation")?,
         encrypted: row.try_get("encrypted")?,
-        provider: rows::provider(row)?,
-        field: FieldKey::parse(row.try_get::<String, _>("field")?)?,
-        version: row.try_get("version")?,
+        of: match row.try_get("subject_hash")? {
+            Some(hash) => RowOf::Subject(hash),
+            None => RowOf::Secret {
+                provider: rows::provider(row)?,
+                field: FieldKey::parse(row.try_get::<String, _>("field")?)?,
+                version: row.try_get("version")?,
+            },
+        },
     })
 }
 

@@ -4,24 +4,24 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::{
-    Aead, Binding, DataKey, Envelope, Error, ErrorKind, KeyId, MAX_SECRET_LEN,
-    model::{Suite, derive, random},
+    Aead, DataKey, Envelope, Error, ErrorKind, KeyId, MAX_SECRET_LEN,
+    model::{Place, Suite, derive, random},
 };
 
 /// Seals a value for one place, under a key of its own.
 pub(crate) fn seal(
     aead: &dyn Aead,
     (id, key): (KeyId, &DataKey),
-    binding: &Binding,
+    place: &dyn Place,
     plaintext: &[u8],
 ) -> Result<Envelope, Error> {
-    seal_with_salt(aead, (id, key), binding, plaintext, random()?)
+    seal_with_salt(aead, (id, key), place, plaintext, random()?)
 }
 
 pub(crate) fn seal_with_salt(
     aead: &dyn Aead,
     (id, key): (KeyId, &DataKey),
-    binding: &Binding,
+    place: &dyn Place,
     plaintext: &[u8],
     salt: [u8; 32],
 ) -> Result<Envelope, Error> {
@@ -30,7 +30,7 @@ pub(crate) fn seal_with_salt(
         return Err(Error::new(ErrorKind::Limit, "secret_too_long", message));
     }
     let suite = Suite::HkdfSha256Aes256Gcm;
-    let authenticated = binding.to_bytes(suite, id);
+    let authenticated = place.to_bytes(suite, id);
     let derived = derive(key.expose(), &salt, &authenticated)?;
     // Room for the tag: a buffer that grows leaves its plaintext behind.
     let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + 16));
@@ -49,10 +49,10 @@ pub(crate) fn seal_with_salt(
 pub(crate) fn open(
     aead: &dyn Aead,
     key: &DataKey,
-    binding: &Binding,
+    place: &dyn Place,
     envelope: &Envelope,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let authenticated = binding.to_bytes(envelope.suite, envelope.key);
+    let authenticated = place.to_bytes(envelope.suite, envelope.key);
     let derived = derive(key.expose(), &envelope.salt, &authenticated)?;
     if !bool::from(derived.commitment.ct_eq(&envelope.commitment)) {
         return Err(does_not_open());

@@ -6,7 +6,7 @@ use tenancy_core::TenantId;
 use uuid::Uuid;
 
 use super::*;
-use crate::{AesGcm, FieldKey, ProviderKey, RecordKey};
+use crate::{AesGcm, Binding, FieldKey, ProviderKey, RecordKey};
 
 #[derive(Deserialize)]
 struct Vector {

@@ -243,11 +243,11 @@ impl Rotation {
         keys: &mut KeyBag<'_>,
         row: &SealedRow,
     ) -> Result<Moved, Error> {
-        let binding = row.binding(run.tenant);
+        let place = row.place(run.tenant);
         let sealed = row.envelope()?;
-        let opened = record::open(&*self.aead, keys.get(row.key).await?, &binding, &sealed)?;
+        let opened = record::open(&*self.aead, keys.get(row.key).await?, &*place, &sealed)?;
         let new_key = keys.get(run.to_key).await?;
-        let envelope = record::seal(&*self.aead, (run.to_key, new_key), &binding, &opened)?;
+        let envelope = record::seal(&*self.aead, (run.to_key, new_key), &*place, &opened)?;
         Ok(Moved {
             id: row.id,
             old_key: row.key,

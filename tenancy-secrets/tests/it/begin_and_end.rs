@@ -27,7 +27,7 @@ fn of_grants() -> Provider {
 async fn disconnecting_wipes_whatever_the_provider_says() -> Result {
     for (status, outcome) in [
         (200, DisconnectOutcome::Revoked),
-        (500, DisconnectOutcome::RevocationFailed),
+        (500, DisconnectOutcome::RevocationPending),
     ] {
         let case = Case::new().await?;
         case.http.answer(status, "");

@@ -13,7 +13,7 @@ use tenancy_core::{
 use tenancy_secrets::{LocalKeyring, SecretVault};
 
 use crate::{
-    flow, rotation,
+    flow, rotation, subjects,
     support::{Result, World},
 };
 
@@ -141,6 +141,7 @@ async fn a_child_does_its_task() -> Result {
         "read_and_write" => rotation::read_and_write(inside).await,
         "rotate" => rotation::rotate(inside).await,
         "refresh" => flow::refresh(inside).await,
+        "open_subject" => subjects::open(inside).await,
         other => Err(format!("unknown task `{other}`").into()),
     }
 }

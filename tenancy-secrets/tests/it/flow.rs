@@ -72,7 +72,14 @@ async fn an_account_is_connected_used_refreshed_and_disconnected() -> Result {
         .into_iter()
         .map(|entry| entry.event.action)
         .collect();
-    assert_eq!(actions, ["oauth.connected", "oauth.disconnected"]);
+    assert_eq!(
+        actions,
+        [
+            "oauth.connected",
+            "oauth.disconnected",
+            "oauth.revocation_ended"
+        ]
+    );
 
     let text = log.text();
     assert!(

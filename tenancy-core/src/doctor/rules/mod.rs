@@ -30,6 +30,7 @@ pub(super) const CROSSING: &[&str] = &[
     "begin_rotation",
     "data_keys_to_rewrap",
     "destroy_retired_keys",
+    "due_oauth_revocations",
     "finish_rotation",
     "job_policy_get",
     "job_policy_set",

@@ -1,8 +1,10 @@
 -- role: app
--- A connection with its tokens, and its times as seconds from now by the database's clock.
+-- A connection with its tokens, its tenant's state, and its times as seconds from now by the
+-- database's clock.
 -- $1 tenant, $2 connection. Index: primary key; integration_secrets_path.
 SELECT c.id, c.provider, c.status, c.status_reason, c.external_account_id, c.account_label, c.requested_scopes,
     c.granted_scopes, c.generation, c.access_expires_at, c.connected_by, c.created_at, c.updated_at,
+    (SELECT t.status FROM tenancy.tenants t WHERE t.id = c.tenant_id) AS tenant_status,
     extract(epoch FROM c.access_expires_at - clock_timestamp())::float8 AS expires_in,
     extract(epoch FROM c.access_expires_at - c.access_obtained_at)::float8 AS lifetime,
     extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_in,

@@ -1,6 +1,6 @@
 //! Taking a browser back from a provider.
 
-use tenancy_core::{AuthorizerExt as _, Event, Outcome, TenantCtx};
+use tenancy_core::{Access, AuthorizerExt as _, Event, Outcome, TenantCtx};
 
 use super::{
     OAuthBroker,
@@ -9,6 +9,7 @@ use super::{
     callback::{
         ACCESS_REFUSED, check, check_issuer, exchange_failed, provider_refused, refusal, refused,
     },
+    credential::suspended,
     perm,
     start::{hash, verifier_binding},
 };
@@ -56,6 +57,11 @@ impl OAuthBroker {
             .authorizer
             .require(&ctx, perm::OauthConnect::get())
             .await?;
+        if ctx.access() != Access::ReadWrite {
+            // Before the code is exchanged for tokens that could not be stored.
+            let message = "the tenant was suspended during the sign-in";
+            return Err(suspended("tenant_read_only", message));
+        }
         let connected = self.connect(&ctx, &state, request).await;
         if let Err(error) = &connected {
             let event = refusal(&state, error).outcome(Outcome::Error);

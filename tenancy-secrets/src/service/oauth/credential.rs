@@ -1,11 +1,13 @@
 //! Access tokens that are valid now.
 
 use async_trait::async_trait;
-use tenancy_core::{Credential, CredentialId, CredentialSource, TenantCtx};
+use tenancy_core::{Credential, CredentialId, CredentialSource, ErrorKind as CoreKind, TenantCtx};
 
 use super::OAuthBroker;
 use crate::{
-    ConnectionId, ConnectionStatus, Error, ErrorKind, postgres::Loaded, service::keys::KEY_MISSING,
+    ConnectionId, ConnectionStatus, Error, ErrorKind,
+    postgres::{Loaded, Openness},
+    service::keys::KEY_MISSING,
 };
 
 /// A token that ends sooner than this, in seconds, is not given out if it can be renewed.
@@ -31,12 +33,33 @@ pub(super) enum Verdict {
     Renew,
 }
 
-/// Decides by the connection's state; pure, so that every case is tested.
+/// Decides by the states of connection and tenant; pure, so that every case is tested. For a tenant
+/// that can only be read a token that lives is given out and none is renewed; for one that is
+/// closed there is none.
 pub(super) fn judge(loaded: &Loaded, need: Need) -> Result<Verdict, Error> {
+    if loaded.openness == Openness::Closed {
+        return Err(suspended("tenant_suspended", "the tenant is suspended"));
+    }
+    match (loaded.openness, wanted(loaded, need)?) {
+        (Openness::ReadOnly, Verdict::Renew) => Err(suspended(
+            "tenant_read_only",
+            "the tenant is suspended, and nothing is renewed for it",
+        )),
+        (Openness::ReadOnly, _) => Ok(Verdict::Use),
+        (_, verdict) => Ok(verdict),
+    }
+}
+
+/// As the core says it, so that it stays its kind on the way through its ports.
+pub(super) fn suspended(code: &'static str, message: &str) -> Error {
+    tenancy_core::Error::new(CoreKind::Suspended, code, message).into()
+}
+
+fn wanted(loaded: &Loaded, need: Need) -> Result<Verdict, Error> {
     match loaded.connection.status {
         ConnectionStatus::Connected => {}
         ConnectionStatus::NeedsReauth => return Err(needs_reauth()),
-        ConnectionStatus::Disconnecting | ConnectionStatus::Disconnected => {
+        ConnectionStatus::Disconnected => {
             let message = "the connection was disconnected";
             return Err(Error::new(
                 ErrorKind::NeedsReauth,

@@ -2,26 +2,31 @@
 
 use std::time::{Duration, Instant};
 
-use tenancy_core::{AuthorizerExt as _, Event, Outcome, TenantCtx};
+use tenancy_core::{AuthorizerExt as _, Event, SecretText, TenantCtx};
+use uuid::Uuid;
 
-use super::{OAuthBroker, call::Caller, perm, unknown_connection};
+use super::{OAuthBroker, perm, revocations::LEASE, unknown_connection};
 use crate::{
-    Binding, ConnectionId, ConnectionStatus, DisconnectOutcome, Error, FieldKey, RevokedToken,
-    postgres::{Loaded, Token},
+    Binding, Connection, ConnectionId, ConnectionStatus, DisconnectOutcome, Error, ErrorKind,
+    FieldKey, RevokedToken,
+    postgres::{Ended, Loaded, Token},
 };
 
 /// How long a refresh that is running is waited for; longer than a request may take.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 impl OAuthBroker {
-    /// Takes the tokens back at the provider and wipes them here.
+    /// Ends a connection and takes its tokens back at the provider.
     ///
-    /// The tokens are wiped whatever the provider says. Nothing is revoked where that would end
-    /// another connection of the same account. Disconnecting twice changes nothing.
+    /// The connection ends here in one transaction, whatever the provider says: its tokens are
+    /// wiped but for the one that the provider needs to see, which no connection has any more and
+    /// which stays sealed until it was taken back. Where the provider does not answer,
+    /// [`sweep_revocations`](Self::sweep_revocations) asks it again. Nothing is revoked where that
+    /// would end another connection of the same account. Disconnecting twice changes nothing.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) without `oauth.connect`;
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`Denied`](ErrorKind::Denied) without `oauth.connect`;
+    /// [`NotFound`](ErrorKind::NotFound).
     #[tracing::instrument(level = "debug", skip_all, fields(tenant = %ctx.tenant(), connection = %id))]
     pub async fn disconnect(
         &self,
@@ -32,39 +37,15 @@ impl OAuthBroker {
             .authorizer
             .require(ctx, perm::OauthConnect::get())
             .await?;
-        let known = self
-            .0
-            .connections
-            .load(ctx, id)
-            .await?
-            .ok_or_else(unknown_connection)?;
-        if known.connection.status == ConnectionStatus::Disconnected {
+        let known = self.0.connections.load(ctx, id).await?;
+        let connection = known.ok_or_else(unknown_connection)?.connection;
+        if connection.status == ConnectionStatus::Disconnected {
             return Ok(DisconnectOutcome::Unsupported);
         }
-        self.stop_refreshing(ctx, id).await?;
-        // Loaded anew: a refresh may have replaced the tokens just before.
-        let loaded = self
-            .0
-            .connections
-            .load(ctx, id)
-            .await?
-            .ok_or_else(unknown_connection)?;
-        let outcome = self.revoke(ctx, &loaded).await?;
-        let failed = outcome == DisconnectOutcome::RevocationFailed;
-        let event = Event::new("oauth.disconnected")
-            .outcome(if failed {
-                Outcome::Error
-            } else {
-                Outcome::Allowed
-            })
-            .target("oauth_connection", id)
-            .meta("provider", loaded.connection.provider.as_str())
-            .meta("revocation", outcome.as_str());
-        self.0
-            .connections
-            .disconnected(ctx, &loaded.connection, outcome.as_str(), event)
-            .await?;
-        Ok(outcome)
+        match self.end(ctx, &connection).await? {
+            Some(revocation) => self.revoke_pending(ctx, revocation).await,
+            None => Ok(DisconnectOutcome::Unsupported),
+        }
     }
 
     /// Disconnects a connection of this provider; one of another provider is not found.
@@ -86,69 +67,45 @@ impl OAuthBroker {
         self.disconnect(ctx, id).await
     }
 
-    async fn stop_refreshing(&self, ctx: &TenantCtx, id: ConnectionId) -> Result<(), Error> {
+    /// Ends the connection here, after a refresh that is running; the token to be taken back.
+    async fn end(&self, ctx: &TenantCtx, connection: &Connection) -> Result<Option<Uuid>, Error> {
+        let fields = self.revocable(ctx, connection).await?;
         let deadline = Instant::now() + PATIENCE;
-        while !self
-            .0
-            .connections
-            .disconnecting(ctx, id, Instant::now() > deadline)
-            .await?
-        {
-            if Instant::now() > deadline {
-                // Somebody else has just finished disconnecting it.
-                return Ok(());
+        loop {
+            let how = (Instant::now() > deadline, LEASE);
+            let event = Event::new("oauth.disconnected")
+                .target("oauth_connection", connection.id)
+                .meta("provider", connection.provider.as_str());
+            let ended = self.0.connections.end(ctx, connection, fields, how, event);
+            match ended.await? {
+                Ended::Already => return Ok(None),
+                Ended::Busy => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ended::Now(revocation) => return Ok(revocation),
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Ok(())
     }
 
-    async fn revoke(&self, ctx: &TenantCtx, loaded: &Loaded) -> Result<DisconnectOutcome, Error> {
-        // A provider that the host no longer knows can't be asked; the tokens go all the same.
-        let Ok((provider, client)) = self.provider(ctx, &loaded.connection.provider).await else {
-            return Ok(DisconnectOutcome::Unsupported);
+    /// Which token the provider takes back, the better one first; none where it takes back none,
+    /// or where the host knows it no longer.
+    async fn revocable(
+        &self,
+        ctx: &TenantCtx,
+        connection: &Connection,
+    ) -> Result<&'static [&'static str], Error> {
+        let provider = match self.provider(ctx, &connection.provider).await {
+            Ok((provider, _)) => provider,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Misconfigured) =>
+            {
+                return Ok(&[]);
+            }
+            Err(error) => return Err(error),
         };
-        let caller = Caller {
-            http: &*self.0.http,
-            provider: &provider,
-            client,
-        };
-        let (first, second) = (
-            (&loaded.refresh, "refresh_token"),
-            (&loaded.access, "access_token"),
-        );
-        let order = match provider
-            .revocation
-            .as_ref()
-            .map(|revocation| revocation.token)
-        {
-            None => return Ok(DisconnectOutcome::Unsupported),
-            Some(RevokedToken::Access) => [second, first],
-            Some(RevokedToken::Refresh) => [first, second],
-        };
-        let found = order
-            .into_iter()
-            .find_map(|(token, hint)| Some((token.as_ref()?, hint)));
-        let Some((token, hint)) = found else {
-            return Ok(DisconnectOutcome::Unsupported);
-        };
-        if caller.revokes_grants()
-            && self
-                .0
-                .connections
-                .is_shared(ctx, loaded.connection.id)
-                .await?
-        {
-            return Ok(DisconnectOutcome::SharedGrant);
-        }
-        let revoked = match self.open_token(ctx, loaded, token, hint).await {
-            Ok(token) => caller.revoke(&token, hint).await,
-            Err(_) => false,
-        };
-        Ok(if revoked {
-            DisconnectOutcome::Revoked
-        } else {
-            DisconnectOutcome::RevocationFailed
+        let revocation = provider.revocation.as_ref();
+        Ok(match revocation.map(|revocation| revocation.token) {
+            None => &[],
+            Some(RevokedToken::Access) => &["access_token", "refresh_token"],
+            Some(RevokedToken::Refresh) => &["refresh_token", "access_token"],
         })
     }
 
@@ -158,7 +115,7 @@ impl OAuthBroker {
         loaded: &Loaded,
         token: &Token,
         field: &str,
-    ) -> Result<tenancy_core::SecretText, Error> {
+    ) -> Result<SecretText, Error> {
         let provider = loaded.connection.provider.clone();
         let field = FieldKey::parse(field)?;
         let binding = Binding::new(

@@ -10,6 +10,7 @@ mod disconnect;
 mod flight;
 mod refresh;
 mod renew;
+mod revocations;
 mod revoke;
 mod start;
 

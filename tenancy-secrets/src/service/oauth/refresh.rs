@@ -135,11 +135,7 @@ impl OAuthBroker {
     ) -> Result<(), Error> {
         let now = self.0.connections.load(ctx, id).await?;
         let status = now.map(|loaded| loaded.connection.status);
-        let gone = [
-            ConnectionStatus::Disconnecting,
-            ConnectionStatus::Disconnected,
-        ];
-        if status.is_some_and(|status| gone.contains(&status)) {
+        if status == Some(ConnectionStatus::Disconnected) {
             caller.revoke_unused(tokens).await;
         }
         Ok(())

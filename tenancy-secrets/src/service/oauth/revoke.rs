@@ -22,7 +22,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Asks the provider to take a token back; whether it did.
+    /// Asks the provider to take a token back; whether it is dead there now.
     pub(super) async fn revoke(&self, token: &SecretText, hint: &str) -> bool {
         let Some(revocation) = &self.provider.revocation else {
             return false;
@@ -32,6 +32,7 @@ impl Caller<'_> {
             .form(&revocation.url, &fields, revocation.client_auth)
             .await
         {
+            Ok(answer) if answer.status == 400 => is_dead(&answer.body),
             Ok(answer) => (200..300).contains(&answer.status) && !is_refusal(&answer.body),
             Err(_) => false,
         }
@@ -42,6 +43,12 @@ impl Caller<'_> {
         let revocation = self.provider.revocation.as_ref();
         revocation.is_some_and(|revocation| revocation.scope == RevokedScope::Grant)
     }
+}
+
+/// Some providers say 400 to a token that is dead already, where RFC 7009 wants 200.
+fn is_dead(body: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    answer.get("error").and_then(Value::as_str) == Some("invalid_token")
 }
 
 /// Some providers refuse with status 200 and `{"ok": false}`.

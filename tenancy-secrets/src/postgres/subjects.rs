@@ -1,0 +1,81 @@
+//! Keys of subjects.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tenancy_core::{AuditSink, Event, TenantCtx, TenantDb};
+
+use super::rows;
+use crate::{Envelope, Error, KeyId, Written, model::SubjectHash};
+
+#[derive(Clone)]
+pub(crate) struct PgSubjects {
+    db: TenantDb,
+    audit: Arc<dyn AuditSink>,
+}
+
+/// A subject's row.
+pub(crate) struct SubjectKey {
+    pub(crate) id: KeyId,
+    /// `None` once it was erased.
+    pub(crate) envelope: Option<Envelope>,
+}
+
+impl PgSubjects {
+    pub(crate) fn new(db: TenantDb, audit: Arc<dyn AuditSink>) -> Self {
+        Self { db, audit }
+    }
+
+    pub(crate) async fn find(
+        &self,
+        ctx: &TenantCtx,
+        subject: SubjectHash,
+    ) -> Result<Option<SubjectKey>, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        let row: Option<(KeyId, Option<Value>)> =
+            sqlx::query_as(include_str!("sql/subject_find.sql"))
+                .bind(ctx.tenant())
+                .bind(subject.hash)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some((id, sealed)) = row else {
+            return Ok(None);
+        };
+        let envelope = sealed.map(|json| Envelope::from_json(&json)).transpose()?;
+        Ok(Some(SubjectKey { id, envelope }))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        ctx: &TenantCtx,
+        subject: SubjectHash,
+        id: KeyId,
+        envelope: &Envelope,
+    ) -> Result<Written, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let word: String = sqlx::query_scalar(include_str!("sql/subject_put.sql"))
+            .bind(id)
+            .bind(subject.hash)
+            .bind(envelope.to_json())
+            .bind(envelope.key())
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        rows::written(&word)
+    }
+
+    /// Destroys the key, with its audit entry if there was something to erase.
+    pub(crate) async fn erase(&self, ctx: &TenantCtx, subject: SubjectHash) -> Result<(), Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let erased: Option<KeyId> = sqlx::query_scalar(include_str!("sql/subject_erase.sql"))
+            .bind(KeyId::new())
+            .bind(subject.hash)
+            .fetch_one(&mut *tx)
+            .await?;
+        if let Some(id) = erased {
+            let event = Event::new("subject.erased").target("subject_key", id);
+            self.audit.record_in(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
