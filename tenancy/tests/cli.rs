@@ -51,6 +51,18 @@ async fn the_history_of_jobs_gets_its_months_and_loses_old_ones() -> Result {
 }
 
 #[tokio::test]
+async fn a_new_key_is_an_entry_that_the_keyring_takes() -> Result {
+    let db = database().await?;
+    let keygen = || run(&db, &["secrets", "keygen", "2026-a"]);
+    let (one, two) = (keygen()?, keygen()?);
+    assert_ne!(one, two);
+    assert!(one.starts_with("2026-a:"), "{}", one.len());
+    tenancy::secrets::LocalKeyring::parse(&one)?;
+    assert!(run(&db, &["secrets", "keygen", "no:name"]).is_err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_tenants_share_is_shown_and_changed_and_what_is_not_named_stays() -> Result {
     let db = database().await?;
     let tenant = testing::tenant(&db.app).await?.tenant().to_string();

@@ -18,7 +18,7 @@ use crate::{Binding, Connection, ConnectionId, Envelope, Error, FieldKey, Provid
 pub(crate) enum Ended {
     /// Somebody else has ended it.
     Already,
-    /// A refresh is running.
+    /// A refresh is running, or somebody else has just ended it.
     Busy,
     /// It has ended; the token that is to be taken back, if there is one.
     Now(Option<Uuid>),

@@ -42,10 +42,15 @@ impl OAuthBroker {
         if connection.status == ConnectionStatus::Disconnected {
             return Ok(DisconnectOutcome::Unsupported);
         }
-        match self.end(ctx, &connection).await? {
-            Some(revocation) => self.revoke_pending(ctx, revocation).await,
-            None => Ok(DisconnectOutcome::Unsupported),
-        }
+        let Some(revocation) = self.end(ctx, &connection).await? else {
+            return Ok(DisconnectOutcome::Unsupported);
+        };
+        // From here on the connection has ended, and a sweep takes over what fails.
+        let revoked = self.revoke_pending(ctx, revocation).await;
+        Ok(revoked.unwrap_or_else(|error| {
+            tracing::warn!(tenant = %ctx.tenant(), %error, "a token is not taken back yet");
+            DisconnectOutcome::RevocationPending
+        }))
     }
 
     /// Disconnects a connection of this provider; one of another provider is not found.
@@ -79,7 +84,14 @@ impl OAuthBroker {
             let ended = self.0.connections.end(ctx, connection, fields, how, event);
             match ended.await? {
                 Ended::Already => return Ok(None),
-                Ended::Busy => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ended::Busy => {
+                    let now = self.0.connections.load(ctx, connection.id).await?;
+                    let status = now.map(|loaded| loaded.connection.status);
+                    if status != Some(ConnectionStatus::Connected) {
+                        return Ok(None);
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
                 Ended::Now(revocation) => return Ok(revocation),
             }
         }

@@ -25,6 +25,13 @@ pub(crate) async fn run(command: Command) -> Result {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(options) => doctor(&options).await,
+        Command::Secrets(Secrets::Keygen { name }) => {
+            println!(
+                "{}",
+                *tenancy::secrets::LocalKeyring::generate_entry(&name)?
+            );
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Secrets(Secrets::Rotate(keys)) => rotate(&keys).await,
         Command::Secrets(Secrets::Rewrap(keys)) => rewrap(&keys).await,
         Command::Kb(which) => kb(which).await,

@@ -99,6 +99,11 @@ struct Doctor {
 
 #[derive(Debug, Subcommand)]
 enum Secrets {
+    /// Prints a new key-encryption key as an entry of the keyring. Keep it outside the database.
+    Keygen {
+        /// Its name, such as `2026-a`.
+        name: String,
+    },
     /// Re-encrypts every secret under new data keys; resumes where an interrupted run ended.
     Rotate(SecretKeys),
     /// Wraps every data key under the primary key-encryption key; touches no secret.
