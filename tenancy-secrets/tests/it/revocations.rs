@@ -134,6 +134,14 @@ async fn two_sweeps_at_once_ask_once() -> Result {
     case.http.answer(503, "");
     case.disconnect().await?;
     case.later(DUE).await?;
+    let claim = "SELECT count(*) FROM tenancy.due_oauth_revocations(10, '1 min')";
+    for given in [1, 0] {
+        let claimed: i64 = sqlx::query_scalar(claim)
+            .fetch_one(case.world.db.worker.pool())
+            .await?;
+        assert_eq!(claimed, given, "nobody else while the lease holds");
+    }
+    case.later(DUE).await?;
     case.http.answer(200, "");
     let (one, two) = tokio::join!(case.sweep(), case.sweep());
     let (one, two) = (one?, two?);

@@ -101,10 +101,9 @@ impl OAuthBroker {
         ctx: &TenantCtx,
         pending: &PendingRevocation,
     ) -> Result<DisconnectOutcome, Error> {
-        let (provider, client) = match self.provider(ctx, &pending.provider).await {
-            Ok(known) => known,
+        let Ok((provider, client)) = self.provider(ctx, &pending.provider).await else {
             // It may be back with the host's next start.
-            Err(_) => return Ok(DisconnectOutcome::RevocationPending),
+            return Ok(DisconnectOutcome::RevocationPending);
         };
         let caller = Caller {
             http: &*self.0.http,
