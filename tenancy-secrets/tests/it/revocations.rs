@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use serde_json::json;
 use tenancy_core::{
     NoRoles, Suspension, TenantStatus, Tenants,
     testing::{FakeAuthorizer, MemoryAudit},
 };
 use tenancy_secrets::{
-    ConnectionStatus, DisconnectOutcome, LocalKeyring, Provider, RevokedScope, RotateOptions,
-    Rotation,
+    ConnectionStatus, DisconnectOutcome, Error, LocalKeyring, OAuthHttp, OAuthRequest,
+    OAuthResponse, Provider, RevokedScope, RotateOptions, Rotation,
 };
 
 use crate::{
@@ -99,21 +100,20 @@ async fn a_provider_that_is_down_is_asked_again_until_it_takes_the_token_back() 
     Ok(())
 }
 
+/// A provider that never answers.
+struct Never;
+
+#[async_trait]
+impl OAuthHttp for Never {
+    async fn send(&self, _: OAuthRequest) -> std::result::Result<OAuthResponse, Error> {
+        std::future::pending().await
+    }
+}
+
 #[tokio::test]
 async fn a_disconnect_whose_process_died_before_the_provider_was_asked_is_ended_by_another()
 -> Result {
     let case = Case::new().await?;
-    // It goes away in the middle of the call.
-    struct Never;
-    #[async_trait::async_trait]
-    impl tenancy_secrets::OAuthHttp for Never {
-        async fn send(
-            &self,
-            _: tenancy_secrets::OAuthRequest,
-        ) -> std::result::Result<tenancy_secrets::OAuthResponse, tenancy_secrets::Error> {
-            std::future::pending().await
-        }
-    }
     let dying = broker(&case.world, Never, provider())?;
     let died = tokio::time::timeout(
         Duration::from_millis(300),

@@ -75,8 +75,9 @@ async fn a_key_that_was_moved_to_another_subject_or_tenant_does_not_open() -> Re
     .execute(&superuser)
     .await?;
     for of in [1, 2] {
-        let more = cipher.seal(&world.a, &lead(of), SecretText::new("more"));
-        assert_eq!(more.await.unwrap_err().code(), "secret_unreadable");
+        let (subject, more) = (lead(of), SecretText::new("more"));
+        let error = cipher.seal(&world.a, &subject, more).await.unwrap_err();
+        assert_eq!(error.code(), "secret_unreadable");
         let error = cipher.open(&world.a, &lead(of), &anns).await.unwrap_err();
         assert!(
             ["sealed_text_unreadable", "secret_unreadable"].contains(&error.code()),
