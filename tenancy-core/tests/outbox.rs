@@ -385,12 +385,9 @@ async fn nobody_stores_work_in_another_members_name_or_with_more_rights() -> Res
     }
 
     // Support that acts for a member stays recognisable.
-    let support = Principal::user(house.a.user().unwrap()).on_behalf_of(other.user().unwrap());
-    let ctx = house
-        .db
-        .app
-        .enter_as(house.a.tenant(), support.clone())
-        .await?;
+    let (actor, whom) = (house.a.user().unwrap(), other.user().unwrap());
+    let ctx = testing::acting_for(&house.a, actor, whom);
+    let support = ctx.principal().clone();
     assert!(!is_refused(&house, &ctx, to_json(&support)).await?);
     assert!(
         is_refused(&house, &ctx, theirs.clone()).await?,

@@ -81,7 +81,13 @@ impl Attempt<'_> {
             .await;
         let ctx = entered.map_err(|error| self.refused(&error))?;
         if ctx.access() != Access::ReadWrite {
-            return Err(Verdict::Release);
+            // Handing it back where the tenant is open would go round in circles.
+            return Err(if self.is_suspended().await {
+                Verdict::Release
+            } else {
+                let message = "who enqueued the job may only read by now";
+                Verdict::Parked(Fault::new("principal_read_only", message))
+            });
         }
         let ctx = match self.job.request {
             Some(request) => ctx.with_request_id(request),
