@@ -99,6 +99,8 @@ CREATE TABLE tenancy.mcp_invocations (
     response_hash bytea CHECK (octet_length(response_hash) = 32),
     response_size bigint CHECK (response_size >= 0),
     error jsonb,
+    -- Whose try is, or was, under way: `user:<id>`, `service:<key>` or `api_key:<id>`.
+    caller text CHECK (char_length(caller) <= 300),
     request_id uuid,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     completed_at timestamptz,
@@ -115,8 +117,10 @@ CREATE TABLE tenancy.mcp_invocations (
 );
 CREATE INDEX mcp_invocations_open ON tenancy.mcp_invocations (tenant_id, created_at)
     WHERE state IN ('dispatched', 'unknown');
-CREATE INDEX mcp_invocations_settled ON tenancy.mcp_invocations (completed_at)
-    WHERE completed_at IS NOT NULL;
+CREATE INDEX mcp_invocations_leased ON tenancy.mcp_invocations (lease_until)
+    WHERE state = 'dispatched';
+CREATE INDEX mcp_invocations_old ON tenancy.mcp_invocations ((coalesce(completed_at, next_attempt_at)))
+    WHERE state IN ('succeeded', 'failed', 'retryable');
 SELECT tenancy.protect_table('tenancy.mcp_invocations', '{select}');
 SELECT tenancy.admit_definer('tenancy.mcp_invocations');
 
@@ -138,6 +142,9 @@ DECLARE
 BEGIN
     IF this_tenant IS NULL THEN
         RETURN 'no_context';
+    END IF;
+    IF NOT EXISTS (SELECT FROM tenancy.tenants WHERE id = this_tenant AND status = 'active') THEN
+        RETURN 'suspended';
     END IF;
     IF NOT EXISTS (SELECT FROM tenancy.mcp_providers WHERE key = p_provider AND allowed) THEN
         RETURN 'provider_closed';
@@ -352,7 +359,8 @@ $$;
 -- ---------------------------------------------------------------------------------------------
 
 -- Hands the right to send a call to one caller. A call that must not be repeated is handed out
--- again only after proof that nothing was done; with its lease over it becomes unknown.
+-- again only after proof that nothing was done. A try whose caller is gone is answered as `lost` and
+-- left as it is: mcp_end_lost ends it, so that nobody forgets to record that.
 CREATE FUNCTION tenancy.mcp_claim(
     p_tool uuid, p_key text, p_fingerprint bytea, p_definition bytea, p_owner uuid, p_lease interval
 ) RETURNS TABLE (verdict text, fence bigint, attempt integer, may_repeat boolean, wait_ms bigint)
@@ -363,8 +371,14 @@ DECLARE
     this_tenant uuid := util.current_tenant();
     this_moment timestamptz;
     tool_effect text;
+    this_caller text := util.current_actor_kind() || ':' || util.current_actor_id();
     held tenancy.mcp_invocations;
 BEGIN
+    IF NOT EXISTS (SELECT FROM tenancy.tenants WHERE id = this_tenant AND status = 'active') THEN
+        verdict := 'suspended';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     SELECT t.effect_class INTO tool_effect
     FROM tenancy.mcp_tools t
     JOIN tenancy.mcp_connections c ON c.tenant_id = t.tenant_id AND c.id = t.connection_id
@@ -374,9 +388,10 @@ BEGIN
       AND c.status IN ('pending', 'connected', 'degraded');
     IF tool_effect IS NOT NULL THEN
         INSERT INTO tenancy.mcp_invocations AS i (tenant_id, tool_id, idem_key, fingerprint,
-            definition_hash, effect_class, state, fence, attempt, lease_owner, lease_until, request_id)
+            definition_hash, effect_class, state, fence, attempt, lease_owner, lease_until, caller,
+            request_id)
         VALUES (this_tenant, p_tool, p_key, p_fingerprint, p_definition, tool_effect, 'dispatched',
-            1, 1, p_owner, clock_timestamp() + p_lease, util.current_request_id())
+            1, 1, p_owner, clock_timestamp() + p_lease, this_caller, util.current_request_id())
         ON CONFLICT (tenant_id, tool_id, idem_key) DO NOTHING;
         IF FOUND THEN
             RETURN QUERY SELECT 'execute', 1::bigint, 1, tool_effect <> 'unsafe', 0::bigint;
@@ -397,7 +412,7 @@ BEGIN
         WHEN held.state IN ('succeeded', 'failed') THEN 'settled'
         WHEN held.state = 'unknown' THEN 'unknown'
         WHEN held.state = 'dispatched' AND held.lease_until > this_moment THEN 'in_flight'
-        WHEN held.state = 'dispatched' AND held.effect_class = 'unsafe' THEN 'expired'
+        WHEN held.state = 'dispatched' THEN 'lost'
         WHEN held.state = 'retryable' AND held.next_attempt_at > this_moment THEN 'not_due'
         WHEN held.attempt >= 100 THEN 'spent'
         WHEN tool_effect IS NULL THEN 'blocked'
@@ -407,14 +422,7 @@ BEGIN
     WHEN 'in_flight', 'not_due' THEN
         wait_ms := ceil(1000 * extract(epoch FROM
             coalesce(held.lease_until, held.next_attempt_at) - this_moment))::bigint;
-    WHEN 'expired' THEN
-        verdict := 'unknown';
-        UPDATE tenancy.mcp_invocations i
-        SET state = 'unknown', lease_owner = NULL, lease_until = NULL,
-            error = '{"code": "owner_lost", "message": "whoever made the call is gone, and its outcome with him"}'
-        WHERE i.tenant_id = this_tenant AND i.tool_id = p_tool AND i.idem_key = p_key;
     WHEN 'spent' THEN
-        verdict := 'settled';
         UPDATE tenancy.mcp_invocations i
         SET state = 'failed', completed_at = this_moment, lease_owner = NULL, lease_until = NULL,
             next_attempt_at = NULL,
@@ -426,7 +434,8 @@ BEGIN
         UPDATE tenancy.mcp_invocations i
         SET state = 'dispatched', fence = held.fence + 1, attempt = held.attempt + 1,
             lease_owner = p_owner, lease_until = this_moment + p_lease,
-            next_attempt_at = NULL, error = NULL, definition_hash = p_definition
+            next_attempt_at = NULL, error = NULL, definition_hash = p_definition,
+            caller = this_caller, request_id = util.current_request_id()
         WHERE i.tenant_id = this_tenant AND i.tool_id = p_tool AND i.idem_key = p_key;
     ELSE
         NULL;
@@ -435,8 +444,62 @@ BEGIN
 END
 $$;
 
--- Ends a call. Only the newest claim's fence counts; a late answer still settles an unknown call
--- that nobody claimed since. Answers the new state, or NULL where the outcome came too late.
+-- Ends the tries whose callers are gone, by the lease: what may be repeated waits for its next try,
+-- anything else is unknown. One row for each, to be recorded in this transaction. Of one call, where
+-- it is named, or of the tenant, oldest first. Rows that somebody else is at are left to him.
+CREATE FUNCTION tenancy.mcp_end_lost(p_tool uuid, p_key text, p_limit integer)
+    RETURNS TABLE (tool_id uuid, tool text, idem_key text, effect_class text, state text, attempt integer,
+        caller text, request_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_tenant uuid := util.current_tenant();
+BEGIN
+    RETURN QUERY
+    WITH lost AS (
+        SELECT h.tool_id, h.idem_key FROM tenancy.mcp_invocations h
+        WHERE h.tenant_id = this_tenant AND h.state = 'dispatched' AND h.lease_until <= clock_timestamp()
+          AND (p_key IS NULL OR (h.tool_id = p_tool AND h.idem_key = p_key))
+        ORDER BY h.lease_until
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ), ended AS (
+        UPDATE tenancy.mcp_invocations i
+        SET state = CASE WHEN i.effect_class = 'unsafe' THEN 'unknown' ELSE 'retryable' END,
+            next_attempt_at = CASE WHEN i.effect_class <> 'unsafe' THEN clock_timestamp() END,
+            lease_owner = NULL, lease_until = NULL,
+            error = '{"code": "owner_lost", "message": "whoever made the call is gone, and its outcome with him"}'
+        FROM lost l
+        WHERE i.tenant_id = this_tenant AND i.tool_id = l.tool_id AND i.idem_key = l.idem_key
+        RETURNING i.tool_id, i.idem_key, i.effect_class, i.state, i.attempt, i.caller, i.request_id
+    )
+    SELECT e.tool_id, c.key || '.' || t.name, e.idem_key, e.effect_class, e.state, e.attempt, e.caller,
+        e.request_id
+    FROM ended e
+    JOIN tenancy.mcp_tools t ON t.tenant_id = this_tenant AND t.id = e.tool_id
+    JOIN tenancy.mcp_connections c ON c.tenant_id = this_tenant AND c.id = t.connection_id;
+END
+$$;
+
+-- Across tenants: those with tries whose callers are gone, the longest waiting first. A tenant that is
+-- suspended waits until it is resumed.
+CREATE FUNCTION tenancy.mcp_tenants_with_lost(p_limit integer) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT i.tenant_id
+    FROM tenancy.mcp_invocations i
+    JOIN tenancy.tenants t ON t.id = i.tenant_id AND t.status = 'active'
+    WHERE i.state = 'dispatched' AND i.lease_until <= clock_timestamp()
+    GROUP BY i.tenant_id
+    ORDER BY min(i.lease_until), i.tenant_id
+    LIMIT p_limit
+$$;
+
+-- Ends a call. Only the newest claim's fence counts; a late answer still settles a call whose caller
+-- was thought gone, if nobody claimed it since. Answers the new state, or NULL where the outcome came too late.
 CREATE FUNCTION tenancy.mcp_complete(
     p_tool uuid, p_key text, p_fence bigint, p_outcome text,
     p_response text, p_response_hash bytea, p_response_size bigint, p_error jsonb, p_retry_in interval
@@ -466,14 +529,15 @@ BEGIN
     ) n
     WHERE i.tenant_id = util.current_tenant() AND i.tool_id = p_tool AND i.idem_key = p_key
       AND i.fence = p_fence
-      AND (i.state = 'dispatched' OR (i.state = 'unknown' AND p_outcome IN ('succeeded', 'failed')))
+      AND (i.state = 'dispatched'
+           OR (p_outcome IN ('succeeded', 'failed')
+               AND (i.state = 'unknown' OR (i.state = 'retryable' AND i.error ->> 'code' = 'owner_lost'))))
     RETURNING i.state INTO new_state;
     RETURN new_state;
 END
 $$;
 
--- Settles a call whose outcome was unknown. A lease that ended counts, where a repetition would
--- do harm.
+-- Settles a call whose outcome is unknown.
 CREATE FUNCTION tenancy.mcp_resolve(
     p_tool uuid, p_key text, p_to text, p_response text, p_response_hash bytea, p_response_size bigint,
     p_error jsonb
@@ -492,14 +556,13 @@ BEGIN
         response = p_response, response_hash = p_response_hash, response_size = p_response_size,
         error = p_error
     WHERE tenant_id = util.current_tenant() AND tool_id = p_tool AND idem_key = p_key
-      AND (state = 'unknown'
-           OR (state = 'dispatched' AND effect_class = 'unsafe' AND lease_until <= clock_timestamp()));
+      AND state = 'unknown';
     RETURN FOUND;
 END
 $$;
 
--- Deletes settled calls of all tenants that ended longer ago than p_keep, which is a day at
--- least. What is unknown or under way is never deleted.
+-- Deletes calls of all tenants that were settled, or left for a next try that never came, longer ago
+-- than p_keep, which is a day at least. What is unknown or under way is never deleted.
 CREATE FUNCTION tenancy.mcp_purge(p_keep interval, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -510,8 +573,10 @@ BEGIN
     DELETE FROM tenancy.mcp_invocations d
     USING (
         SELECT i.tenant_id, i.tool_id, i.idem_key FROM tenancy.mcp_invocations i
-        WHERE i.completed_at < clock_timestamp() - greatest(p_keep, interval '1 day')
-        ORDER BY i.completed_at
+        WHERE i.state IN ('succeeded', 'failed', 'retryable')
+          AND coalesce(i.completed_at, i.next_attempt_at)
+              < clock_timestamp() - greatest(p_keep, interval '1 day')
+        ORDER BY coalesce(i.completed_at, i.next_attempt_at)
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
     ) old
@@ -528,9 +593,13 @@ GRANT EXECUTE ON FUNCTION
     tenancy.mcp_approve_tool(uuid, bytea, text, text, text),
     tenancy.mcp_revoke_tool(uuid),
     tenancy.mcp_claim(uuid, text, bytea, bytea, uuid, interval),
+    tenancy.mcp_end_lost(uuid, text, integer),
     tenancy.mcp_complete(uuid, text, bigint, text, text, bytea, bigint, jsonb, interval),
     tenancy.mcp_resolve(uuid, text, text, text, bytea, bigint, jsonb)
 TO tenancy_app;
-GRANT EXECUTE ON FUNCTION tenancy.mcp_purge(interval, integer) TO tenancy_worker;
+GRANT EXECUTE ON FUNCTION
+    tenancy.mcp_purge(interval, integer),
+    tenancy.mcp_tenants_with_lost(integer)
+TO tenancy_worker;
 
 SET LOCAL ROLE NONE;

@@ -84,6 +84,11 @@ impl Error {
         Self::new(ErrorKind::NotFound, "not_found", message)
     }
 
+    pub(crate) fn suspended() -> Self {
+        let message = "the tenant is suspended: nothing is called until it is resumed";
+        Self::new(ErrorKind::Suspended, "tenant_suspended", message)
+    }
+
     pub(crate) fn deadline(message: &str) -> Self {
         Self::new(ErrorKind::Upstream, "deadline_passed", message)
     }

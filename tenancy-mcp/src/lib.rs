@@ -15,4 +15,7 @@ pub use error::{Error, ErrorKind};
 pub use model::*;
 pub use port::*;
 pub use postgres::{COMPONENT, PgInvocations, PgRegistry};
-pub use service::{McpCatalog, McpMaintenance, McpRegistry, ToolRouter, ToolRouterBuilder, perm};
+pub use service::{
+    McpCatalog, McpMaintenance, McpReconciler, McpRegistry, Reconciled, ToolRouter,
+    ToolRouterBuilder, perm,
+};

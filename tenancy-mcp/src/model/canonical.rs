@@ -32,6 +32,18 @@ pub(crate) fn depth(value: &Value) -> usize {
     }
 }
 
+/// Whether a text or a key in a value holds NUL, which no column can store.
+pub(crate) fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, item)| key.contains('\0') || has_nul(item)),
+        Value::String(text) => text.contains('\0'),
+        _ => false,
+    }
+}
+
 fn write(out: &mut String, value: &Value) {
     match value {
         Value::Array(items) => {

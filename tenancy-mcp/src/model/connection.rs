@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tenancy_core::{CredentialId, UserId};
 
-use super::{ConnectionId, ConnectionKey, ProviderKey};
+use super::{ConnectionId, ConnectionKey, ProviderKey, invocation::storable};
 
 /// A tenant's connection to a provider.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl StatusChange {
 
     /// Says why.
     pub fn with_reason(mut self, reason: &str) -> Self {
-        self.reason = Some(reason.chars().take(500).collect());
+        self.reason = Some(storable(reason).chars().take(500).collect());
         self
     }
 

@@ -128,11 +128,11 @@ pub struct StoredError {
 }
 
 impl StoredError {
-    /// An error to be stored.
+    /// An error to be stored. A NUL, which can't be, is replaced.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
-            code: code.into(),
-            message: message.into(),
+            code: storable(&code.into()),
+            message: storable(&message.into()),
         }
     }
 }
@@ -234,6 +234,8 @@ pub enum Claimed {
     NotDue(Duration),
     /// It is settled: read it.
     Settled,
+    /// The tenant is suspended: nothing may be called.
+    Suspended,
     /// It may have been done and must not be done twice.
     Unknown,
 }
@@ -296,4 +298,9 @@ pub enum Resolution {
     Succeeded(Value),
     /// It was not done, for this reason. The key stays used: a new call needs a new key.
     Failed(String),
+}
+
+/// A text as a column can hold it.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }

@@ -6,6 +6,7 @@ mod connection;
 mod fault;
 mod id;
 mod invocation;
+mod lost;
 mod options;
 mod outcome;
 mod provider;
@@ -26,6 +27,7 @@ pub use tool::{
     DefinitionHash, EffectClass, KeyPlace, Tool, ToolChange, ToolDefinition, ToolNews, ToolStatus,
 };
 
-pub(crate) use canonical::{canonical, depth, digest};
+pub(crate) use canonical::{canonical, depth, digest, has_nul};
 pub(crate) use fault::Judgement;
 pub(crate) use id::is_tool_name;
+pub(crate) use lost::LostTry;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct InvokeOptions {
     /// Makes the call happen once. Needed for tools that are not safe to repeat.
     pub idempotency_key: Option<String>,
-    /// How long all of it may take, waits and retries included; 60 s by default.
+    /// How long all of it may take, waits and retries included; 60 s by default, a day at most.
     pub deadline: Duration,
     /// How long one try may take; 30 s by default.
     pub attempt_timeout: Duration,

@@ -14,6 +14,10 @@ use crate::{
 /// claim, and is stored together with its audit event or not at all. Leases are measured by one
 /// clock, the store's.
 ///
+/// A try whose caller is gone is ended by whoever comes upon it first, be it a claim, a
+/// [`resolve`](Self::resolve) or [`end_lost`](Self::end_lost), and recorded with that, once, as
+/// `mcp.invocation.lost`. A suspended tenant claims nothing.
+///
 /// # Concurrency
 /// Of any number that claim one key at once, one gets
 /// [`Claimed::Execute`](crate::Claimed::Execute).
@@ -64,4 +68,8 @@ pub trait InvocationStore: Send + Sync + 'static {
     /// The calls whose outcome is unknown, oldest first. A call whose lease ended counts, if it
     /// must not be repeated.
     async fn unknown(&self, ctx: &TenantCtx, limit: u16) -> Result<Vec<Invocation>, Error>;
+
+    /// Ends up to `limit` tries whose callers are gone, the oldest first, and records each; answers
+    /// how many. What may be repeated waits for its next try then, anything else is unknown.
+    async fn end_lost(&self, ctx: &TenantCtx, limit: u16) -> Result<u64, Error>;
 }

@@ -63,6 +63,10 @@ pub enum Approved {
 #[async_trait]
 pub trait RegistryStore: Send + Sync + 'static {
     /// All a call needs to know, or `None` if there is no such tool.
+    ///
+    /// # Errors
+    /// [`Suspended`](crate::ErrorKind::Suspended) if the tenant is not active at this moment,
+    /// whatever it was when the context was made.
     async fn route(&self, ctx: &TenantCtx, name: &ToolName) -> Result<Option<Route>, Error>;
 
     /// The providers of the host's catalog, by key.
@@ -79,7 +83,8 @@ pub trait RegistryStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) if the name belongs to another provider or is
-    /// open already; [`Blocked`](crate::ErrorKind::Blocked) if the provider is closed.
+    /// open already; [`Blocked`](crate::ErrorKind::Blocked) if the provider is closed;
+    /// [`Suspended`](crate::ErrorKind::Suspended) if the tenant is not active at this moment.
     async fn connect_in(&self, tx: &mut TenantTx, new: &NewConnection)
     -> Result<Connection, Error>;
 

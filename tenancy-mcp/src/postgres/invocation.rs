@@ -5,9 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
-use tenancy_core::{AuditSink, ErrorKind as CoreKind, Event, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{
+    AuditSink, ErrorKind as CoreKind, Event, Outcome as AuditOutcome, TenantCtx, TenantDb, TenantTx,
+};
 
-use super::rows::unreadable;
+use super::{lost::end_lost_in, rows::unreadable};
 use crate::{
     Claim, Claimed, Completed, Completion, Error, Fingerprint, IdempotencyKey, Invocation,
     InvocationState, InvocationStore, Outcome, StoredError, StoredResponse, ToolId,
@@ -96,7 +98,8 @@ fn claimed(row: ClaimRow) -> Result<Claimed, Error> {
         "conflict" => Claimed::Conflict,
         "in_flight" => Claimed::InFlight(wait),
         "not_due" => Claimed::NotDue(wait),
-        "settled" => Claimed::Settled,
+        "settled" | "spent" => Claimed::Settled,
+        "suspended" => Claimed::Suspended,
         "unknown" => Claimed::Unknown,
         "execute" => match (fence, attempt, may_repeat) {
             (Some(fence), Some(attempt), Some(may_repeat)) => Claimed::Execute {
@@ -130,15 +133,15 @@ impl InvocationStore for PgInvocations {
 
     async fn claim(&self, ctx: &TenantCtx, claim: &Claim) -> Result<Claimed, Error> {
         let mut tx = self.db.write(ctx).await?;
-        let row: ClaimRow = sqlx::query_as(include_str!("sql/claim.sql"))
-            .bind(claim.tool)
-            .bind(claim.key.as_str())
-            .bind(claim.fingerprint.as_bytes().as_slice())
-            .bind(claim.definition.as_bytes().as_slice())
-            .bind(claim.owner)
-            .bind(whole_millis(claim.lease))
-            .fetch_one(&mut *tx)
-            .await?;
+        let mut row = ask(&mut tx, claim).await?;
+        if row.0 == "lost" {
+            let call = Some((claim.tool, &claim.key));
+            end_lost_in(&mut tx, &*self.audit, call, 1).await?;
+            row = ask(&mut tx, claim).await?;
+        }
+        if row.0 == "spent" {
+            self.record_in(&mut tx, given_up(claim)).await?;
+        }
         tx.commit().await?;
         claimed(row)
     }
@@ -180,6 +183,8 @@ impl InvocationStore for PgInvocations {
         event: Event,
     ) -> Result<bool, Error> {
         let mut tx = self.db.write(ctx).await?;
+        // A caller who is gone is recorded before what somebody found out about his call.
+        end_lost_in(&mut tx, &*self.audit, Some((tool, key)), 1).await?;
         let parts = Parts::of(outcome);
         let resolved: bool = parts
             .bind_to(
@@ -206,6 +211,38 @@ impl InvocationStore for PgInvocations {
             .await?;
         rows.into_iter().map(Invocation::try_from).collect()
     }
+
+    async fn end_lost(&self, ctx: &TenantCtx, limit: u16) -> Result<u64, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        let ended = end_lost_in(&mut tx, &*self.audit, None, limit.into()).await?;
+        if ended > 0 {
+            tx.commit().await?;
+        }
+        Ok(ended)
+    }
+}
+
+async fn ask(tx: &mut TenantTx, claim: &Claim) -> Result<ClaimRow, Error> {
+    Ok(sqlx::query_as(include_str!("sql/claim.sql"))
+        .bind(claim.tool)
+        .bind(claim.key.as_str())
+        .bind(claim.fingerprint.as_bytes().as_slice())
+        .bind(claim.definition.as_bytes().as_slice())
+        .bind(claim.owner)
+        .bind(whole_millis(claim.lease))
+        .fetch_one(&mut **tx)
+        .await?)
+}
+
+/// The last of a hundred tries was the last.
+fn given_up(claim: &Claim) -> Event {
+    Event::new("mcp.invocation.given_up")
+        .outcome(AuditOutcome::Error)
+        .target("mcp_tool", claim.tool)
+        .meta("call", claim.key.as_str())
+        .meta("effect", claim.effect.as_str())
+        .meta("state", InvocationState::Failed.as_str())
+        .meta("code", "attempts_spent")
 }
 
 impl PgInvocations {
@@ -269,6 +306,8 @@ fn millis(count: i64) -> Duration {
     Duration::from_millis(count.unsigned_abs())
 }
 
+/// As the database can add it to a moment: ten years at most.
 fn whole_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+    i64::try_from(duration.min(LONGEST).as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 mod catalog;
 mod component;
 mod invocation;
+mod lost;
 mod purge;
 mod registry;
 mod rows;
@@ -12,4 +13,5 @@ pub use invocation::PgInvocations;
 pub use registry::PgRegistry;
 
 pub(crate) use catalog::put_provider;
+pub(crate) use lost::tenants_with_lost;
 pub(crate) use purge::purge;

@@ -37,6 +37,9 @@ impl RegistryStore for PgRegistry {
         let Some(row) = row else {
             return Ok(None);
         };
+        if row.tenant_status != "active" {
+            return Err(Error::suspended());
+        }
         Ok(Some(Route::new(
             row.provider.try_into()?,
             row.connection.try_into()?,
@@ -184,6 +187,7 @@ fn refused(said: &str, new: &NewConnection) -> Result<(), Error> {
     let NewConnection { key, provider, .. } = new;
     Err(match said {
         "ok" => return Ok(()),
+        "suspended" => Error::suspended(),
         "provider_closed" => Error::new(
             ErrorKind::Blocked,
             "provider_closed",

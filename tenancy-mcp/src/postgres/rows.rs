@@ -141,4 +141,5 @@ pub(crate) struct RouteRow {
     pub(crate) connection: ConnectionRow,
     #[sqlx(flatten)]
     pub(crate) tool: ToolRow,
+    pub(crate) tenant_status: String,
 }

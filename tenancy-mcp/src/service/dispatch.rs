@@ -120,7 +120,8 @@ impl Dispatch {
             None => self.effect.may_repeat(),
         };
         let judgement = fault.judge(may_repeat, self.rejects_before_work);
-        let after = self.retry_in.max(fault.retry_after.unwrap_or_default());
+        let asked = fault.retry_after.unwrap_or_default().min(LONGEST_WAIT);
+        let after = self.retry_in.max(asked);
         let error = StoredError::new(fault.kind.as_str(), &fault.message);
         let (state, outcome) = match judgement {
             Judgement::Final => ("failed", Outcome::Failed(error, None)),
@@ -214,5 +215,7 @@ enum Kept {
     Stale,
 }
 
+/// The longest that a server may have us wait for the next try.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const KEEP_TRIES: u32 = 6;
 const KEEP_PAUSE: Duration = Duration::from_millis(50);

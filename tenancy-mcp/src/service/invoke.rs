@@ -1,6 +1,6 @@
 //! The way of a call: what is checked before the server is asked.
 
-use std::sync::atomic::AtomicBool;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use serde_json::Value;
 use tenancy_core::{AuthorizerExt as _, TenantCtx};
@@ -23,6 +23,8 @@ impl ToolRouter {
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `mcp.tools.invoke`;
+    /// [`Suspended`](ErrorKind::Suspended) while the tenant is, also for a context that was made
+    /// before, and for results that are on record;
     /// [`InvalidInput`](ErrorKind::InvalidInput) for parameters that break the schema, or where a
     /// key is needed; [`Blocked`](ErrorKind::Blocked) for a tool that is not approved as the
     /// server offers it; [`Conflict`](ErrorKind::Conflict) for a key of other parameters;
@@ -58,7 +60,7 @@ impl ToolRouter {
         params: Value,
         options: InvokeOptions,
     ) -> Result<ToolOutcome, Error> {
-        let deadline = Instant::now() + options.deadline;
+        let deadline = Instant::now() + options.deadline.min(LONGEST);
         let asked = Request::parse(tool, params, &options, &self.0.limits)?;
         self.0
             .authorizer
@@ -82,6 +84,9 @@ impl ToolRouter {
         call.run(&self.0).await
     }
 }
+
+/// The longest deadline.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A call on its way.
 pub(super) struct Call<'a> {

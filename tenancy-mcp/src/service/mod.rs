@@ -13,7 +13,7 @@ mod sessions;
 mod tries;
 mod validators;
 
-pub use catalog::{McpCatalog, McpMaintenance};
+pub use catalog::{McpCatalog, McpMaintenance, McpReconciler, Reconciled};
 pub use registry::McpRegistry;
 pub use router::{ToolRouter, ToolRouterBuilder};
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     AuthKind, CallFault, ConnectTarget, Connection, ConnectionId, DefinitionHash, Endpoint,
     FaultKind, McpSession, McpTransport, Provider, RouterLimits, Sent, ToolDefinition,
-    model::is_tool_name,
+    model::{has_nul, is_tool_name},
 };
 
 /// What must be the same for a session to be used again.
@@ -219,6 +219,10 @@ impl Offered {
                 tracing::warn!(name, "a tool is left out for its name");
                 continue;
             }
+            if let Some(why) = unstorable(&tool) {
+                tracing::warn!(name = tool.name, why, "a tool is left out");
+                continue;
+            }
             if hashes.insert(tool.name.clone(), tool.hash()).is_some() {
                 return fault(format!("the server offers `{}` twice", tool.name));
             }
@@ -231,4 +235,17 @@ impl Offered {
     }
 }
 
+/// Why a definition can't be kept.
+fn unstorable(tool: &ToolDefinition) -> Option<&'static str> {
+    let Ok(whole) = serde_json::to_value(tool) else {
+        return Some("its definition is no JSON");
+    };
+    if has_nul(&whole) {
+        return Some("its definition holds NUL");
+    }
+    (whole.to_string().len() > MAX_DEFINITION).then_some("its definition is too large")
+}
+
 const MAX_TOOLS: usize = 1_000;
+/// The longest definition, in bytes of JSON.
+const MAX_DEFINITION: usize = 256 * 1024;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     CallFault, Claim, Claimed, Error, ErrorKind, FaultKind, InvocationState, ToolOutcome,
-    model::Judgement,
+    ToolStatus, model::Judgement,
 };
 
 /// Where one try leads.
@@ -40,6 +40,7 @@ impl Call<'_> {
                     }
                     attempt += 1;
                     self.pause(after, why).await?;
+                    self.look_again(parts).await?;
                     self.attempt(parts, attempt + 1, &mut renewed).await?
                 }
                 Step::Wait(after, why) => {
@@ -58,11 +59,31 @@ impl Call<'_> {
 
     /// Waits, unless the deadline comes first.
     async fn pause(&self, after: Duration, why: Error) -> Result<(), Error> {
-        if Instant::now() + after >= self.deadline {
+        if after >= self.deadline.saturating_duration_since(Instant::now()) {
             return Err(why);
         }
         tokio::time::sleep(after).await;
         Ok(())
+    }
+
+    /// What nobody claims is looked up again before it is sent again: meanwhile the tenant may be
+    /// suspended, the tool revoked, the connection taken away.
+    async fn look_again(&self, parts: &Parts) -> Result<(), Error> {
+        if self.request.key.is_some() {
+            return Ok(());
+        }
+        let now = parts.registry.route(self.ctx, &self.request.name).await?;
+        let now = now.ok_or_else(|| Error::not_found("tool"))?;
+        Parts::check_open(&now.provider, &now.connection)?;
+        let then = &self.request.route.tool;
+        match now.tool.status {
+            ToolStatus::Approved
+                if now.tool.hash == then.hash && now.tool.effect == then.effect =>
+            {
+                Ok(())
+            }
+            _ => Err(self.blocked("tool_blocked", "is no longer approved as it was")),
+        }
     }
 
     /// How far the call of the same key is that somebody else makes, without disturbing it.
@@ -128,7 +149,8 @@ impl Call<'_> {
         }
     }
 
-    /// The server must offer exactly what was approved, at this moment.
+    /// The server must offer exactly what was approved, by its newest list: read when the session
+    /// was opened, when the server said that it changed, and after `tool_list_ttl`.
     async fn check_offered(&self, parts: &Parts, opened: &Opened) -> Result<(), Error> {
         let tool = &self.request.route.tool;
         let offered = &opened.live.offered;
@@ -145,7 +167,7 @@ impl Call<'_> {
     fn claim(&self, parts: &Parts, timeout: Duration) -> Option<Claim> {
         let tool = &self.request.route.tool;
         let key = self.request.key.clone()?;
-        let lease = timeout + parts.limits.lease_grace;
+        let lease = timeout.saturating_add(parts.limits.lease_grace);
         let claim = Claim::new(tool.id, key, self.request.fingerprint, tool.hash, lease);
         Some(claim.with_effect(tool.effect.clone()))
     }
@@ -181,6 +203,7 @@ impl Call<'_> {
             }
             Finished::NotGranted(Claimed::Conflict) => Err(self.request.conflict()),
             Finished::NotGranted(Claimed::Unknown) => Err(self.request.unknown()),
+            Finished::NotGranted(Claimed::Suspended) => Err(Error::suspended()),
             Finished::NotGranted(_) | Finished::Superseded => {
                 Ok(match self.settled(parts).await? {
                     Some(outcome) => Step::Done(outcome),

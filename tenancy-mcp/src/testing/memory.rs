@@ -13,8 +13,10 @@ use tenancy_core::{AuditSink, Event, TenantCtx, TenantId};
 
 use crate::{
     Claim, Claimed, Completed, Completion, Error, IdempotencyKey, Invocation, InvocationState,
-    InvocationStore, Outcome, StoredError, StoredResponse, ToolId,
+    InvocationStore, Outcome, StoredError, StoredResponse, ToolId, model::LostTry,
 };
+
+const OWNER_LOST: &str = "owner_lost";
 
 type Key = (TenantId, ToolId, IdempotencyKey);
 
@@ -31,6 +33,7 @@ pub struct MemoryInvocations {
 struct Row {
     call: Invocation,
     may_repeat: bool,
+    effect: &'static str,
     /// The end of the lease, or of the wait before the next try.
     until: Instant,
 }
@@ -42,6 +45,18 @@ impl MemoryInvocations {
             rows: Arc::default(),
             audit,
         }
+    }
+
+    async fn record(
+        &self,
+        ctx: &TenantCtx,
+        lost: impl IntoIterator<Item = LostTry> + Send,
+    ) -> Result<(), Error> {
+        let events: Vec<_> = lost.into_iter().map(|lost| lost.event()).collect();
+        for event in events {
+            self.audit.record(ctx, event).await?;
+        }
+        Ok(())
     }
 
     fn rows(&self) -> MutexGuard<'_, HashMap<Key, Row>> {
@@ -71,6 +86,7 @@ impl Row {
                 created_at: Utc::now(),
             },
             may_repeat: claim.effect.may_repeat(),
+            effect: claim.effect.as_str(),
             until: Instant::now() + claim.lease,
         }
     }
@@ -79,14 +95,37 @@ impl Row {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    fn owner_lost(&self) -> bool {
-        self.call.state == InvocationState::Dispatched && !self.may_repeat && self.left().is_zero()
+    fn is_lost(&self) -> bool {
+        self.call.state == InvocationState::Dispatched && self.left().is_zero()
+    }
+
+    /// Ends a try whose caller is gone.
+    fn end_lost(&mut self) -> Option<LostTry> {
+        if !self.is_lost() {
+            return None;
+        }
+        self.call.state = if self.may_repeat {
+            InvocationState::Retryable
+        } else {
+            InvocationState::Unknown
+        };
+        self.call.error = Some(StoredError::new(OWNER_LOST, "the owner is gone"));
+        Some(LostTry {
+            tool: self.call.tool,
+            name: None,
+            key: self.call.key.clone(),
+            effect: self.effect.to_owned(),
+            state: self.call.state,
+            attempt: self.call.attempt,
+            caller: None,
+            request: None,
+        })
     }
 
     /// As a reader sees it.
     fn seen(&self) -> Invocation {
         let mut call = self.call.clone();
-        if self.owner_lost() {
+        if self.is_lost() && !self.may_repeat {
             call.state = InvocationState::Unknown;
         }
         call.wait = match call.state {
@@ -97,13 +136,6 @@ impl Row {
     }
 
     fn claim(&mut self, claim: &Claim) -> Claimed {
-        if self.call.fingerprint != claim.fingerprint {
-            return Claimed::Conflict;
-        }
-        if self.owner_lost() {
-            self.call.state = InvocationState::Unknown;
-            self.call.error = Some(StoredError::new("owner_lost", "the owner is gone"));
-        }
         let left = self.left();
         match self.call.state {
             InvocationState::Failed | InvocationState::Succeeded => Claimed::Settled,
@@ -119,6 +151,11 @@ impl Row {
                 self.execute()
             }
         }
+    }
+
+    fn owner_was_lost(&self) -> bool {
+        let error = self.call.error.as_ref();
+        error.is_some_and(|error| error.code == OWNER_LOST)
     }
 
     fn execute(&self) -> Claimed {
@@ -187,13 +224,22 @@ impl InvocationStore for MemoryInvocations {
 
     async fn claim(&self, ctx: &TenantCtx, claim: &Claim) -> Result<Claimed, Error> {
         let key = (ctx.tenant(), claim.tool, claim.key.clone());
-        let mut rows = self.rows();
-        if let Some(row) = rows.get_mut(&key) {
-            return Ok(row.claim(claim));
-        }
-        let row = Row::new(claim);
-        let answer = row.execute();
-        rows.insert(key, row);
+        let (lost, answer) = {
+            let mut rows = self.rows();
+            match rows.get_mut(&key) {
+                Some(row) if row.call.fingerprint == claim.fingerprint => {
+                    (row.end_lost(), row.claim(claim))
+                }
+                Some(_) => (None, Claimed::Conflict),
+                None => {
+                    let row = Row::new(claim);
+                    let answer = row.execute();
+                    rows.insert(key, row);
+                    (None, answer)
+                }
+            }
+        };
+        self.record(ctx, lost).await?;
         Ok(answer)
     }
 
@@ -213,6 +259,7 @@ impl InvocationStore for MemoryInvocations {
             let open = match row.call.state {
                 InvocationState::Dispatched => true,
                 InvocationState::Unknown => state.is_settled(),
+                InvocationState::Retryable => state.is_settled() && row.owner_was_lost(),
                 _ => false,
             };
             if row.call.fence != completion.fence || !open {
@@ -233,19 +280,24 @@ impl InvocationStore for MemoryInvocations {
         outcome: &Outcome,
         event: Event,
     ) -> Result<bool, Error> {
-        {
+        let lost = {
             let mut rows = self.rows();
-            let row = rows.get_mut(&(ctx.tenant(), tool, key.clone()));
-            let Some(row) = row.filter(|row| row.seen().state == InvocationState::Unknown) else {
+            let Some(row) = rows.get_mut(&(ctx.tenant(), tool, key.clone())) else {
                 return Ok(false);
             };
+            if row.seen().state != InvocationState::Unknown {
+                return Ok(false);
+            }
+            let lost = row.end_lost();
             let (state, kept) = Kept::of(outcome, row.may_repeat);
             if !state.is_settled() {
                 return Ok(false);
             }
             row.call.fence += 1;
             row.settle(state, kept);
-        }
+            lost
+        };
+        self.record(ctx, lost).await?;
         self.audit.record(ctx, event).await?;
         Ok(true)
     }
@@ -262,5 +314,21 @@ impl InvocationStore for MemoryInvocations {
         unknown.sort_by_key(|call| call.created_at);
         unknown.truncate(usize::from(limit));
         Ok(unknown)
+    }
+
+    async fn end_lost(&self, ctx: &TenantCtx, limit: u16) -> Result<u64, Error> {
+        let lost: Vec<_> = {
+            let mut rows = self.rows();
+            let mine = rows
+                .iter_mut()
+                .filter(|((tenant, _, _), row)| *tenant == ctx.tenant() && row.is_lost());
+            let mut mine: Vec<_> = mine.map(|(_, row)| row).collect();
+            mine.sort_by_key(|row| row.until);
+            let oldest = mine.into_iter().take(limit.into());
+            oldest.filter_map(Row::end_lost).collect()
+        };
+        let ended = lost.len() as u64;
+        self.record(ctx, lost).await?;
+        Ok(ended)
     }
 }

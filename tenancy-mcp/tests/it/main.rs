@@ -3,7 +3,9 @@
 mod common;
 mod crash;
 mod everything;
+mod lost;
 mod record;
 mod registry;
 mod router;
 mod smartlead;
+mod suspended;

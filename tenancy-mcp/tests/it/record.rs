@@ -30,7 +30,7 @@ fn definitions() -> Vec<ToolDefinition> {
 }
 
 /// A tenant with an approved tool of each kind.
-async fn subjects(world: &World) -> Result<(Subject, Subject)> {
+pub(crate) async fn subjects(world: &World) -> Result<(Subject, Subject)> {
     world
         .catalog(&[Provider::http(
             SMARTLEAD,
@@ -60,7 +60,7 @@ async fn subjects(world: &World) -> Result<(Subject, Subject)> {
     Ok((subject("once")?, subject("often")?))
 }
 
-fn claim_of(subject: &Subject, key: &str) -> Result<Claim> {
+pub(crate) fn claim_of(subject: &Subject, key: &str) -> Result<Claim> {
     let fingerprint = Fingerprint::of(subject.tool, &serde_json::Map::new());
     let key = IdempotencyKey::parse(key)?;
     let claim = Claim::new(subject.tool, key, fingerprint, subject.definition, LEASE)
@@ -68,7 +68,7 @@ fn claim_of(subject: &Subject, key: &str) -> Result<Claim> {
     Ok(claim)
 }
 
-fn result(text: &str) -> Outcome {
+pub(crate) fn result(text: &str) -> Outcome {
     Outcome::Succeeded(StoredResponse::new(text, 1_000))
 }
 
@@ -244,7 +244,7 @@ async fn the_checks_refuse_states_that_make_no_sense_until_they_are_dropped() ->
 }
 
 /// An audit log that fails for the entries of calls.
-struct BrokenAudit;
+pub(crate) struct BrokenAudit;
 
 #[async_trait]
 impl AuditSink for BrokenAudit {
@@ -290,17 +290,18 @@ async fn an_outcome_and_its_audit_entry_are_kept_together_or_not_at_all() -> Res
 }
 
 #[tokio::test]
-async fn purging_takes_old_settled_calls_of_all_tenants_and_nothing_else() -> Result {
+async fn purging_takes_old_calls_of_all_tenants_and_nothing_open_or_unknown() -> Result {
     let world = World::new().await?;
     let ((a, _), (b, _)) = (subjects(&world).await?, subjects(&world).await?);
     let store = PgInvocations::new(world.kit.app.clone(), Arc::new(MemoryAudit::new()));
     for subject in [&a, &b] {
-        for key in ["old", "new", "unknown", "open"] {
+        for key in ["old", "new", "unknown", "open", "waiting"] {
             let claim = claim_of(subject, key)?;
             store.claim(&subject.ctx, &claim).await?;
             let trouble = tenancy_mcp::StoredError::new("timeout", "late");
             let outcome = match key {
                 "unknown" => Outcome::Ambiguous(trouble, Duration::ZERO),
+                "waiting" => Outcome::NotExecuted(trouble, Duration::ZERO),
                 "open" => continue,
                 _ => result("{}"),
             };
@@ -313,14 +314,16 @@ async fn purging_takes_old_settled_calls_of_all_tenants_and_nothing_else() -> Re
     world
         .superuser(
             "UPDATE tenancy.mcp_invocations SET created_at = now() - interval '9 days',
-                completed_at = completed_at - interval '9 days' WHERE idem_key <> 'new'",
+                completed_at = completed_at - interval '9 days',
+                next_attempt_at = next_attempt_at - interval '9 days' WHERE idem_key <> 'new'",
         )
         .await?;
     let worker: WorkerDb = world.kit.worker.clone();
     let maintenance = McpMaintenance::new(worker);
     assert_eq!(
         maintenance.purge(Duration::from_hours(7 * 24), 100).await?,
-        2
+        4,
+        "what was settled, and what waits for a try that never came"
     );
     assert_eq!(
         maintenance.purge(Duration::ZERO, 100).await?,
@@ -332,7 +335,7 @@ async fn purging_takes_old_settled_calls_of_all_tenants_and_nothing_else() -> Re
             .find(&a.ctx, a.tool, &IdempotencyKey::parse(key).unwrap())
             .await
     };
-    assert!(find("old").await?.is_none());
+    assert!(find("old").await?.is_none() && find("waiting").await?.is_none());
     for key in ["new", "unknown", "open"] {
         assert!(find(key).await?.is_some(), "{key}");
     }

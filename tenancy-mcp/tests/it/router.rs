@@ -317,3 +317,68 @@ async fn limits_on_parameters_are_typed_errors() -> Result {
     stage.call(quick("k")).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_call_without_a_key_is_not_tried_again_once_its_tool_was_revoked() -> Result {
+    let stage = stage(EffectClass::Read, RouterLimits::default()).await?;
+    let later = cut().with_retry_after(Some(Duration::from_secs(1)));
+    stage.fake.next(FakeAnswer::Fault(later));
+    let revoke = async {
+        crate::common::until(|| async { Ok(stage.world.audit.of("mcp.tool.invoked").len() == 1) })
+            .await?;
+        let name = "smartlead.t".parse()?;
+        Result::Ok(stage.router.registry().revoke(&stage.ctx, &name).await?)
+    };
+    let (outcome, revoked) = tokio::join!(stage.call(InvokeOptions::default()), revoke);
+    revoked?;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Blocked);
+    assert!(stage.fake.done().is_empty());
+    Ok(())
+}
+
+/// What a server may say that no column can hold, or no clock add up.
+#[tokio::test]
+async fn a_servers_strange_words_cost_neither_the_outcome_nor_the_other_tools() -> Result {
+    let stage = stage(EffectClass::Unsafe, RouterLimits::default()).await?;
+    let nul = CallFault::maybe_sent(FaultKind::Closed, "cut\0off");
+    stage.fake.next(FakeAnswer::Fault(nul.clone()));
+    let error = stage.call(quick("nul")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::OutcomeUnknown, "outcome_unknown"),
+        "kept as unknown, not lost"
+    );
+    let key = "smartlead".parse()?;
+    let status = stage.router.registry().connection(&stage.ctx, &key).await?;
+    assert_eq!(status.status, ConnectionStatus::Degraded);
+    assert_eq!(status.status_reason.as_deref(), Some("cut\u{fffd}off"));
+
+    let mut never = CallFault::unsent(FaultKind::Unreachable, "later");
+    never.retry_after = Some(Duration::MAX);
+    stage.fake.next(FakeAnswer::Fault(never));
+    let options = quick("never").with_deadline(Duration::MAX);
+    let call = stage.call(options.with_max_attempts(1));
+    assert_eq!(call.await.unwrap_err().kind(), ErrorKind::Upstream);
+    let pool = stage.world.kit.superuser().await?;
+    let soon: bool = sqlx::query_scalar(
+        "SELECT next_attempt_at < now() + interval '2 hours' FROM tenancy.mcp_invocations WHERE idem_key = 'never'",
+    )
+    .fetch_one(&pool)
+    .await?;
+    pool.close().await;
+    assert!(
+        soon,
+        "an hour is the longest that a server may have us wait"
+    );
+
+    let mut bad = ToolDefinition::new("bad", json!({"type": "object"}));
+    bad.description = Some("a\0b".to_owned());
+    let mut huge = ToolDefinition::new("huge", json!({"type": "object"}));
+    huge.description = Some("x".repeat(300_000));
+    let good = ToolDefinition::new("good", json!({"type": "object", "pattern": "[^\\u0000]"}));
+    stage.fake.offer(vec![bad, huge, good]);
+    let news = stage.router.registry().discover(&stage.ctx, &key).await?;
+    let names: Vec<_> = news.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["good", "t"], "one new, one gone, two left out");
+    Ok(())
+}

@@ -44,6 +44,7 @@ pub(super) const CROSSING: &[&str] = &[
     "jobs_sweep",
     "list_tenants",
     "mcp_purge",
+    "mcp_tenants_with_lost",
     "outbox_claim",
     "outbox_purge",
     "outbox_settle",

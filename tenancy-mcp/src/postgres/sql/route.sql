@@ -1,5 +1,5 @@
 -- role: app
--- All that a call needs to know. $1 tenant, $2 connection's key, $3 tool's name.
+-- All that a call needs to know, the tenant's state included. $1 tenant, $2 connection's key, $3 tool's name.
 -- Index: mcp_connections (tenant_id, key), then mcp_tools (tenant_id, connection_id, name).
 SELECT p.key AS p_key, p.name AS p_name, p.transport AS p_transport, p.endpoint AS p_endpoint, p.auth AS p_auth,
     p.auth_header AS p_auth_header, p.rejects_before_work AS p_rejects_before_work, p.allowed AS p_allowed,
@@ -10,8 +10,10 @@ SELECT p.key AS p_key, p.name AS p_name, p.transport AS p_transport, p.endpoint 
     t.description AS t_description, t.input_schema AS t_input_schema, t.output_schema AS t_output_schema,
     t.annotations AS t_annotations, t.definition_hash AS t_definition_hash, t.offered AS t_offered,
     t.effect_class AS t_effect_class, t.key_place AS t_key_place, t.key_name AS t_key_name,
-    t.status AS t_status, t.approved_by AS t_approved_by, t.approved_at AS t_approved_at
+    t.status AS t_status, t.approved_by AS t_approved_by, t.approved_at AS t_approved_at,
+    n.status AS tenant_status
 FROM tenancy.mcp_connections c
 JOIN tenancy.mcp_providers p ON p.key = c.provider
 JOIN tenancy.mcp_tools t ON t.tenant_id = c.tenant_id AND t.connection_id = c.id
+JOIN tenancy.tenants n ON n.id = c.tenant_id
 WHERE c.tenant_id = $1 AND c.key = $2 AND t.name = $3

@@ -1,12 +1,12 @@
 //! What each command does.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use tenancy::core::{OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, migrate};
 
 use crate::{
-    Audit, Command, Doctor, Kb, Migrations, Operator, PlatformLog, SecretKeys, Secrets, jobs,
+    Audit, Command, Doctor, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys, Secrets, jobs,
     output,
 };
 
@@ -35,6 +35,7 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Secrets(Secrets::Rotate(keys)) => rotate(&keys).await,
         Command::Secrets(Secrets::Rewrap(keys)) => rewrap(&keys).await,
         Command::Kb(which) => kb(which).await,
+        Command::Mcp(which) => mcp(which).await,
         Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
         Command::PlatformLog(which) => platform_log(which).await,
         Command::Jobs(which) => jobs::run(which).await,
@@ -149,6 +150,45 @@ async fn kb(which: Kb) -> Result {
             let index = tenancy::rag::build_tenant_index(&operator, tenant, &options).await?;
             println!("{}: valid {}", index.name, index.valid);
             Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn mcp(which: Mcp) -> Result {
+    /// Calls deleted in one transaction.
+    const BATCH: u32 = 1_000;
+    match which {
+        Mcp::Purge { worker, keep_days } => {
+            let worker = WorkerDb::connect(&worker.worker_url).await?;
+            let maintenance = tenancy::mcp::McpMaintenance::new(worker);
+            let keep = Duration::from_hours(24 * u64::from(keep_days));
+            let mut deleted = 0;
+            loop {
+                let some = maintenance.purge(keep, BATCH).await?;
+                deleted += some;
+                if some < u64::from(BATCH) {
+                    break;
+                }
+            }
+            println!("{deleted} calls deleted");
+            Ok(ExitCode::SUCCESS)
+        }
+        Mcp::Reconcile {
+            worker,
+            app_url,
+            limit,
+        } => {
+            let worker = WorkerDb::connect(&worker.worker_url).await?;
+            let app = TenantDb::connect(&app_url).await?;
+            let audit = Arc::new(tenancy::audit::PgAuditLog::new(app.clone()));
+            let done = tenancy::mcp::McpReconciler::new(worker, app, audit)
+                .run(limit)
+                .await?;
+            println!("{} lost tries ended", done.ended);
+            for (tenant, code) in &done.failed {
+                eprintln!("failed: {tenant} ({code}); run it again");
+            }
+            Ok(ExitCode::from(u8::from(!done.failed.is_empty())))
         }
     }
 }

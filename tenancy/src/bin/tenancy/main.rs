@@ -43,6 +43,9 @@ enum Command {
     /// Knowledge bases.
     #[command(subcommand)]
     Kb(Kb),
+    /// Calls of MCP tools.
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// Audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -129,6 +132,38 @@ enum Kb {
         /// The tenant.
         tenant: tenancy::core::TenantId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Mcp {
+    /// Deletes calls that were settled, or left for a next try that never came, long enough ago.
+    Purge {
+        #[command(flatten)]
+        worker: Worker,
+        /// How many days they are kept; one is the least.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        keep_days: u32,
+    },
+    /// Ends the tries of callers who died, and records each in its tenant's audit log. Exit code 1
+    /// if a tenant failed: run it again.
+    Reconcile {
+        #[command(flatten)]
+        worker: Worker,
+        /// The application's login: what is recorded for a tenant is recorded in its context.
+        #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
+        app_url: String,
+        /// The most tries that are ended in one run.
+        #[arg(long, default_value_t = 10_000)]
+        limit: u32,
+    },
+}
+
+/// How the worker reaches the database.
+#[derive(Args, Debug)]
+struct Worker {
+    /// The worker's login.
+    #[arg(long, env = "TENANCY_WORKER_URL", hide_env_values = true)]
+    worker_url: String,
 }
 
 #[derive(Debug, Subcommand)]
