@@ -10,6 +10,9 @@ CREATE TABLE tenancy.kb_sources (
     tenant_id uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
     id uuid NOT NULL,
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
+    -- Who may add, replace and remove its documents, whether he may read them or not. None: nobody but
+    -- holders of `kb.manage` and the host's services.
+    writer_roles text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, name)
@@ -216,8 +219,8 @@ SELECT tenancy.admit_definer('tenancy.kb_staged');
 
 SET LOCAL ROLE tenancy_definer;
 
--- A document by its place, whoever may read it: an ingestion has to know that it exists, and who
--- must be asked. Answers nothing that the document says.
+-- A document by its place, whoever may read it: an ingestion by a writer of the source has to know that
+-- it exists. Answers nothing that the document says.
 CREATE FUNCTION tenancy.kb_find_doc(p_source uuid, p_uri text)
     RETURNS TABLE (id uuid, allowed_roles text[])
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -228,12 +231,12 @@ AS $$
     WHERE d.tenant_id = util.current_tenant() AND d.source_id = p_source AND d.uri = p_uri
 $$;
 
--- The roles of a document, whoever may read it; NULL where there is none.
-CREATE FUNCTION tenancy.kb_doc_roles(p_doc uuid) RETURNS text[]
+-- The source and the roles of a document, whoever may read it, to decide who may change it.
+CREATE FUNCTION tenancy.kb_doc_place(p_doc uuid) RETURNS TABLE (source_id uuid, allowed_roles text[])
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT d.allowed_roles FROM tenancy.kb_docs d
+    SELECT d.source_id, d.allowed_roles FROM tenancy.kb_docs d
     WHERE d.tenant_id = util.current_tenant() AND d.id = p_doc
 $$;
 
@@ -287,7 +290,7 @@ $$;
 
 GRANT EXECUTE ON FUNCTION
     tenancy.kb_find_doc(uuid, text),
-    tenancy.kb_doc_roles(uuid),
+    tenancy.kb_doc_place(uuid),
     tenancy.kb_reap()
 TO tenancy_app;
 GRANT EXECUTE ON FUNCTION tenancy.kb_large_tenants(bigint) TO tenancy_owner;

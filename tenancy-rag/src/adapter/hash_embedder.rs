@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use tenancy_core::TenantCtx;
 
-use crate::{Embedder, EmbeddingModel, Error, MAX_DIMENSIONS, Purpose};
+use crate::{Embedder, EmbeddingModel, Error, Purpose};
 
 /// Feature hashing of words and of the n-grams of their letters: no network, no model, no meaning.
 ///
@@ -41,7 +41,16 @@ impl HashEmbedder {
     /// # Errors
     /// `model_invalid` outside 1 to 1,536.
     pub fn new(dimensions: usize) -> Result<Self, Error> {
-        let model = EmbeddingModel::new(format!("hash-v1-{dimensions}"), dimensions)?;
+        let id = format!("hash-v1-{dimensions}");
+        Ok(Self::of(EmbeddingModel::new(id, dimensions)?))
+    }
+
+    /// As wide as the stored vectors: 1,536 dimensions.
+    pub fn full() -> Self {
+        Self::of(EmbeddingModel::of_full_width("hash-v1-1536"))
+    }
+
+    fn of(model: EmbeddingModel) -> Self {
         let sign = |at: usize| {
             if fnv(&at.to_le_bytes()) & 1 == 0 {
                 1.0
@@ -49,20 +58,10 @@ impl HashEmbedder {
                 -1.0
             }
         };
-        Ok(Self {
+        Self {
+            signs: (0..model.dimensions()).map(sign).collect(),
             model,
-            signs: (0..dimensions).map(sign).collect(),
-        })
-    }
-
-    /// As wide as the stored vectors: 1,536 dimensions.
-    #[expect(
-        clippy::missing_panics_doc,
-        clippy::expect_used,
-        reason = "the width is in range"
-    )]
-    pub fn full() -> Self {
-        Self::new(MAX_DIMENSIONS).expect("the width is in range")
+        }
     }
 
     /// The vector of a text, of length 1.
@@ -223,6 +222,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_full_width_is_the_widest_model_there_is() {
+        let widest = HashEmbedder::new(crate::MAX_DIMENSIONS).unwrap();
+        assert_eq!(HashEmbedder::full().model, widest.model);
+        assert_eq!(HashEmbedder::full().signs, widest.signs);
     }
 
     #[test]

@@ -3,20 +3,33 @@ use lopdf::{Document, LoadOptions};
 use tenancy_core::TenantCtx;
 
 use super::blocking;
-use crate::{Error, Extracted, Extractor, Markup, MediaType, Origins, Upload};
+use crate::{Error, ErrorKind, Extracted, Extractor, Markup, MediaType, Origins, Upload};
 
 /// The text of a PDF's pages, by `lopdf`. Citations name the page; bytes of the upload would mean
 /// nothing to a reader.
 ///
 /// It reads text that is there as text: a scanned page has none, and columns and tables come in
-/// the order in which the file draws them. An encrypted file is refused.
+/// the order in which the file draws them. An encrypted file is refused, and so is one of more than
+/// 5,000 pages or 64 MiB of text: a small file can draw the same stream on many pages.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct PdfExtractor;
 
 /// What the streams of one file may decompress to.
 const MAX_DECOMPRESSED: usize = 128 << 20;
-const MAX_PAGES: usize = 5_000;
+/// What the streams of one page may decompress to.
+const MAX_PAGE: usize = 16 << 20;
+const BOUNDS: Bounds = Bounds {
+    pages: 5_000,
+    text: 64 << 20,
+};
+
+/// How much of a file is read before it is refused.
+#[derive(Clone, Copy)]
+struct Bounds {
+    pages: usize,
+    text: usize,
+}
 
 impl PdfExtractor {
     /// Reads `application/pdf`.
@@ -33,11 +46,11 @@ impl Extractor for PdfExtractor {
 
     async fn extract(&self, _: &TenantCtx, upload: &Upload) -> Result<Extracted, Error> {
         let bytes = upload.bytes.clone();
-        blocking(move || read(&bytes)).await
+        blocking(move || read(&bytes, BOUNDS)).await
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Extracted, Error> {
+fn read(bytes: &[u8], bounds: Bounds) -> Result<Extracted, Error> {
     let broken = |_| Error::invalid("document_unreadable", "the document can't be read as a PDF");
     let options = LoadOptions {
         max_decompressed_size: Some(MAX_DECOMPRESSED),
@@ -50,17 +63,26 @@ fn read(bytes: &[u8]) -> Result<Extracted, Error> {
             "the document is encrypted",
         ));
     }
+    let numbers = document.get_pages();
+    if numbers.len() > bounds.pages {
+        let message = format!("the document has more than {} pages", bounds.pages);
+        return Err(Error::new(ErrorKind::Limit, "pages_too_many", message));
+    }
     let (mut text, mut pages) = (String::new(), Vec::new());
-    for number in document.get_pages().into_keys().take(MAX_PAGES) {
+    for number in numbers.into_keys() {
         if !text.is_empty() {
             text.push_str("\n\n");
         }
         pages.push(text.len());
         // A page that can't be read leaves the others readable.
         let page = document
-            .extract_text_with_limit(&[number], MAX_DECOMPRESSED)
+            .extract_text_with_limit(&[number], MAX_PAGE)
             .unwrap_or_default();
         text.extend(page.trim().chars().filter(|c| *c != '\0'));
+        if text.len() > bounds.text {
+            let message = format!("the document's text is longer than {} bytes", bounds.text);
+            return Err(Error::new(ErrorKind::Limit, "text_too_long", message));
+        }
     }
     Ok(Extracted::same(text, Markup::Plain)
         .with_pages(pages)
@@ -113,7 +135,7 @@ mod tests {
 
     #[test]
     fn each_page_is_found_at_its_place() {
-        let read = read(&pdf(&["First page", "Second page"])).unwrap();
+        let read = read(&pdf(&["First page", "Second page"]), BOUNDS).unwrap();
         assert_eq!(read.text, "First page\n\nSecond page");
         assert_eq!(read.pages, [0, 12]);
     }
@@ -123,9 +145,21 @@ mod tests {
         let whole = pdf(&["words"]);
         for cut in [0, 1, 20, whole.len() / 2] {
             assert_eq!(
-                read(&whole[..cut]).unwrap_err().code(),
+                read(&whole[..cut], BOUNDS).unwrap_err().code(),
                 "document_unreadable"
             );
         }
+    }
+
+    #[test]
+    fn what_is_over_a_bound_is_refused_and_not_cut_off() {
+        let three = pdf(&["one", "two", "three"]);
+        let code = |pages, text| {
+            let read = read(&three, Bounds { pages, text });
+            read.map_or_else(|error| error.code(), |_| "read")
+        };
+        assert_eq!(code(3, 100), "read");
+        assert_eq!(code(2, 100), "pages_too_many");
+        assert_eq!(code(3, 8), "text_too_long");
     }
 }

@@ -58,7 +58,9 @@ pub fn kb_routes(ingestor: Ingestor, retriever: Retriever) -> Router {
 fn problem(error: Error) -> Problem {
     use axum::http::StatusCode;
     let status = match error.code() {
-        "document_too_large" | "chunks_too_many" => StatusCode::PAYLOAD_TOO_LARGE,
+        "document_too_large" | "chunks_too_many" | "pages_too_many" | "text_too_long" => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         "media_type_unsupported" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => {
             let error = tenancy_core::Error::from(error);

@@ -14,6 +14,8 @@ pub struct Source {
     pub id: SourceId,
     /// Its name, unique in the tenant.
     pub name: String,
+    /// Who may add, replace and remove its documents, whether he may read them or not.
+    pub writer_roles: Vec<RoleKey>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -142,20 +144,28 @@ impl NewDocument {
 pub(crate) fn readers(
     roles: impl IntoIterator<Item = RoleKey>,
 ) -> Result<Vec<RoleKey>, InvalidInput> {
+    let roles = role_set(roles)?;
+    if roles.is_empty() {
+        return Err(InvalidInput::new(
+            "roles_missing",
+            "a document needs at least one role that may read it",
+        ));
+    }
+    Ok(roles)
+}
+
+/// Roles sorted, each once, not too many.
+pub(crate) fn role_set(
+    roles: impl IntoIterator<Item = RoleKey>,
+) -> Result<Vec<RoleKey>, InvalidInput> {
     let mut roles: Vec<RoleKey> = roles.into_iter().collect();
     roles.sort();
     roles.dedup();
-    match roles.len() {
-        0 => Err(InvalidInput::new(
-            "roles_missing",
-            "a document needs at least one role that may read it",
-        )),
-        1..=MAX_ROLES => Ok(roles),
-        _ => Err(InvalidInput::new(
-            "roles_too_many",
-            format!("a document may name {MAX_ROLES} roles"),
-        )),
+    if roles.len() > MAX_ROLES {
+        let message = format!("at most {MAX_ROLES} roles may be named");
+        return Err(InvalidInput::new("roles_too_many", message));
     }
+    Ok(roles)
 }
 
 /// A document as it is stored.

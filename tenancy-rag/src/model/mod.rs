@@ -13,8 +13,8 @@ mod text;
 mod vector;
 
 pub(crate) use diff::{Diff, Stored};
-pub(crate) use document::readers;
 pub use document::{DocUri, Document, NewDocument, Source, SourceName, Title};
+pub(crate) use document::{readers, role_set};
 pub use hit::{Citation, Hit, Passage, RetrieveOptions, Retrieved};
 pub use id::{ChunkId, DocId, IngestionId, SourceId};
 pub use ingestion::{IngestLimits, Ingested, Ingestion, IngestionFailure, Progress, Stage};

@@ -35,6 +35,14 @@ impl EmbeddingModel {
         Ok(Self { id, dimensions })
     }
 
+    /// A model of this crate whose vectors fill the column.
+    pub(crate) fn of_full_width(id: &'static str) -> Self {
+        Self {
+            id: id.to_owned(),
+            dimensions: MAX_DIMENSIONS,
+        }
+    }
+
     /// The model's name, such as `text-embedding-3-small`.
     pub fn id(&self) -> &str {
         &self.id

@@ -17,14 +17,20 @@ use crate::{Amount, DocId, DocUri, Document, Error, Source, SourceId, SourceName
 pub struct KnownDocument {
     /// Which one.
     pub id: DocId,
+    /// The source it belongs to, whose writers may change it.
+    pub source: SourceId,
     /// Who may read it.
     pub allowed_roles: Vec<RoleKey>,
 }
 
 impl KnownDocument {
-    /// A document with these readers.
-    pub fn new(id: DocId, allowed_roles: Vec<RoleKey>) -> Self {
-        Self { id, allowed_roles }
+    /// A document of this source with these readers.
+    pub fn new(id: DocId, source: SourceId, allowed_roles: Vec<RoleKey>) -> Self {
+        Self {
+            id,
+            source,
+            allowed_roles,
+        }
     }
 }
 
@@ -32,10 +38,11 @@ impl KnownDocument {
 ///
 /// # Contract
 /// Documents are shown to a transaction that is bound to one of their roles. [`find_in`] and
-/// [`roles_of_in`] answer whoever may read: services ask them to decide.
+/// [`place_of_in`] answer whoever may read: services ask them to decide, and tell only a writer of
+/// the source.
 ///
 /// [`find_in`]: Self::find_in
-/// [`roles_of_in`]: Self::roles_of_in
+/// [`place_of_in`]: Self::place_of_in
 ///
 /// # Concurrency
 /// Two calls that make the same source at once make one.
@@ -51,8 +58,28 @@ impl KnownDocument {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait DocumentStore: Send + Sync + 'static {
-    /// The source of this name, made if there is none.
-    async fn source_in(&self, tx: &mut TenantTx, name: &SourceName) -> Result<SourceId, Error>;
+    /// The source of this name, made with these writers if there is none.
+    async fn source_in(
+        &self,
+        tx: &mut TenantTx,
+        name: &SourceName,
+        writers: &[RoleKey],
+    ) -> Result<SourceId, Error>;
+
+    /// Who may write to a source; `None` if there is none.
+    async fn writers_in(
+        &self,
+        tx: &mut TenantTx,
+        source: SourceId,
+    ) -> Result<Option<Vec<RoleKey>>, Error>;
+
+    /// Sets who may write to a source; `false` if there is none.
+    async fn set_writers_in(
+        &self,
+        tx: &mut TenantTx,
+        source: SourceId,
+        writers: &[RoleKey],
+    ) -> Result<bool, Error>;
 
     /// The sources by name, behind the one given.
     async fn sources_in(
@@ -70,12 +97,12 @@ pub trait DocumentStore: Send + Sync + 'static {
         uri: &DocUri,
     ) -> Result<Option<KnownDocument>, Error>;
 
-    /// Who may read a document, asked by anybody.
-    async fn roles_of_in(
+    /// Source and readers of a document, whoever may read it.
+    async fn place_of_in(
         &self,
         tx: &mut TenantTx,
         doc: DocId,
-    ) -> Result<Option<Vec<RoleKey>>, Error>;
+    ) -> Result<Option<KnownDocument>, Error>;
 
     /// A document.
     async fn get_in(&self, tx: &mut TenantTx, doc: DocId) -> Result<Option<Document>, Error>;

@@ -103,12 +103,15 @@ pub trait IngestionStore: Send + Sync + 'static {
     /// from another model.
     async fn generation_in(&self, tx: &mut TenantTx, model: &EmbeddingModel) -> Result<i32, Error>;
 
-    /// Which of these texts have no vector yet, neither staged nor in a chunk that the bound roles
-    /// may see.
+    /// Which of these texts have no vector yet, neither staged nor in a chunk of the same source
+    /// that the bound roles may see.
+    ///
+    /// Chunks of other sources must not count: the number of vectors that an upload asks for would
+    /// tell whoever sent it that somebody's chunk says the same.
     async fn missing_in(
         &self,
         tx: &mut TenantTx,
-        id: IngestionId,
+        ingestion: &Ingestion,
         generation: i32,
         hashes: &[[u8; 32]],
     ) -> Result<Vec<[u8; 32]>, Error>;

@@ -12,12 +12,18 @@ use crate::{
 
 #[async_trait]
 impl DocumentStore for PgKnowledgeBase {
-    async fn source_in(&self, tx: &mut TenantTx, name: &SourceName) -> Result<SourceId, Error> {
+    async fn source_in(
+        &self,
+        tx: &mut TenantTx,
+        name: &SourceName,
+        writers: &[RoleKey],
+    ) -> Result<SourceId, Error> {
         let tenant = tx.ctx().tenant();
         sqlx::query(include_str!("sql/source_create.sql"))
             .bind(tenant)
             .bind(SourceId::new())
             .bind(name.as_str())
+            .bind(row::texts(writers))
             .execute(&mut **tx)
             .await?;
         Ok(sqlx::query_scalar(include_str!("sql/source_by_name.sql"))
@@ -27,6 +33,37 @@ impl DocumentStore for PgKnowledgeBase {
             .await?)
     }
 
+    async fn writers_in(
+        &self,
+        tx: &mut TenantTx,
+        source: SourceId,
+    ) -> Result<Option<Vec<RoleKey>>, Error> {
+        let tenant = tx.ctx().tenant();
+        let writers: Option<Vec<String>> =
+            sqlx::query_scalar(include_str!("sql/source_writers.sql"))
+                .bind(tenant)
+                .bind(source)
+                .fetch_optional(&mut **tx)
+                .await?;
+        writers.map(row::roles).transpose()
+    }
+
+    async fn set_writers_in(
+        &self,
+        tx: &mut TenantTx,
+        source: SourceId,
+        writers: &[RoleKey],
+    ) -> Result<bool, Error> {
+        let tenant = tx.ctx().tenant();
+        let done = sqlx::query(include_str!("sql/source_set_writers.sql"))
+            .bind(tenant)
+            .bind(source)
+            .bind(row::texts(writers))
+            .execute(&mut **tx)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     async fn sources_in(
         &self,
         tx: &mut TenantTx,
@@ -34,20 +71,22 @@ impl DocumentStore for PgKnowledgeBase {
         limit: u16,
     ) -> Result<Vec<Source>, Error> {
         let tenant = tx.ctx().tenant();
-        let rows: Vec<(SourceId, String, _)> = sqlx::query_as(include_str!("sql/sources_list.sql"))
-            .bind(tenant)
-            .bind(after)
-            .bind(i64::from(limit))
-            .fetch_all(&mut **tx)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, name, created_at)| Source {
+        let rows: Vec<(SourceId, String, Vec<String>, _)> =
+            sqlx::query_as(include_str!("sql/sources_list.sql"))
+                .bind(tenant)
+                .bind(after)
+                .bind(i64::from(limit))
+                .fetch_all(&mut **tx)
+                .await?;
+        let source = |(id, name, writers, created_at)| {
+            Ok(Source {
                 id,
                 name,
+                writer_roles: row::roles(writers)?,
                 created_at,
             })
-            .collect())
+        };
+        rows.into_iter().map(source).collect()
     }
 
     async fn find_in(
@@ -61,20 +100,22 @@ impl DocumentStore for PgKnowledgeBase {
             .bind(uri.as_str())
             .fetch_optional(&mut **tx)
             .await?;
-        row.map(|(id, roles)| Ok(KnownDocument::new(id, row::roles(roles)?)))
+        row.map(|(id, roles)| Ok(KnownDocument::new(id, source, row::roles(roles)?)))
             .transpose()
     }
 
-    async fn roles_of_in(
+    async fn place_of_in(
         &self,
         tx: &mut TenantTx,
         doc: DocId,
-    ) -> Result<Option<Vec<RoleKey>>, Error> {
-        let roles: Option<Vec<String>> = sqlx::query_scalar(include_str!("sql/doc_roles.sql"))
-            .bind(doc)
-            .fetch_one(&mut **tx)
-            .await?;
-        roles.map(row::roles).transpose()
+    ) -> Result<Option<KnownDocument>, Error> {
+        let row: Option<(SourceId, Vec<String>)> =
+            sqlx::query_as(include_str!("sql/doc_place.sql"))
+                .bind(doc)
+                .fetch_optional(&mut **tx)
+                .await?;
+        row.map(|(source, roles)| Ok(KnownDocument::new(doc, source, row::roles(roles)?)))
+            .transpose()
     }
 
     async fn get_in(&self, tx: &mut TenantTx, doc: DocId) -> Result<Option<Document>, Error> {

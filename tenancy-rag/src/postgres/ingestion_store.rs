@@ -182,7 +182,7 @@ impl IngestionStore for PgKnowledgeBase {
     async fn missing_in(
         &self,
         tx: &mut TenantTx,
-        id: IngestionId,
+        ingestion: &Ingestion,
         generation: i32,
         hashes: &[[u8; 32]],
     ) -> Result<Vec<[u8; 32]>, Error> {
@@ -190,9 +190,10 @@ impl IngestionStore for PgKnowledgeBase {
         let asked: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
         let missing: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("sql/staged_missing.sql"))
             .bind(tenant)
-            .bind(id)
+            .bind(ingestion.id)
             .bind(generation)
             .bind(asked)
+            .bind(ingestion.source)
             .fetch_all(&mut **tx)
             .await?;
         missing

@@ -237,6 +237,7 @@ async fn insert_chunks(
             .bind(columns.headings)
             .bind(columns.contents)
             .bind(columns.hashes)
+            .bind(new.ingestion.source)
             .execute(&mut **tx)
             .await?;
         if usize::try_from(done.rows_affected()) != Ok(batch.len()) {

@@ -6,13 +6,16 @@ use tenancy_core::{
     AuditSink, Authorizer, AuthorizerExt as _, Event, RoleKey, TenantCtx, TenantDb, TenantTx,
 };
 
-use super::{access, perm};
+use super::{
+    access::{self, Access, document_unknown as unknown},
+    perm,
+};
 use crate::{
-    DocId, Document, DocumentStore, Error, ErrorKind, IngestionStore, PgKnowledgeBase, Source,
-    SourceId, model::readers,
+    DocId, Document, DocumentStore, Error, IngestionStore, PgKnowledgeBase, Source, SourceId,
+    model::{readers, role_set},
 };
 
-/// Lists documents, changes who may read them, and removes them.
+/// Lists documents, changes who may read them and who may write to their sources, and removes them.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -86,11 +89,41 @@ impl Documents {
         self.store.get_in(&mut tx, doc).await
     }
 
-    /// Sets who may read a document. Searches that begin after this returned follow it; nothing is
-    /// embedded again. Needs `kb.write`, and one of its roles or `kb.manage`.
+    /// Sets who may write to a source from now on; with no role at all, only holders of `kb.manage`
+    /// and the host's services. Needs `kb.manage`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`Denied`](ErrorKind::Denied), and `roles_missing`.
+    /// [`NotFound`](ErrorKind::NotFound), and `roles_too_many`.
+    pub async fn set_writers(
+        &self,
+        ctx: &TenantCtx,
+        source: SourceId,
+        roles: impl IntoIterator<Item = RoleKey>,
+    ) -> Result<(), Error> {
+        let writers = role_set(roles)?;
+        let mut tx = self.db.write(ctx).await?;
+        self.authorizer
+            .require_in(&mut tx, perm::KbManage::get())
+            .await?;
+        let old = self.store.writers_in(&mut tx, source).await?;
+        let old = old.ok_or_else(access::source_unknown)?;
+        if !self.store.set_writers_in(&mut tx, source, &writers).await? {
+            return Err(access::source_unknown());
+        }
+        let event = Event::new("kb.source.writers_changed")
+            .target("kb_source", source)
+            .meta("from", names(&old))
+            .meta("to", names(&writers));
+        self.audit.record_in(&mut tx, event).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Sets who may read a document. Searches that begin after this returned follow it; nothing is
+    /// embedded again. Needs `kb.write`, and one of its source's writer roles or `kb.manage`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), also for a document that the caller may neither read nor
+    /// change; [`Denied`](ErrorKind::Denied) for one that he may only read; and `roles_missing`.
     pub async fn set_roles(
         &self,
         ctx: &TenantCtx,
@@ -103,7 +136,6 @@ impl Documents {
         if !self.store.set_roles_in(&mut tx, doc, &roles).await? {
             return Err(unknown());
         }
-        let names = |roles: &[RoleKey]| roles.iter().map(ToString::to_string).collect::<Vec<_>>();
         let event = Event::new("kb.document.roles_changed")
             .target("kb_doc", doc)
             .meta("from", names(&old))
@@ -113,10 +145,10 @@ impl Documents {
     }
 
     /// Removes a document with its text and chunks, and gives its room back. Needs `kb.write`, and
-    /// one of its roles or `kb.manage`.
+    /// one of its source's writer roles or `kb.manage`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`Denied`](ErrorKind::Denied).
+    /// As [`set_roles`](Self::set_roles).
     pub async fn delete(&self, ctx: &TenantCtx, doc: DocId) -> Result<(), Error> {
         let (mut tx, roles) = self.writer(ctx, doc).await?;
         tx.bind_roles(&roles).await?;
@@ -148,22 +180,18 @@ impl Documents {
         self.authorizer
             .require_in(&mut tx, perm::KbWrite::get())
             .await?;
-        let roles = self
-            .store
-            .roles_of_in(&mut tx, doc)
-            .await?
-            .ok_or_else(unknown)?;
-        access::require_writer(&mut tx, &*self.authorizer, &*self.audit, &roles).await?;
-        Ok((tx, roles))
+        let access = Access {
+            authorizer: &*self.authorizer,
+            audit: &*self.audit,
+            documents: &*self.store,
+        };
+        let known = access.writable(&mut tx, doc).await?;
+        Ok((tx, known.allowed_roles))
     }
 }
 
-fn unknown() -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        "document_unknown",
-        "there is no such document",
-    )
+fn names(roles: &[RoleKey]) -> Vec<String> {
+    roles.iter().map(ToString::to_string).collect()
 }
 
 impl std::fmt::Debug for Documents {

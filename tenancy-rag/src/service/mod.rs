@@ -21,6 +21,6 @@ tenancy_core::permissions! {
     pub mod perm {
         KbRead = "kb.read", "ask the knowledge base", [member, support, viewer];
         KbWrite = "kb.write", "add, replace and remove documents", [member];
-        KbManage = "kb.manage", "change documents without being one of their readers", [];
+        KbManage = "kb.manage", "write to every source, and say who else may", [];
     }
 }

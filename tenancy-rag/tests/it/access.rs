@@ -1,8 +1,10 @@
 use sqlx::Executor as _;
 use tenancy_core::{PermissionKey, ServiceKey, TenantCtx};
-use tenancy_rag::{ErrorKind, RetrieveOptions};
+use tenancy_rag::{
+    DocId, ErrorKind, MemoryBytes, RetrieveOptions, SourceId, SourceName, SplitterChunker,
+};
 
-use crate::common::{World, role};
+use crate::common::{World, new, role};
 
 const TABLES: [&str; 6] = [
     "kb_docs",
@@ -249,24 +251,49 @@ async fn a_search_needs_its_permission_and_leaves_an_entry_without_the_question(
 }
 
 #[tokio::test]
-async fn who_is_no_reader_of_a_document_can_not_replace_it_without_kb_manage() {
+async fn a_sources_writers_replace_its_documents_and_nobody_else_does() {
     let world = World::new().await;
     secret(&world).await;
     let support = world.member(&["support"]).await;
-    let error = world
-        .put(&support, "salaries.md", "hacked", &["support"])
+    // Not even a reader of a document may change it: its source was made by an admin.
+    for uri in ["salaries.md", "faq.md"] {
+        let error = world
+            .put(&support, uri, "hacked", &["support"])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Denied, "source_denied")
+        );
+    }
+    assert_eq!(world.audit.of("kb.source.denied").len(), 2);
+
+    let (documents, source) = (world.documents(), world.source(&world.admin).await);
+    let error = documents
+        .set_writers(&support, source, [role("support")])
         .await
         .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (ErrorKind::Denied, "document_denied")
-    );
-    assert_eq!(world.audit.of("kb.document.denied").len(), 1);
-    // A reader may, and so may whoever manages.
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    documents
+        .set_writers(&world.admin, source, [role("support")])
+        .await
+        .unwrap();
+    assert_eq!(world.audit.of("kb.source.writers_changed").len(), 1);
     world
         .put(&support, "faq.md", "Support answers at once.", &["support"])
         .await
         .unwrap();
+    // Nobody but who manages, and the host's services.
+    documents
+        .set_writers(&world.admin, source, [])
+        .await
+        .unwrap();
+    assert!(
+        world
+            .put(&support, "faq.md", "x", &["support"])
+            .await
+            .is_err()
+    );
     world
         .put(
             &world.admin,
@@ -276,6 +303,11 @@ async fn who_is_no_reader_of_a_document_can_not_replace_it_without_kb_manage() {
         )
         .await
         .unwrap();
+    let missing = documents
+        .set_writers(&world.admin, SourceId::new(), [])
+        .await
+        .unwrap_err();
+    assert_eq!(missing.code(), "source_unknown");
 
     // A service has no roles: its permissions are all it has, and all it needs.
     let keys = vec![
@@ -330,4 +362,154 @@ async fn the_uploader_follows_his_upload_even_where_he_is_no_reader() {
             .hits
             .is_empty()
     );
+}
+
+/// What somebody who is refused can see of it: the error, his own audit trail, the tenant's quota,
+/// ingestions that he may look up, and how many statements it took.
+async fn observed(world: &World, who: &TenantCtx, uri: &str) -> String {
+    let source = world.source(&world.admin).await;
+    let statements = || async {
+        let pool = world.superuser().await;
+        // Every statement of the app's login shows up as scans of the tables that it looks at.
+        let seen: String = sqlx::query_scalar(
+            "SELECT coalesce(string_agg(relname || ' ' || n_tup_ins || ' ' || n_tup_upd || ' ' || n_tup_del, ',' ORDER BY relname), '')
+             FROM pg_stat_user_tables WHERE relname LIKE 'kb_%'",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        seen
+    };
+    let rows = || async {
+        let mut tx = world.db.app.read(who).await.unwrap();
+        let roles = [role("support")];
+        tx.bind_roles(&roles).await.unwrap();
+        let counted: (i64, i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM tenancy.kb_ingestions), (SELECT count(*) FROM tenancy.kb_docs),
+                (SELECT sum(used_docs + used_bytes + used_chunks + held_docs + held_bytes + held_chunks)::bigint FROM tenancy.kb_quotas)",
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+        counted
+    };
+    let (before, rows_before, calls) = (statements().await, rows().await, world.embedder.calls());
+    let entries = world.audit.entries().len();
+    let document = new(source, uri, &["support", "admin"]);
+    let mut bytes = MemoryBytes::new("The secret salary is 4711.");
+    let heard = std::sync::Mutex::new(Vec::new());
+    let error = world
+        .ingestor()
+        .ingest(who, document, &mut bytes, &|progress| {
+            heard.lock().unwrap().push(format!("{progress:?}"));
+        })
+        .await
+        .unwrap_err();
+    let recorded: Vec<_> = world.audit.entries()[entries..]
+        .iter()
+        .map(|entry| format!("{:?}", entry.event))
+        .collect();
+    let (after, rows_after) = (statements().await, rows().await);
+    format!(
+        "{:?} {} {error} {:?}; heard {:?}; recorded {recorded:?}; written {}; rows {}; embedded {}",
+        error.kind(),
+        error.code(),
+        error.retry(),
+        heard.into_inner().unwrap(),
+        before == after,
+        rows_before == rows_after,
+        world.embedder.calls() - calls,
+    )
+}
+
+#[tokio::test]
+async fn to_who_may_not_write_a_hidden_document_and_none_are_the_same() {
+    let world = World::new().await;
+    secret(&world).await;
+    let support = world.member(&["support"]).await;
+    let hidden = observed(&world, &support, "salaries.md").await;
+    let absent = observed(&world, &support, "nothing.md").await;
+    assert_eq!(hidden, absent);
+    assert!(hidden.contains("source_denied"), "{hidden}");
+    let readable = observed(&world, &support, "faq.md").await;
+    assert_eq!(readable, absent, "not even one that he may read differs");
+}
+
+#[tokio::test]
+async fn by_its_id_a_hidden_document_and_none_are_the_same_too() {
+    let world = World::new().await;
+    secret(&world).await;
+    let support = world.member(&["support"]).await;
+    let documents = world.documents();
+    let of = |uri: &'static str| {
+        let all = documents.list(&world.admin, None, None, 10);
+        async move {
+            all.await
+                .unwrap()
+                .into_iter()
+                .find(|it| it.uri == uri)
+                .unwrap()
+                .id
+        }
+    };
+    let shape = |doc: DocId| {
+        let (documents, support, world) = (&documents, &support, &world);
+        async move {
+            let before = world.audit.entries().len();
+            let deleted = documents.delete(support, doc).await.unwrap_err();
+            let changed = documents
+                .set_roles(support, doc, [role("support")])
+                .await
+                .unwrap_err();
+            let entries: Vec<_> = world.audit.entries()[before..]
+                .iter()
+                .map(|entry| (entry.event.action.clone(), entry.event.meta.clone()))
+                .collect();
+            format!(
+                "{} {deleted} {} {changed} {entries:?}",
+                deleted.code(),
+                changed.code()
+            )
+        }
+    };
+    let (hidden, absent) = (
+        shape(of("salaries.md").await).await,
+        shape(DocId::new()).await,
+    );
+    assert_eq!(hidden, absent);
+    assert!(hidden.starts_with("document_unknown"), "{hidden}");
+    let readable = shape(of("faq.md").await).await;
+    assert!(readable.starts_with("document_denied"), "{readable}");
+}
+
+/// An upload that asks for fewer vectors because a hidden chunk has the same text would tell its
+/// uploader what that chunk says.
+#[tokio::test]
+async fn an_upload_never_tells_whether_a_hidden_chunk_says_the_same() {
+    let world = World::new().await;
+    secret(&world).await;
+    let support = world.member(&["support"]).await;
+    let ingestor = world
+        .ingestor()
+        .with_chunker(std::sync::Arc::new(SplitterChunker::new(40)));
+    let source = ingestor
+        .source(&support, &SourceName::parse("guesses").unwrap())
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    for (uri, guess) in [
+        ("a.md", "# Salaries\n\nThe secret salary is 4711."),
+        ("b.md", "# Salaries\n\nThe secret salary is 4712."),
+    ] {
+        world.embedder.taken();
+        // Only admins may read what he brings: that is how he would get at their chunks.
+        let mut bytes = MemoryBytes::new(guess);
+        let done = ingestor
+            .ingest(&support, new(source, uri, &["admin"]), &mut bytes, &|_| ())
+            .await
+            .unwrap();
+        seen.push((done.embedded, world.embedder.taken(), done.chunks));
+    }
+    assert_eq!(seen[0].0, seen[1].0, "{seen:?}");
+    assert_eq!(seen[0].1, seen[1].1, "{seen:?}");
 }

@@ -199,6 +199,11 @@ impl TestEmbedder {
         *self.delay.lock().unwrap() = delay;
     }
 
+    /// How often it was asked.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     /// How many texts it was asked for since the last time.
     pub(crate) fn taken(&self) -> usize {
         self.texts.swap(0, Ordering::SeqCst)

@@ -118,6 +118,6 @@ async fn unknown_and_foreign_documents_are_not_told_apart() {
             .await
             .unwrap_err()
             .kind(),
-        ErrorKind::Denied
+        ErrorKind::NotFound
     );
 }

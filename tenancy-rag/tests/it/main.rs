@@ -25,6 +25,7 @@ mod ingest;
 mod jobs;
 mod kill;
 mod quota;
+mod recall;
 mod retrieve;
 mod statements;
 mod suites;

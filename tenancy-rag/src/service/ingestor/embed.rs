@@ -18,7 +18,7 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 
 impl Ingestor {
     /// Reserves room for the chunks, and stages a vector for each text that has none: what a try
-    /// before this one staged, and what other chunks of the tenant have, is not asked for again.
+    /// before this one staged, and what other chunks of the source have, is not asked for again.
     pub(super) async fn embed_missing(
         &self,
         ctx: &TenantCtx,
@@ -84,7 +84,9 @@ impl Ingestor {
         let mut tx = self.db.write(ctx).await?;
         self.bind_writer(&mut tx, ingestion).await?;
         let generation = store.generation_in(&mut tx, &self.embedder.model()).await?;
-        let missing = store.missing_in(&mut tx, id, generation, hashes).await?;
+        let missing = store
+            .missing_in(&mut tx, ingestion, generation, hashes)
+            .await?;
         let now = store
             .get_in(&mut tx, id)
             .await?

@@ -10,7 +10,7 @@ use tenancy_core::{
     AuditSink, Authorizer, AuthorizerExt as _, JobSink, RoleKey, TenantCtx, TenantDb, TenantTx,
 };
 
-use super::perm;
+use super::{access::Access, perm};
 use crate::{
     ByteSource, ChunkStore, Chunker, DocumentStore, Embedder, Error, ErrorKind, Extractor,
     IngestLimits, Ingested, Ingestion, IngestionFailure, IngestionId, IngestionStore, Limits,
@@ -131,22 +131,27 @@ impl Ingestor {
         self.jobs.is_some()
     }
 
-    /// The source of this name, made if there is none. Needs `kb.write`.
+    /// The source of this name, made if there is none, with the caller's roles as its writers. Needs
+    /// `kb.write`.
     pub async fn source(&self, ctx: &TenantCtx, name: &SourceName) -> Result<SourceId, Error> {
         self.authorizer.require(ctx, perm::KbWrite::get()).await?;
         let mut tx = self.db.write(ctx).await?;
-        let source = self.documents.source_in(&mut tx, name).await?;
+        let roles = self.authorizer.roles_in(&mut tx).await?;
+        let source = self.documents.source_in(&mut tx, name, &roles).await?;
         tx.commit().await?;
         Ok(source)
     }
 
-    /// Takes a document in and waits for it. Needs `kb.write` and, to replace a document, one of
-    /// its roles or `kb.manage`.
+    /// Takes a document in and waits for it. Needs `kb.write`, and one of the source's writer roles
+    /// or `kb.manage`; services and API keys need `kb.write` alone.
     ///
-    /// A document at the same place of the same source is replaced; chunks whose text stays the
+    /// A document at the same place of the same source is replaced, whoever may read it: a source's
+    /// writers know which places are taken, and nobody else learns it. Chunks whose text stays the
     /// same are not embedded again. Where nothing changed the version stays.
     ///
     /// # Errors
+    /// [`Denied`](ErrorKind::Denied) with the code `source_denied`, whatever is at the place;
+    /// [`NotFound`](ErrorKind::NotFound) with the code `source_unknown`;
     /// [`InvalidInput`](ErrorKind::InvalidInput): `document_empty`, `document_not_utf8`,
     /// `document_no_text`, `document_has_nul`, `document_unreadable`, `media_type_unsupported`;
     /// [`Limit`](ErrorKind::Limit): `document_too_large`, `chunks_too_many`, `quota_exceeded`;
@@ -206,6 +211,14 @@ impl Ingestor {
             .get_in(&mut tx, id)
             .await?
             .ok_or_else(unknown)
+    }
+
+    fn access(&self) -> Access<'_> {
+        Access {
+            authorizer: &*self.authorizer,
+            audit: &*self.audit,
+            documents: &*self.documents,
+        }
     }
 
     /// Opens a transaction that sees a document with these readers, after the caller was found to

@@ -6,8 +6,7 @@ use tenancy_core::{AuthorizerExt as _, NewJob, TenantCtx};
 use super::{Ingestor, Watch};
 use crate::{
     Amount, ByteSource, Error, ErrorKind, IngestHandler, Ingestion, IngestionId, NewDocument,
-    Progress, Stage,
-    service::{access, perm},
+    Progress, Stage, service::perm,
 };
 
 /// Parts of an upload are put together to this size before they are stored.
@@ -39,15 +38,15 @@ impl Ingestor {
     async fn begin(&self, ctx: &TenantCtx, document: &NewDocument) -> Result<Ingestion, Error> {
         let id = IngestionId::new();
         let mut tx = self.db.write(ctx).await?;
+        // Before any document is looked at: whoever is refused learns nothing about one.
+        self.access()
+            .require_writer(&mut tx, document.source)
+            .await?;
         self.ingestions.reap_in(&mut tx).await?;
         let known = self
             .documents
             .find_in(&mut tx, document.source, &document.uri)
             .await?;
-        if let Some(known) = &known {
-            let readers = &known.allowed_roles;
-            access::require_writer(&mut tx, &*self.authorizer, &*self.audit, readers).await?;
-        }
         self.ingestions
             .begin_in(&mut tx, id, document, self.limits.lease)
             .await?;

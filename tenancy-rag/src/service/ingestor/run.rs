@@ -224,18 +224,17 @@ impl Ingestor {
     }
 
     /// Lets the transaction see the document as it is and as it will be, if its principal may
-    /// change it.
+    /// write to the source.
     pub(super) async fn bind_writer(
         &self,
         tx: &mut TenantTx,
         ingestion: &Ingestion,
     ) -> Result<(), Error> {
         let uri = DocUri::parse(&ingestion.uri)?;
+        self.access().require_writer(tx, ingestion.source).await?;
         let mut readers = ingestion.allowed_roles.clone();
         if let Some(known) = self.documents.find_in(tx, ingestion.source, &uri).await? {
-            let old = &known.allowed_roles;
-            access::require_writer(tx, &*self.authorizer, &*self.audit, old).await?;
-            readers = access::united(&readers, old);
+            readers = access::united(&readers, &known.allowed_roles);
         }
         Ok(tx.bind_roles(&readers).await?)
     }
