@@ -145,7 +145,8 @@ pub trait IngestionStore: Send + Sync + 'static {
     /// Forgets an ingestion that has ended.
     async fn forget_in(&self, tx: &mut TenantTx, id: IngestionId) -> Result<(), Error>;
 
-    /// Ends the tenant's ingestions whose lease has run out; answers how many.
+    /// Ends the tenant's ingestions whose lease has run out, and forgets what ended a month ago;
+    /// answers how many were ended.
     async fn reap_in(&self, tx: &mut TenantTx) -> Result<i64, Error>;
 
     /// The tenant's limits, or these defaults, and how much is used.

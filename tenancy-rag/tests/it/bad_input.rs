@@ -1,6 +1,7 @@
 use tenancy_core::RoleKey;
 use tenancy_rag::{
-    Citation, DocUri, ErrorKind, IngestLimits, MediaType, MemoryBytes, NewDocument, RetrieveOptions,
+    Citation, DocUri, ErrorKind, IngestLimits, MediaType, MemoryBytes, NewDocument,
+    RetrieveOptions, SourceId, SourceName, Title,
 };
 
 use crate::common::World;
@@ -197,4 +198,80 @@ async fn a_bad_question_or_citation_is_a_typed_error() {
             .code(),
         "citation_unknown"
     );
+}
+
+#[tokio::test]
+async fn names_and_ids_that_make_no_sense_are_typed_errors_and_the_next_upload_works() {
+    let world = World::new().await;
+    let long = |n: usize| "x".repeat(n);
+    for bad in ["", "  \t", "a\0b", "two\nlines", &long(201)] {
+        assert_eq!(
+            SourceName::parse(bad).unwrap_err().code(),
+            "source_name_invalid"
+        );
+    }
+    for bad in ["", " ", "a\0b", "a\rb", &long(2_001)] {
+        assert_eq!(DocUri::parse(bad).unwrap_err().code(), "uri_invalid");
+    }
+    for bad in ["", "\n", "a\u{7}b", &long(501)] {
+        assert_eq!(Title::parse(bad).unwrap_err().code(), "title_invalid");
+    }
+    let uri = || DocUri::parse("a.txt").unwrap();
+    let roles = |n: u32| (0..n).map(|n| RoleKey::parse(&format!("role_{n}")).unwrap());
+    let named = |n| NewDocument::new(SourceId::new(), uri(), MediaType::plain(), roles(n));
+    assert_eq!(named(0).unwrap_err().code(), "roles_missing");
+    assert_eq!(named(65).unwrap_err().code(), "roles_too_many");
+
+    // A source that is not there, and one of another tenant.
+    for source in [SourceId::new(), world.source(&world.stranger).await] {
+        let document = NewDocument::new(
+            source,
+            uri(),
+            MediaType::plain(),
+            [RoleKey::from_static("admin")],
+        );
+        let error = world
+            .ingestor()
+            .ingest(
+                &world.admin,
+                document.unwrap(),
+                &mut MemoryBytes::new("Words."),
+                &|_| (),
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::NotFound, "source_unknown")
+        );
+        assert!(!error.retry().is_retryable());
+    }
+    for tenant in [world.admin.tenant(), world.stranger.tenant()] {
+        assert_eq!(world.leftovers(tenant).await, 0);
+    }
+
+    // SQL in a name is a name.
+    let hostile = "x'); DROP TABLE tenancy.kb_docs; --";
+    let ingestor = world.ingestor();
+    let source = ingestor
+        .source(&world.admin, &SourceName::parse(hostile).unwrap())
+        .await
+        .unwrap();
+    let document = NewDocument::new(
+        source,
+        DocUri::parse(hostile).unwrap(),
+        MediaType::plain(),
+        [RoleKey::from_static("admin")],
+    );
+    let done = ingestor
+        .ingest(
+            &world.admin,
+            document.unwrap(),
+            &mut MemoryBytes::new("Good words."),
+            &|_| (),
+        )
+        .await
+        .unwrap();
+    let stored = world.documents().get(&world.admin, done.doc).await.unwrap();
+    assert_eq!(stored.unwrap().uri, hostile);
 }

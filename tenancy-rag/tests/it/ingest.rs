@@ -303,6 +303,40 @@ async fn an_embedder_of_another_model_is_refused_for_writing_and_for_reading() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn what_ended_a_month_ago_is_forgotten_by_the_next_upload_of_the_tenant() {
+    let world = World::new().await;
+    let old = world
+        .put(&world.admin, "a.md", "Words.", &["admin"])
+        .await
+        .unwrap();
+    let other = world
+        .put(&world.stranger, "a.md", "Words.", &["admin"])
+        .await
+        .unwrap();
+    sqlx::query("UPDATE tenancy.kb_ingestions SET updated_at = now() - interval '31 days'")
+        .execute(&world.superuser().await)
+        .await
+        .unwrap();
+    let new = world
+        .put(&world.admin, "b.md", "Words.", &["admin"])
+        .await
+        .unwrap();
+    let ingestor = world.ingestor();
+    let gone = ingestor.get(&world.admin, old.ingestion).await.unwrap_err();
+    assert_eq!(gone.code(), "ingestion_unknown");
+    assert!(ingestor.get(&world.admin, new.ingestion).await.is_ok());
+    assert!(ingestor.get(&world.stranger, other.ingestion).await.is_ok());
+    assert!(
+        world
+            .documents()
+            .get(&world.admin, old.doc)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
 fn long_text(paragraphs: std::ops::Range<usize>, instead: Option<(usize, &str)>) -> String {
     let paragraph = |n: usize| match instead {
         Some((at, text)) if at == n => format!("{text}\n\n"),
