@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use tenancy_core::{Event, TenantCtx};
+use tenancy_core::{Event, TenantCtx, TenantTx};
 
 use crate::{
     Claim, Claimed, Completed, Completion, Error, IdempotencyKey, Invocation, Outcome, ToolId,
@@ -39,6 +39,15 @@ pub trait InvocationStore: Send + Sync + 'static {
     async fn find(
         &self,
         ctx: &TenantCtx,
+        tool: ToolId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Invocation>, Error>;
+
+    /// The call of a key, read in the caller's transaction: what is looked at before a call is looked
+    /// at together.
+    async fn find_in(
+        &self,
+        tx: &mut TenantTx,
         tool: ToolId,
         key: &IdempotencyKey,
     ) -> Result<Option<Invocation>, Error>;

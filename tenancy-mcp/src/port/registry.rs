@@ -1,5 +1,13 @@
+#![cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::struct_field_names,
+        reason = "the mock's fields are named like the methods"
+    )
+)]
+
 use async_trait::async_trait;
-use tenancy_core::{TenantCtx, TenantTx};
+use tenancy_core::TenantTx;
 
 use crate::{
     Connection, ConnectionKey, DefinitionHash, EffectClass, Error, NewConnection, Provider,
@@ -67,7 +75,7 @@ pub trait RegistryStore: Send + Sync + 'static {
     /// # Errors
     /// [`Suspended`](crate::ErrorKind::Suspended) if the tenant is not active at this moment,
     /// whatever it was when the context was made.
-    async fn route(&self, ctx: &TenantCtx, name: &ToolName) -> Result<Option<Route>, Error>;
+    async fn route_in(&self, tx: &mut TenantTx, name: &ToolName) -> Result<Option<Route>, Error>;
 
     /// The providers of the host's catalog, by key.
     async fn providers_in(&self, tx: &mut TenantTx) -> Result<Vec<Provider>, Error>;

@@ -122,11 +122,21 @@ impl InvocationStore for PgInvocations {
         key: &IdempotencyKey,
     ) -> Result<Option<Invocation>, Error> {
         let mut tx = self.db.read(ctx).await?;
+        self.find_in(&mut tx, tool, key).await
+    }
+
+    async fn find_in(
+        &self,
+        tx: &mut TenantTx,
+        tool: ToolId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Invocation>, Error> {
+        let tenant = tx.ctx().tenant();
         let row: Option<InvocationRow> = sqlx::query_as(include_str!("sql/invocation_find.sql"))
-            .bind(ctx.tenant())
+            .bind(tenant)
             .bind(tool)
             .bind(key.as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await?;
         row.map(Invocation::try_from).transpose()
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tenancy_core::{TenantCtx, TenantDb, TenantTx};
+use tenancy_core::TenantTx;
 
 use super::rows::{ConnectionRow, ProviderRow, RouteRow, ToolRow, unreadable};
 use crate::{
@@ -12,27 +12,26 @@ use crate::{
 };
 
 /// Keeps connections and tools in Postgres.
-#[derive(Clone, Debug)]
-pub struct PgRegistry {
-    db: TenantDb,
-}
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct PgRegistry;
 
 impl PgRegistry {
-    /// A store on this database.
-    pub fn new(db: TenantDb) -> Self {
-        Self { db }
+    /// A store in whatever database a transaction belongs to.
+    pub fn new() -> Self {
+        Self
     }
 }
 
 #[async_trait]
 impl RegistryStore for PgRegistry {
-    async fn route(&self, ctx: &TenantCtx, name: &ToolName) -> Result<Option<Route>, Error> {
-        let mut tx = self.db.read(ctx).await?;
+    async fn route_in(&self, tx: &mut TenantTx, name: &ToolName) -> Result<Option<Route>, Error> {
+        let tenant = tx.ctx().tenant();
         let row: Option<RouteRow> = sqlx::query_as(include_str!("sql/route.sql"))
-            .bind(ctx.tenant())
+            .bind(tenant)
             .bind(name.connection().as_str())
             .bind(name.tool())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await?;
         let Some(row) = row else {
             return Ok(None);

@@ -146,7 +146,7 @@ impl McpRegistry {
     }
 
     async fn route(&self, ctx: &TenantCtx, name: &ToolName) -> Result<Route, Error> {
-        let route = self.0.registry.route(ctx, name).await?;
+        let route = self.0.route(ctx, name).await?;
         route.ok_or_else(|| Error::not_found("tool"))
     }
 }

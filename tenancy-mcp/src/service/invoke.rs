@@ -6,8 +6,12 @@ use serde_json::Value;
 use tenancy_core::{AuthorizerExt as _, TenantCtx};
 use tokio::time::Instant;
 
-use super::{parts::Parts, request::Request, router::ToolRouter};
-use crate::{Error, ErrorKind, InvokeOptions, ToolOutcome, ToolStatus, perm};
+use super::{
+    parts::Parts,
+    request::{Asked, Request},
+    router::ToolRouter,
+};
+use crate::{Error, ErrorKind, Invocation, InvokeOptions, ToolOutcome, ToolStatus, perm};
 
 impl ToolRouter {
     /// Calls a tool, named `connection.tool`, with parameters that are a JSON object.
@@ -66,15 +70,17 @@ impl ToolRouter {
             .authorizer
             .require(ctx, perm::ToolsInvoke::get())
             .await?;
-        let route = self.0.registry.route(ctx, &asked.name).await?;
+        let (request, found) = self.look_up(ctx, asked).await?;
         let call = Call {
             ctx,
-            request: asked.routed(route.ok_or_else(|| Error::not_found("tool"))?)?,
+            request,
             options: &options,
             deadline,
             noted: AtomicBool::new(false),
         };
-        if let Some(outcome) = call.settled(&self.0).await? {
+        if let Some(found) = found
+            && let Some(outcome) = call.request.settled(&found)?
+        {
             return Ok(outcome);
         }
         call.check(&self.0)?;
@@ -82,6 +88,27 @@ impl ToolRouter {
             .budgets
             .earn(ctx.tenant(), &call.request.route.provider.key);
         call.run(&self.0).await
+    }
+}
+
+impl ToolRouter {
+    /// The tool, and the record of the key, in one transaction.
+    async fn look_up(
+        &self,
+        ctx: &TenantCtx,
+        asked: Asked,
+    ) -> Result<(Request, Option<Invocation>), Error> {
+        let mut tx = self.0.db.read(ctx).await?;
+        let route = self.0.registry.route_in(&mut tx, &asked.name).await?;
+        let request = asked.routed(route.ok_or_else(|| Error::not_found("tool"))?)?;
+        let found = match &request.key {
+            Some(key) => {
+                let tool = request.route.tool.id;
+                self.0.invocations.find_in(&mut tx, tool, key).await?
+            }
+            None => None,
+        };
+        Ok((request, found))
     }
 }
 

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     AuthKind, CallFault, ConnectTarget, Connection, ConnectionStatus, Error, ErrorKind, FaultKind,
-    InvocationStore, McpTransport, PgInvocations, PgRegistry, Provider, RegistryStore,
-    RouterLimits, StatusChange, ToolDefinition, ToolNews,
+    InvocationStore, McpTransport, PgInvocations, PgRegistry, Provider, RegistryStore, Route,
+    RouterLimits, StatusChange, ToolDefinition, ToolName, ToolNews,
 };
 
 /// What the router and the registry are made of.
@@ -89,7 +89,7 @@ impl Parts {
         limits: RouterLimits,
     ) -> Self {
         Self {
-            registry: Arc::new(PgRegistry::new(db.clone())),
+            registry: Arc::new(PgRegistry::new()),
             invocations: Arc::new(PgInvocations::new(db.clone(), audit.clone())),
             sessions: Sessions::new(transport, &limits),
             validators: Validators::default(),
@@ -278,6 +278,16 @@ impl Parts {
             tx.commit().await?;
         }
         Ok(news)
+    }
+
+    /// What is known of a tool.
+    pub(crate) async fn route(
+        &self,
+        ctx: &TenantCtx,
+        name: &ToolName,
+    ) -> Result<Option<Route>, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        self.registry.route_in(&mut tx, name).await
     }
 
     /// Refuses what a closed connection or provider can't do.

@@ -72,7 +72,7 @@ impl Call<'_> {
         if self.request.key.is_some() {
             return Ok(());
         }
-        let now = parts.registry.route(self.ctx, &self.request.name).await?;
+        let now = parts.route(self.ctx, &self.request.name).await?;
         let now = now.ok_or_else(|| Error::not_found("tool"))?;
         Parts::check_open(&now.provider, &now.connection)?;
         let then = &self.request.route.tool;

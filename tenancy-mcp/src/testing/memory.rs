@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::Utc;
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantId};
+use tenancy_core::{AuditSink, Event, TenantCtx, TenantId, TenantTx};
 
 use crate::{
     Claim, Claimed, Completed, Completion, Error, IdempotencyKey, Invocation, InvocationState,
@@ -220,6 +220,16 @@ impl InvocationStore for MemoryInvocations {
     ) -> Result<Option<Invocation>, Error> {
         let key = (ctx.tenant(), tool, key.clone());
         Ok(self.rows().get(&key).map(Row::seen))
+    }
+
+    async fn find_in(
+        &self,
+        tx: &mut TenantTx,
+        tool: ToolId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Invocation>, Error> {
+        let ctx = tx.ctx().clone();
+        self.find(&ctx, tool, key).await
     }
 
     async fn claim(&self, ctx: &TenantCtx, claim: &Claim) -> Result<Claimed, Error> {

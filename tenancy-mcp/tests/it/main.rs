@@ -6,6 +6,7 @@ mod everything;
 mod lost;
 mod record;
 mod registry;
+mod round_trips;
 mod router;
 mod smartlead;
 mod suspended;

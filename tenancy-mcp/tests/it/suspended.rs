@@ -74,7 +74,7 @@ async fn a_suspended_tenant_calls_nothing_until_it_is_resumed() -> Result {
     stage
         .call(&stage.ctx, "smartlead.do", Some("before"))
         .await?;
-    for how in ["suspended_read_only", "suspended_blocked", "deleting"] {
+    for how in ["suspended_read_only", "suspended_blocked"] {
         status(&stage.world, &stage.ctx, how).await?;
         let done = stage.fake.done().len();
         let connects = stage.fake.connects();

@@ -93,7 +93,7 @@ impl Documents {
     /// and the host's services. Needs `kb.manage`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), and `roles_too_many`.
+    /// [`NotFound`](crate::ErrorKind::NotFound), and `roles_too_many`.
     pub async fn set_writers(
         &self,
         ctx: &TenantCtx,
@@ -122,8 +122,8 @@ impl Documents {
     /// embedded again. Needs `kb.write`, and one of its source's writer roles or `kb.manage`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), also for a document that the caller may neither read nor
-    /// change; [`Denied`](ErrorKind::Denied) for one that he may only read; and `roles_missing`.
+    /// [`NotFound`](crate::ErrorKind::NotFound), also for a document that the caller may neither read nor
+    /// change; [`Denied`](crate::ErrorKind::Denied) for one that he may only read; and `roles_missing`.
     pub async fn set_roles(
         &self,
         ctx: &TenantCtx,

@@ -217,7 +217,7 @@ async fn names_and_ids_that_make_no_sense_are_typed_errors_and_the_next_upload_w
         assert_eq!(Title::parse(bad).unwrap_err().code(), "title_invalid");
     }
     let uri = || DocUri::parse("a.txt").unwrap();
-    let roles = |n: u32| (0..n).map(|n| RoleKey::parse(&format!("role_{n}")).unwrap());
+    let roles = |n: u32| (0..n).map(|n| RoleKey::parse(format!("role_{n}")).unwrap());
     let named = |n| NewDocument::new(SourceId::new(), uri(), MediaType::plain(), roles(n));
     assert_eq!(named(0).unwrap_err().code(), "roles_missing");
     assert_eq!(named(65).unwrap_err().code(), "roles_too_many");
