@@ -219,6 +219,47 @@ BEGIN
 END
 $$;
 
+-- Lets the owner of the family's tables read and remove rows of the tenant whose context he has set:
+-- that is how a tenant is exported and purged. Without a context he still sees nothing. What outlives
+-- a tenant, its own row and the audit log, he only reads.
+CREATE FUNCTION tenancy.admit_owner(p_table regclass, p_tenant_column name DEFAULT 'tenant_id') RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine text := format('(%I = util.current_tenant())', p_tenant_column);
+    wanted text[] := '{select,delete}';
+    command text;
+    this record;
+BEGIN
+    SELECT c.relname, c.relispartition, n.nspname, n.nspowner INTO this
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table;
+    -- Rows of a partition are reached through its table.
+    IF this.relispartition THEN
+        RETURN;
+    END IF;
+    IF this.nspname = 'tenancy' AND (this.relname IN ('tenants', 'tenant_purges') OR starts_with(this.relname, 'audit_')) THEN
+        wanted := '{select}';
+    END IF;
+    IF (SELECT count(*) FROM pg_catalog.pg_policy p
+        WHERE p.polrelid = p_table AND p.polname = ANY (SELECT 'owner_' || w FROM unnest(wanted) w)
+          AND pg_get_expr(p.polqual, p.polrelid) = mine) < cardinality(wanted)
+    THEN
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', p_table);
+        FOREACH command IN ARRAY wanted LOOP
+            EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'owner_' || command, p_table);
+            EXECUTE format('CREATE POLICY %I ON %s FOR %s TO tenancy_owner USING %s', 'owner_' || command, p_table, command, mine);
+        END LOOP;
+    END IF;
+    IF NOT (has_table_privilege('tenancy_owner', p_table, 'SELECT') AND has_table_privilege('tenancy_owner', p_table, 'DELETE')) THEN
+        EXECUTE format('GRANT %s ON %s TO tenancy_owner', array_to_string(wanted, ', '), p_table);
+    END IF;
+    IF NOT has_schema_privilege('tenancy_owner', this.nspname, 'USAGE') AND pg_has_role(current_user, this.nspowner, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO tenancy_owner', this.nspname);
+    END IF;
+END
+$$;
+
 CREATE FUNCTION tenancy.protect_table(
     p_table regclass,
     p_privileges text[] DEFAULT '{select,insert,update,delete}',
@@ -241,6 +282,7 @@ BEGIN
             USING ERRCODE = 'undefined_column',
             HINT = 'add it, fill it, set it NOT NULL, and call protect_table again';
     END IF;
+    PERFORM tenancy.admit_owner(p_table, p_tenant_column);
     IF cardinality(tenancy.protection_plan(p_table, p_privileges, p_tenant_column)) = 0 THEN
         RETURN '{}';
     END IF;
@@ -444,6 +486,12 @@ BEGIN
     EXECUTE format('DROP POLICY IF EXISTS definer_all ON %s', p_table);
     EXECUTE format('CREATE POLICY definer_all ON %s TO tenancy_definer USING (true) WITH CHECK (true)', p_table);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO tenancy_definer', p_table);
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = p_table AND a.attname = 'tenant_id' AND a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
+    ) THEN
+        PERFORM tenancy.admit_owner(p_table);
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION tenancy.admit_definer(regclass) FROM PUBLIC;

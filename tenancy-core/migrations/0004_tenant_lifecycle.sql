@@ -187,6 +187,96 @@ BEGIN
 END
 $$;
 
+-- Begins to purge the context's tenant, or goes on. Nothing leads back from here.
+CREATE FUNCTION tenancy.begin_purge(p_force boolean, p_by text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant uuid := util.current_tenant();
+    this tenancy.tenants;
+BEGIN
+    IF util.current_actor_kind() IS DISTINCT FROM 'service' THEN
+        RETURN 'not_platform';
+    END IF;
+    SELECT * INTO this FROM tenancy.tenants WHERE id = this_tenant FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'no_tenant';
+    ELSIF this.status = 'deleted' THEN
+        RETURN 'deleted';
+    ELSIF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = this_tenant) THEN
+        RETURN 'held';
+    ELSIF this.status = 'purging' THEN
+        RETURN 'ok';
+    ELSIF this.status <> 'deleting' THEN
+        RETURN 'not_deleting';
+    ELSIF this.delete_after > clock_timestamp() AND NOT p_force THEN
+        RETURN 'too_early';
+    END IF;
+    INSERT INTO tenancy.tenant_purges (tenant_id, forced, started_by)
+    VALUES (this_tenant, this.delete_after > clock_timestamp(), p_by);
+    UPDATE tenancy.tenants SET
+        status = 'purging', status_since = clock_timestamp(), status_by_platform = true,
+        status_before = NULL, before_by_platform = false, delete_after = NULL, updated_at = clock_timestamp()
+    WHERE id = this_tenant;
+    UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
+    RETURN 'begun';
+END
+$$;
+
+-- Counts rows that the owner has just removed, in the same transaction; unless it answers ok, he
+-- rolls back. The row's lock makes a hold stand before or after this batch, not within it.
+CREATE FUNCTION tenancy.purge_progress(p_table text, p_count bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant uuid := util.current_tenant();
+BEGIN
+    PERFORM FROM tenancy.tenants WHERE id = this_tenant AND status = 'purging' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'not_purging';
+    ELSIF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = this_tenant) THEN
+        RETURN 'held';
+    END IF;
+    UPDATE tenancy.tenant_purges
+    SET counts = counts || jsonb_build_object(p_table, coalesce((counts ->> p_table)::bigint, 0) + p_count)
+    WHERE tenant_id = this_tenant;
+    RETURN 'ok';
+END
+$$;
+
+-- Leaves the tombstone, and keeps the slugs from others for a while.
+CREATE FUNCTION tenancy.finish_purge(p_keep interval)
+    RETURNS TABLE (answer text, started_at timestamptz, finished_at timestamptz, forced boolean, started_by text, counts jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant uuid := util.current_tenant();
+    status_now text;
+BEGIN
+    SELECT t.status INTO status_now FROM tenancy.tenants t WHERE t.id = this_tenant FOR NO KEY UPDATE;
+    IF util.current_actor_kind() IS DISTINCT FROM 'service' OR coalesce(status_now, '') NOT IN ('purging', 'deleted') THEN
+        RETURN;
+    END IF;
+    IF status_now = 'purging' THEN
+        UPDATE tenancy.tenants t SET
+            status = 'deleted', status_since = clock_timestamp(), status_reason = NULL, name = 'deleted',
+            updated_at = clock_timestamp()
+        WHERE t.id = this_tenant;
+        UPDATE tenancy.tenant_slugs s SET former_until = clock_timestamp() + p_keep
+        WHERE s.tenant_id = this_tenant AND s.former_until IS NULL;
+        UPDATE tenancy.tenant_purges p SET finished_at = clock_timestamp() WHERE p.tenant_id = this_tenant;
+        UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
+    END IF;
+    RETURN QUERY
+        SELECT CASE status_now WHEN 'purging' THEN 'ok' ELSE 'deleted' END,
+            p.started_at, p.finished_at, p.forced, p.started_by, p.counts
+        FROM tenancy.tenant_purges p WHERE p.tenant_id = this_tenant;
+END
+$$;
+
 -- A page of all tenants, for the platform's own staff and jobs.
 CREATE FUNCTION tenancy.list_tenants(p_status text, p_due boolean, p_after uuid, p_limit integer)
     RETURNS TABLE (id uuid, slug text, name text, status text, created_at timestamptz, delete_after timestamptz, held boolean)
@@ -209,8 +299,11 @@ GRANT EXECUTE ON FUNCTION
     tenancy.move_tenant(text, text, text, interval),
     tenancy.rename_tenant(text),
     tenancy.change_slug(text, interval, integer),
-    tenancy.hold_tenant(text, boolean)
+    tenancy.hold_tenant(text, boolean),
+    tenancy.begin_purge(boolean, text),
+    tenancy.finish_purge(interval)
 TO tenancy_app;
+GRANT EXECUTE ON FUNCTION tenancy.purge_progress(text, bigint) TO tenancy_owner;
 GRANT EXECUTE ON FUNCTION tenancy.list_tenants(text, boolean, uuid, integer) TO tenancy_worker;
 
 SET LOCAL ROLE NONE;

@@ -3,6 +3,7 @@
 mod api_key;
 mod context;
 mod event;
+mod export;
 mod fold;
 mod id;
 mod invalid;
@@ -16,6 +17,7 @@ mod outbox;
 mod permission;
 mod platform;
 mod principal;
+mod purge;
 mod retry;
 mod secret;
 mod setting;
@@ -29,6 +31,7 @@ pub(crate) use api_key::KeyText;
 pub use api_key::{ApiKey, IssuedApiKey, KeyEnvironment, NewApiKey};
 pub use context::{Access, TenantCtx};
 pub use event::{Event, Origin, Outcome, Target};
+pub use export::{ExportOptions, ExportSummary};
 pub(crate) use fold::Fold;
 pub use id::{
     ApiKeyId, CredentialId, ImpersonationId, InvitationId, JobId, OwnershipOfferId, RequestId,
@@ -50,6 +53,7 @@ pub use outbox::{Drained, OutboxJob};
 pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
 pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
+pub use purge::{DeletionCertificate, PurgeOptions};
 pub use retry::Retry;
 pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};

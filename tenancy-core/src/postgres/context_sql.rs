@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use sqlx::AssertSqlSafe;
 
-use crate::{PermissionKey, RoleKey, TenantCtx};
+use crate::{PermissionKey, RoleKey, TenantCtx, TenantId};
 
 /// How a transaction is opened, beyond its tenant.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +107,30 @@ pub(crate) fn begin(
     AssertSqlSafe(sql)
 }
 
+/// Opens a tenant to the owner of the family's tables, for an export or a purge.
+pub(crate) fn begin_as_owner(tenant: TenantId, snapshot: bool) -> AssertSqlSafe<String> {
+    let mut sql = String::with_capacity(320);
+    sql.push_str(if snapshot {
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+    } else {
+        "BEGIN;"
+    });
+    sql.push_str("SET LOCAL ROLE tenancy_owner;SET LOCAL search_path=pg_catalog,pg_temp;");
+    set(&mut sql, "tenancy.tenant_id", tenant);
+    if snapshot {
+        for (name, value) in [
+            ("timezone", "UTC"),
+            ("datestyle", "ISO"),
+            ("intervalstyle", "iso_8601"),
+            ("bytea_output", "hex"),
+            ("extra_float_digits", "1"),
+        ] {
+            set(&mut sql, name, value);
+        }
+    }
+    AssertSqlSafe(sql)
+}
+
 /// Binds the roles that role-scoped reads of the rest of the transaction see.
 pub(crate) fn bind_roles(roles: &[RoleKey]) -> AssertSqlSafe<String> {
     let mut sql = String::new();
@@ -135,7 +159,7 @@ fn millis(timeout: Duration) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Principal, ServiceKey, TenantId, UserId};
+    use crate::{Access, Principal, ServiceKey, UserId};
 
     #[test]
     fn a_user_needs_three_settings_and_a_service_brings_its_permissions() {

@@ -12,6 +12,7 @@ mod platform_log;
 pub mod rls;
 mod store;
 mod tenant_list;
+pub(crate) mod tenant_rows;
 mod tx;
 mod worker;
 

@@ -2,8 +2,8 @@
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::db::DbOptions;
-use crate::{Error, UserId};
+use super::{context_sql, db::DbOptions};
+use crate::{Error, TenantId, UserId};
 
 /// Connections of a login that may become `tenancy_owner`: for migrations, partitions, index
 /// builds, the doctor and exports. Not for serving requests.
@@ -50,5 +50,24 @@ impl OperatorDb {
             .0
             .begin_with("BEGIN; SET LOCAL ROLE tenancy_owner")
             .await?)
+    }
+
+    /// A transaction as `tenancy_owner` in a tenant's context: it sees the rows of that tenant,
+    /// and may remove them.
+    pub(crate) async fn inside(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, Error> {
+        let begin = context_sql::begin_as_owner(tenant, false);
+        Ok(self.0.begin_with(begin).await?)
+    }
+
+    /// The same for reading, from one snapshot, with one way to write every value.
+    pub(crate) async fn snapshot_of(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Transaction<'static, Postgres>, Error> {
+        let begin = context_sql::begin_as_owner(tenant, true);
+        Ok(self.0.begin_with(begin).await?)
     }
 }

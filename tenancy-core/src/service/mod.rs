@@ -1,6 +1,7 @@
 //! The use cases: they talk to ports and know no SQL.
 
 mod api_keys;
+mod end;
 mod invitations;
 mod lifecycle;
 mod limits;
@@ -13,6 +14,7 @@ mod support;
 mod tenants;
 
 pub use api_keys::ApiKeys;
+pub use end::Exports;
 pub use invitations::Invitations;
 pub use limits::{Limits, limit};
 pub use members::Members;

@@ -31,10 +31,10 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Platform {
-    db: TenantDb,
+    pub(super) db: TenantDb,
     settings: Arc<dyn SettingStore>,
-    audit: Arc<dyn AuditSink>,
-    lifecycle: Lifecycle,
+    pub(super) audit: Arc<dyn AuditSink>,
+    pub(super) lifecycle: Lifecycle,
     principal: Principal,
 }
 
@@ -64,6 +64,15 @@ impl Platform {
         Self {
             lifecycle: self.lifecycle.because(reason),
             ..self.clone()
+        }
+    }
+
+    /// Who acts, for the certificate of a deletion.
+    pub(super) fn name(&self) -> String {
+        let service = self.principal.actor.id();
+        match self.principal.on_behalf_of {
+            Some(user) => format!("{service} for {user}"),
+            None => service,
         }
     }
 

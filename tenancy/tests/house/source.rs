@@ -5,8 +5,9 @@ use std::path::Path;
 use super::{CRATES, Result, files, root};
 
 /// The files that may put SQL together, each reviewed for what it lets in.
-const MAKES_SQL: [&str; 3] = [
+const MAKES_SQL: [&str; 4] = [
     "tenancy-core/src/postgres/context_sql.rs",
+    "tenancy-core/src/postgres/tenant_rows/sql.rs",
     "tenancy-devdb/src/postgres/ddl.rs",
     "tenancy-rag/src/postgres/index_ddl.rs",
 ];

@@ -1,0 +1,165 @@
+//! Removes a tenant's rows, in transactions of bounded size.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{postgres::types::PgInterval, types::Json};
+
+use super::{Table, children_first, require, sql, tables};
+use crate::{DeletionCertificate, Error, ErrorKind, OperatorDb, PurgeOptions, TenantId, TenantTx};
+
+/// What stays: the tombstone, the number that caches check, the slugs that are kept from others,
+/// and the count of what went. The audit log outlives the tenant, with everything named after it.
+const STAYS: [&str; 4] = [
+    "tenancy.tenant_epoch",
+    "tenancy.tenant_purges",
+    "tenancy.tenant_slugs",
+    "tenancy.tenants",
+];
+
+/// How often all tables are gone through for rows that came late.
+const ROUNDS: usize = 10;
+
+fn goes(table: &Table) -> bool {
+    !STAYS.contains(&table.name.as_str()) && !table.name.starts_with("tenancy.audit_")
+}
+
+/// Begins a purge in the tenant's context, or goes on with one; `true` if it is begun now.
+pub(crate) async fn begin(tx: &mut TenantTx, force: bool, by: &str) -> Result<bool, Error> {
+    let answer: String = sqlx::query_scalar("SELECT tenancy.begin_purge($1, $2)")
+        .bind(force)
+        .bind(by)
+        .fetch_one(&mut **tx)
+        .await?;
+    match answer.as_str() {
+        "begun" => Ok(true),
+        "ok" | "deleted" => Ok(false),
+        answer => Err(refused(answer)),
+    }
+}
+
+/// Removes every row but what stays. Can be cut off at any point and run again.
+pub(crate) async fn remove_rows(
+    operator: &OperatorDb,
+    tenant: TenantId,
+    options: &PurgeOptions,
+) -> Result<(), Error> {
+    for _ in 0..ROUNDS {
+        let mut tx = operator.inside(tenant).await?;
+        let found = tables(&mut tx).await?;
+        drop(tx);
+        let doomed: Vec<Table> = found.into_iter().filter(goes).collect();
+        require(&doomed, "DELETE")?;
+        let mut removed = 0;
+        for table in children_first(doomed) {
+            removed += empty(operator, tenant, &table, options).await?;
+        }
+        if removed == 0 {
+            return Ok(());
+        }
+    }
+    let message = "rows of the tenant keep coming: stop whoever writes them, and run it again";
+    Err(Error::new(ErrorKind::Conflict, "purge_never_ends", message))
+}
+
+/// Removes one table's rows, batch by batch, each counted in its own transaction.
+async fn empty(
+    operator: &OperatorDb,
+    tenant: TenantId,
+    table: &Table,
+    options: &PurgeOptions,
+) -> Result<u64, Error> {
+    let mut removed = 0;
+    loop {
+        let mut tx = operator.inside(tenant).await?;
+        let gone = sqlx::query(sql::remove(table, tenant, options.batch.max(1)))
+            .persistent(false)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        if gone == 0 {
+            return Ok(removed);
+        }
+        let answer: String = sqlx::query_scalar("SELECT tenancy.purge_progress($1, $2)")
+            .bind(&table.name)
+            .bind(i64::try_from(gone).unwrap_or(i64::MAX))
+            .fetch_one(&mut *tx)
+            .await?;
+        if answer != "ok" {
+            return Err(refused(&answer));
+        }
+        tx.commit().await?;
+        removed += gone;
+        tokio::time::sleep(options.pause).await;
+    }
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Finished {
+    answer: String,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    forced: bool,
+    started_by: String,
+    counts: Json<BTreeMap<String, u64>>,
+}
+
+/// Leaves the tombstone; the certificate, and whether this call is the one that finished.
+pub(crate) async fn finish(
+    tx: &mut TenantTx,
+    options: &PurgeOptions,
+) -> Result<(DeletionCertificate, bool), Error> {
+    let tenant = tx.ctx().tenant();
+    let keep = PgInterval::try_from(options.keep_slugs)
+        .map_err(|_| Error::invalid("time_span", "the time span is no interval"))?;
+    let row: Option<Finished> = sqlx::query_as(include_str!("../sql/purge_finish.sql"))
+        .bind(keep)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let row = row.ok_or_else(|| refused("not_purging"))?;
+    let certificate = DeletionCertificate {
+        tenant,
+        started_at: row.started_at,
+        finished_at: row.finished_at.unwrap_or(row.started_at),
+        forced: row.forced,
+        started_by: row.started_by,
+        rows: row.counts.0,
+    };
+    Ok((certificate, row.answer == "ok"))
+}
+
+fn refused(answer: &str) -> Error {
+    let (kind, code, message) = match answer {
+        "held" => (
+            ErrorKind::Conflict,
+            "legal_hold",
+            "a legal hold stands: nothing is purged before it is released",
+        ),
+        "too_early" => (
+            ErrorKind::Conflict,
+            "grace_not_over",
+            "the period of grace is not over: wait, or force it",
+        ),
+        "not_deleting" => (
+            ErrorKind::Conflict,
+            "deletion_not_scheduled",
+            "the tenant is not to be deleted: schedule that first",
+        ),
+        "not_purging" => (
+            ErrorKind::Conflict,
+            "stale",
+            "the tenant is in another state by now",
+        ),
+        "not_platform" => (
+            ErrorKind::Denied,
+            "purge_not_yours",
+            "a tenant does not purge itself",
+        ),
+        _ => (
+            ErrorKind::NotFound,
+            "tenant_unknown",
+            "there is no such tenant",
+        ),
+    };
+    Error::new(kind, code, message)
+}
