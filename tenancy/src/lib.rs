@@ -2,9 +2,11 @@
 
 mod components;
 mod doctor;
+mod export;
 
 pub use components::{Migrated, components, migrate, verify};
 pub use doctor::doctor;
+pub use export::export_options;
 pub use tenancy_core as core;
 
 #[cfg(feature = "audit")]

@@ -36,6 +36,7 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Secrets(Secrets::Rewrap(keys)) => rewrap(&keys).await,
         Command::Kb(which) => kb(which).await,
         Command::Mcp(which) => mcp(which).await,
+        Command::Tenants(which) => crate::tenants::run(which).await,
         Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
         Command::PlatformLog(which) => platform_log(which).await,
         Command::Jobs(which) => jobs::run(which).await,

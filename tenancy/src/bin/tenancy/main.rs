@@ -3,6 +3,7 @@
 mod command;
 mod jobs;
 mod output;
+mod tenants;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,9 @@ enum Command {
     /// Job queue.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Tenants: lists, states, exports, the end.
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
     /// What was refused outside of every tenant: logins and entries.
     #[command(subcommand)]
     PlatformLog(PlatformLog),
