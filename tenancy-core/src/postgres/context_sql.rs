@@ -115,9 +115,10 @@ pub(crate) fn begin_as_owner(tenant: TenantId, snapshot: bool) -> AssertSqlSafe<
     } else {
         "BEGIN;"
     });
-    sql.push_str("SET LOCAL ROLE tenancy_owner;SET LOCAL search_path=pg_catalog,pg_temp;");
+    sql.push_str("SET LOCAL ROLE tenancy_owner;");
     set(&mut sql, "tenancy.tenant_id", tenant);
     if snapshot {
+        sql.push_str("SET LOCAL search_path=pg_catalog,pg_temp;");
         for (name, value) in [
             ("timezone", "UTC"),
             ("datestyle", "ISO"),

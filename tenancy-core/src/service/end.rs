@@ -8,7 +8,7 @@ use super::platform::Platform;
 use crate::{
     AuditSink, Authorizer, AuthorizerExt as _, DeletionCertificate, Error, Event, ExportOptions,
     ExportSummary, OperatorDb, PurgeOptions, TenantCtx, TenantId, perm,
-    postgres::tenant_rows::{self, begin, finish, remove_rows},
+    postgres::tenant_rows::{self, begin, can_remove_rows, finish, remove_rows},
 };
 
 /// Exports everything a tenant has, for its own members.
@@ -138,6 +138,7 @@ impl Platform {
         options: &PurgeOptions,
     ) -> Result<DeletionCertificate, Error> {
         let ctx = self.inside(tenant).await?;
+        can_remove_rows(operator, tenant).await?;
         let mut tx = self.db.write(&ctx).await?;
         if begin(&mut tx, options.force, &self.name()).await? {
             let event = self

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 pub(crate) use export::export;
-pub(crate) use purge::{begin, finish, remove_rows};
+pub(crate) use purge::{begin, can_remove_rows, finish, remove_rows};
 
 use crate::{Error, ErrorKind, doctor::Options};
 

@@ -45,13 +45,8 @@ pub(crate) async fn remove_rows(
     options: &PurgeOptions,
 ) -> Result<(), Error> {
     for _ in 0..ROUNDS {
-        let mut tx = operator.inside(tenant).await?;
-        let found = tables(&mut tx).await?;
-        drop(tx);
-        let doomed: Vec<Table> = found.into_iter().filter(goes).collect();
-        require(&doomed, "DELETE")?;
         let mut removed = 0;
-        for table in children_first(doomed) {
+        for table in doomed(operator, tenant).await? {
             removed += empty(operator, tenant, &table, options).await?;
         }
         if removed == 0 {
@@ -60,6 +55,20 @@ pub(crate) async fn remove_rows(
     }
     let message = "rows of the tenant keep coming: stop whoever writes them, and run it again";
     Err(Error::new(ErrorKind::Conflict, "purge_never_ends", message))
+}
+
+/// The tables to be emptied, in their order; an error if one is out of reach.
+async fn doomed(operator: &OperatorDb, tenant: TenantId) -> Result<Vec<Table>, Error> {
+    let mut tx = operator.snapshot_of(tenant).await?;
+    let found = tables(&mut tx).await?;
+    let doomed: Vec<Table> = found.into_iter().filter(goes).collect();
+    require(&doomed, "DELETE")?;
+    Ok(children_first(doomed))
+}
+
+/// Refuses to begin what could not be brought to an end.
+pub(crate) async fn can_remove_rows(operator: &OperatorDb, tenant: TenantId) -> Result<(), Error> {
+    doomed(operator, tenant).await.map(drop)
 }
 
 /// Removes one table's rows, batch by batch, each counted in its own transaction.

@@ -17,12 +17,12 @@ pub(super) fn rows(table: &Table, columns: &[&str], tenant: TenantId) -> AssertS
     } = table;
     let columns = columns.join(", ");
     let order = if key_columns.is_empty() {
-        "t::text COLLATE \"C\"".to_owned()
+        "tenancy_row::text COLLATE \"C\"".to_owned()
     } else {
         key_columns.join(", ")
     };
     AssertSqlSafe(format!(
-        "SELECT row_to_json(x)::text FROM (SELECT {columns} FROM {name} AS t \
+        "SELECT row_to_json(x)::text FROM (SELECT {columns} FROM {name} AS tenancy_row \
          WHERE {tenant_column} = '{tenant}' ORDER BY {order}) AS x"
     ))
 }
