@@ -34,7 +34,9 @@ async fn run(pool: &PgPool, sql: &'static str) -> Result {
 /// `name: command roles condition check` of each policy.
 async fn policies(db: &Db, table: &str) -> Result<Vec<String>> {
     let list = "SELECT format('%s: %s %s %s %s', policyname, cmd, array_to_string(roles, ','), qual, with_check)
-        FROM pg_catalog.pg_policies WHERE format('%I.%I', schemaname, tablename) = $1 ORDER BY policyname";
+        FROM pg_catalog.pg_policies WHERE format('%I.%I', schemaname, tablename) = $1
+          -- Those by which a tenant is exported and purged have tests of their own.
+          AND policyname NOT IN ('owner_select', 'owner_delete') ORDER BY policyname";
     Ok(sqlx::query_scalar(list)
         .bind(table)
         .fetch_all(db.operator.pool())

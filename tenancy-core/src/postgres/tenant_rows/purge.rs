@@ -104,7 +104,7 @@ async fn empty(
 }
 
 #[derive(Debug, sqlx::FromRow)]
-struct Finished {
+struct PurgeRow {
     answer: String,
     started_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
@@ -121,7 +121,7 @@ pub(crate) async fn finish(
     let tenant = tx.ctx().tenant();
     let keep = PgInterval::try_from(options.keep_slugs)
         .map_err(|_| Error::invalid("time_span", "the time span is no interval"))?;
-    let row: Option<Finished> = sqlx::query_as(include_str!("../sql/purge_finish.sql"))
+    let row: Option<PurgeRow> = sqlx::query_as(include_str!("../sql/purge_finish.sql"))
         .bind(keep)
         .fetch_optional(&mut **tx)
         .await?;

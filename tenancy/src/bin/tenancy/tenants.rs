@@ -138,11 +138,19 @@ pub(crate) async fn run(command: Tenants) -> Result {
             platform.schedule_deletion(which.tenant, grace).await?;
         }
         Tenants::Undelete(which) => {
-            which.platform().await?.cancel_deletion(which.tenant).await?;
+            which
+                .platform()
+                .await?
+                .cancel_deletion(which.tenant)
+                .await?;
         }
         Tenants::Hold { which, reference } => {
             let reference = HoldReference::parse(&reference)?;
-            which.platform().await?.hold(which.tenant, &reference).await?;
+            which
+                .platform()
+                .await?
+                .hold(which.tenant, &reference)
+                .await?;
         }
         Tenants::Release { which, reference } => {
             let reference = HoldReference::parse(&reference)?;
@@ -188,7 +196,11 @@ async fn show(which: &Which) -> Result<()> {
     let state = which.platform().await?.state(which.tenant).await?;
     println!("status: {}", state.status.as_str());
     println!("since: {}", state.since.to_rfc3339());
-    let by = if state.by_platform { "platform" } else { "tenant" };
+    let by = if state.by_platform {
+        "platform"
+    } else {
+        "tenant"
+    };
     println!("by: {by}");
     if let Some(reason) = &state.reason {
         println!("reason: {reason}");
