@@ -8,9 +8,9 @@ use std::{
 
 use sqlx::PgPool;
 use tenancy_core::{
-    Error, ExportOptions, ExportSummary, Exports, Grace, HoldReference, OperatorDb, Permission,
-    Platform, PurgeOptions, ServiceKey, Slug, TenantCtx, TenantDb, TenantId, TenantName,
-    TenantStatus,
+    Error, ExportOptions, ExportSummary, Exports, Grace, HoldReference, NewTenant, NoRoles,
+    OperatorDb, Permission, Platform, PurgeOptions, ServiceKey, Slug, TenantCtx, TenantDb,
+    TenantId, TenantName, TenantStatus, Tenants, UserId,
     migrate::CORE,
     perm,
     testing::{self, FakeAuthorizer, MemoryAudit},
@@ -70,11 +70,7 @@ async fn host(rows: i64) -> Result<Host> {
     ] {
         sqlx::query(statement)
             .bind(rows)
-            .bind(
-                [a.tenant(), b.tenant()]
-                    .map(|tenant| tenant.as_uuid())
-                    .to_vec(),
-            )
+            .bind([a.tenant(), b.tenant()].map(TenantId::as_uuid).to_vec())
             .execute(&superuser)
             .await?;
     }
@@ -126,12 +122,25 @@ fn code<T: std::fmt::Debug>(result: std::result::Result<T, Error>) -> &'static s
 }
 
 fn lines(export: &[u8]) -> Vec<serde_json::Value> {
-    let lines = export
+    let lines: Vec<serde_json::Value> = export
         .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap_or_default())
+        .collect();
+    assert!(lines.iter().all(serde_json::Value::is_object));
     lines
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect()
+}
+
+/// What a newcomer is told who wants this slug.
+async fn claim(host: &Host, slug: &str) -> Result<&'static str> {
+    let new = NewTenant::new(Slug::parse(slug)?, TenantName::parse("x")?, UserId::new());
+    let tenants = Tenants::new(
+        host.kit.app.clone(),
+        Arc::new(FakeAuthorizer::new()),
+        Arc::new(NoRoles::new()),
+        Arc::new(MemoryAudit::new()),
+    );
+    Ok(code(tenants.create(new).await))
 }
 
 #[tokio::test]
@@ -373,16 +382,7 @@ async fn a_purge_takes_everything_of_one_tenant_and_leaves_a_tombstone_and_a_cer
             .await?;
     assert_eq!(members, 0);
     // Its address is nobody else's yet.
-    let new = tenancy_core::NewTenant::new(Slug::parse(&slug)?, TenantName::parse("x")?, owner);
-    let taken = tenancy_core::Tenants::new(
-        host.kit.app.clone(),
-        Arc::new(FakeAuthorizer::new()),
-        Arc::new(tenancy_core::NoRoles::new()),
-        Arc::new(MemoryAudit::new()),
-    )
-    .create(new)
-    .await;
-    assert_eq!(code(taken), "slug_taken");
+    assert_eq!(claim(&host, &slug).await?, "slug_taken");
 
     let entry = &host.audit.of("tenant.purged")[0];
     assert_eq!(entry.event.meta["rows"], certificate.total());
