@@ -186,7 +186,7 @@ async fn list(operator: &Operator, due: bool) -> Result<()> {
             println!("{id} {slug} {status}{held} {}", tenant.name);
         }
         match page.last() {
-            Some(last) => after = Some(last.id),
+            Some(end) => after = Some(end.id),
             None => return Ok(()),
         }
     }
