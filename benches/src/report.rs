@@ -52,6 +52,16 @@ impl Metric {
         }
     }
 
+    /// Sets another goal.
+    pub(crate) fn aim(&mut self, goal: f64) {
+        self.goal = goal;
+        let [low, high] = self.spread;
+        self.met = match self.better {
+            Better::Higher => low >= goal,
+            Better::Lower => high <= goal,
+        };
+    }
+
     /// A figure beside a peer's of the same rounds, with a goal for the ratio.
     pub(crate) fn beside(
         metric: &'static str,

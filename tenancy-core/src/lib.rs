@@ -24,7 +24,7 @@ pub use port::*;
 pub use postgres::{
     DbOptions, Isolation, NoAudit, NoPlatformLog, NoRoles, OperatorDb, OwnerAuthorizer,
     PgPlatformLog, PgStore, PlatformEvents, PlatformQuery, PoolerMode, TenantDb, TenantList,
-    TenantTx, TxOptions, WorkerDb, migrate, rls,
+    TenantTx, TxOptions, Unbound, WorkerDb, migrate, rls,
 };
 pub use postgres::{Outbox, OutboxSink};
 pub use service::{

@@ -6,79 +6,59 @@ use std::{
     time::Duration,
 };
 
-use sqlx::Row as _;
 use tenancy_core::{DbOptions, ErrorKind, TenantDb, migrate::CORE, testing};
-use tenancy_testkit::Db;
+use tenancy_testkit::{Db, Soak, Subject};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Numbers that look random and can be had again from their seed (xorshift64).
-struct Dice(u64);
+/// A twentieth of what `tenancy-bench soak` does.
+const CANCELS: u64 = 5_000;
 
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
+fn seed() -> u64 {
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let seed = u64::from(seed.subsec_nanos()) | 1;
+    println!("seed {seed}");
+    seed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_cancels_leave_no_connection_in_a_transaction_or_with_a_tenant() -> Result {
     let kit = Db::new(&[&CORE]).await?;
-    let ctx = testing::tenant(&kit.app).await?;
+    let tenants = [
+        testing::tenant(&kit.app).await?,
+        testing::tenant(&kit.app).await?,
+    ];
     let options = DbOptions::default().with_max_connections(3);
     let db = TenantDb::connect_with(kit.server.app_url(), options).await?;
-    let seed = u64::from(std::time::UNIX_EPOCH.elapsed()?.subsec_nanos()) | 1;
-    println!("seed {seed}");
-
-    let mut dice = Dice(seed);
-    for _ in 0..1_000 {
-        let micros = dice.roll(1_500);
-        let commit = dice.roll(2) == 0;
-        let work = async {
-            let mut tx = db.write(&ctx).await?;
-            sqlx::query("SELECT pg_sleep(0.0003)")
-                .execute(&mut *tx)
-                .await?;
-            if commit {
-                tx.commit().await
-            } else {
-                tx.rollback().await
-            }
-        };
-        let _ = tokio::time::timeout(Duration::from_micros(micros), work).await;
-        // At once: the next transaction on a poisoned connection would end the one left open.
-        assert_clean(&db).await?;
-    }
+    let found = Soak::new(seed(), CANCELS)
+        .run(&Subject::Tenancy(db), &tenants)
+        .await?;
+    println!("{found:?}");
+    assert_eq!((found.poisoned, found.foreign), (0, 0));
+    assert!(
+        found.cancelled.iter().all(|stage| *stage > CANCELS / 10),
+        "{found:?}"
+    );
     Ok(())
 }
 
-/// Borrows every connection at once and looks for what should not be there.
-async fn assert_clean(db: &TenantDb) -> Result {
-    let mut held = Vec::new();
-    for _ in 0..3 {
-        let mut conn = db.without_tenant().acquire().await?;
-        // The simple protocol: there the two clocks agree exactly outside a transaction.
-        let row = sqlx::raw_sql(
-            "SELECT coalesce(current_setting('tenancy.tenant_id', true), '') AS tenant,
-                    (statement_timestamp() = transaction_timestamp())::text AS outside",
-        )
-        .fetch_one(&mut *conn)
+/// That the test above can see anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_usual_recipe_leaves_open_transactions_behind() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let tenants = [
+        testing::tenant(&kit.app).await?,
+        testing::tenant(&kit.app).await?,
+    ];
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(3)
+        .connect(kit.server.app_url())
         .await?;
-        assert_eq!(
-            row.try_get::<String, _>("tenant")?,
-            "",
-            "a connection came back with a tenant"
-        );
-        assert_eq!(
-            row.try_get::<String, _>("outside")?,
-            "true",
-            "inside a transaction"
-        );
-        held.push(conn);
-    }
+    let mut soak = Soak::new(seed(), CANCELS / 5);
+    soak.look_every = 1;
+    let found = soak.run(&Subject::Recipe(pool), &tenants).await?;
+    println!("{found:?}");
+    assert!(found.poisoned > 0, "{found:?}");
     Ok(())
 }
 

@@ -1,4 +1,16 @@
-//! A fresh, migrated database with the family's handles, for the tests of this workspace.
+//! A fresh, migrated database with the family's handles, and a proxy in front of one, for the
+//! tests of this workspace.
+
+mod cluster;
+mod pooler;
+mod proxy;
+mod soak;
+mod user;
+
+pub use cluster::Cluster;
+pub use pooler::Pgbouncer;
+pub use proxy::{Cut, Proxy};
+pub use soak::{Findings, Soak, Subject};
 
 mod oidc;
 

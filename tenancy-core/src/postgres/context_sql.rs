@@ -6,18 +6,34 @@ use std::{fmt::Write as _, time::Duration};
 
 use sqlx::AssertSqlSafe;
 
-use crate::{PermissionKey, RoleKey, TenantCtx, TenantId};
+use super::options::PoolerMode;
+use crate::{Error, ErrorKind, PermissionKey, RoleKey, TenantCtx, TenantId};
 
-/// How a transaction is opened, beyond its tenant.
+/// How a transaction is opened, beyond its tenant. All of it goes out with the message that opens
+/// it, and ends with the transaction.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TxOptions {
     /// The isolation level; the server's default (read committed), if `None`.
     pub isolation: Option<Isolation>,
+    /// Whether a serializable read waits for a moment in which it can't fail and makes no write
+    /// of others fail; without effect on any other transaction.
+    pub deferrable: bool,
     /// How long one statement may take; the connection's default, if `None`.
     pub statement_timeout: Option<Duration>,
     /// How long to wait for a lock; the connection's default, if `None`.
     pub lock_timeout: Option<Duration>,
+    /// How long it may stay open and do nothing; the connection's default, if `None`. The server
+    /// then closes the connection.
+    pub idle_timeout: Option<Duration>,
+    /// How long the whole transaction may take; unlimited, if `None`. The server then closes the
+    /// connection. Postgres 17 and later know this limit; on an older one opening is refused,
+    /// since a limit that silently is none would be worse.
+    pub transaction_timeout: Option<Duration>,
+    /// Whether a replica may serve it. A replica is behind: what was just written may not be there
+    /// yet, and rights that were just taken away may still be. Without a replica, for writes, for
+    /// serializable reads, and while the replica is away, the primary serves.
+    pub replica: bool,
 }
 
 impl TxOptions {
@@ -37,6 +53,52 @@ impl TxOptions {
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = Some(timeout);
         self
+    }
+
+    /// Bounds each time of doing nothing.
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Bounds the whole transaction; needs Postgres 17.
+    pub fn with_transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.transaction_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets a replica serve the read, which may then be behind.
+    pub fn on_replica(mut self) -> Self {
+        self.replica = true;
+        self
+    }
+
+    /// Lets a serializable read wait for a safe moment.
+    pub fn deferrable(mut self) -> Self {
+        self.deferrable = true;
+        self
+    }
+
+    /// Takes the limits that it does not set itself from `others`.
+    pub(crate) fn or_limits_of(&self, others: &Self) -> Self {
+        Self {
+            statement_timeout: self.statement_timeout.or(others.statement_timeout),
+            lock_timeout: self.lock_timeout.or(others.lock_timeout),
+            idle_timeout: self.idle_timeout.or(others.idle_timeout),
+            ..self.clone()
+        }
+    }
+
+    /// Refuses what this server can't keep.
+    pub(crate) fn check_server(&self, version: Option<u32>) -> Result<(), Error> {
+        if self.transaction_timeout.is_some() && version.is_some_and(|version| version < 170_000) {
+            return Err(Error::new(
+                ErrorKind::Misconfigured,
+                "transaction_timeout_unsupported",
+                "a limit for whole transactions needs Postgres 17 or later",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -80,11 +142,18 @@ pub(crate) fn settings(ctx: &TenantCtx) -> String {
     sql
 }
 
-pub(crate) fn begin(
-    ctx: &TenantCtx,
-    read_only: bool,
-    options: &TxOptions,
-) -> AssertSqlSafe<String> {
+/// What kind of transaction is opened, and through what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    pub(crate) read_only: bool,
+    pub(crate) pooler: PoolerMode,
+}
+
+/// Opens a transaction on a server connection that others used before, by way of a pooler. sqlx
+/// names its statements by counting, and so does every other client: what they left has to go.
+pub(crate) const FRESH_BEGIN: &str = "BEGIN;DEALLOCATE ALL";
+
+pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertSqlSafe<String> {
     let mut sql = String::with_capacity(256);
     sql.push_str("BEGIN");
     match options.isolation {
@@ -93,16 +162,27 @@ pub(crate) fn begin(
         Some(Isolation::Serializable) => sql.push_str(" ISOLATION LEVEL SERIALIZABLE"),
         None => {}
     }
-    if read_only {
+    if mode.read_only {
         sql.push_str(" READ ONLY");
     }
-    sql.push(';');
-    sql.push_str(&settings(ctx));
-    if let Some(timeout) = options.statement_timeout {
-        set(&mut sql, "statement_timeout", millis(timeout));
+    if options.deferrable {
+        sql.push_str(" DEFERRABLE");
     }
-    if let Some(timeout) = options.lock_timeout {
-        set(&mut sql, "lock_timeout", millis(timeout));
+    sql.push(';');
+    if mode.pooler == PoolerMode::Transaction {
+        sql.push_str("DEALLOCATE ALL;");
+    }
+    sql.push_str(&settings(ctx));
+    let limits = [
+        ("statement_timeout", options.statement_timeout),
+        ("lock_timeout", options.lock_timeout),
+        ("idle_in_transaction_session_timeout", options.idle_timeout),
+        ("transaction_timeout", options.transaction_timeout),
+    ];
+    for (name, limit) in limits {
+        if let Some(limit) = limit {
+            set(&mut sql, name, millis(limit));
+        }
     }
     AssertSqlSafe(sql)
 }

@@ -1,127 +1,24 @@
 //! The handle a host works with.
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{
-    context_sql::{self, TxOptions},
+    context_sql::{self, Mode, TxOptions},
+    entered::Entered,
     login,
     migrate::{self, Component},
+    options::{DbOptions, PoolerMode},
     platform_log::PgPlatformLog,
+    replica::Replica,
     tx::TenantTx,
+    unbound::Unbound,
 };
 use crate::{
     Access, Actor, ApiKeyId, Error, ErrorKind, PermissionKey, PlatformEvent, PlatformEventKind,
-    PlatformLog, Principal, ServiceKey, TenantCtx, TenantId, TenantStatus, UserId,
+    PlatformLog, Principal, SecretText, ServiceKey, TenantCtx, TenantId, TenantStatus, UserId,
 };
-
-/// How [`TenantDb`] connects.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DbOptions {
-    /// Connections for the host's work; 10 by default.
-    pub max_connections: u32,
-    /// Connections for what must not wait for the host's open transactions: denials, audit
-    /// entries of their own, checks of rights; 4 by default.
-    pub max_aside_connections: u32,
-    /// How long to wait for a free connection; 10 s by default.
-    pub acquire_timeout: Duration,
-    /// How long a statement may take; 30 s by default.
-    pub statement_timeout: Duration,
-    /// How long to wait for a lock; 10 s by default.
-    pub lock_timeout: Duration,
-    /// How long an open transaction may do nothing; 60 s by default.
-    pub idle_in_transaction_timeout: Duration,
-    /// What stands between the host and Postgres.
-    pub pooler: PoolerMode,
-}
-
-/// What stands between the host and Postgres.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum PoolerMode {
-    /// Nothing, or a pooler that gives each client a session of its own.
-    #[default]
-    Session,
-    /// A pooler that gives out server connections by the transaction, such as pgbouncer: no
-    /// statements are cached, and no settings are sent when connecting. Set the time limits on
-    /// the role instead: `ALTER ROLE … SET statement_timeout = '30s'`.
-    Transaction,
-}
-
-impl Default for DbOptions {
-    fn default() -> Self {
-        Self {
-            max_connections: 10,
-            max_aside_connections: 4,
-            acquire_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(30),
-            lock_timeout: Duration::from_secs(10),
-            idle_in_transaction_timeout: Duration::from_mins(1),
-            pooler: PoolerMode::Session,
-        }
-    }
-}
-
-impl DbOptions {
-    /// Sets the number of connections for the host's work.
-    pub fn with_max_connections(mut self, connections: u32) -> Self {
-        self.max_connections = connections.max(1);
-        self
-    }
-
-    /// Sets how long to wait for a free connection.
-    pub fn with_acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout;
-        self
-    }
-
-    /// Says what stands between the host and Postgres.
-    pub fn with_pooler(mut self, pooler: PoolerMode) -> Self {
-        self.pooler = pooler;
-        self
-    }
-
-    pub(crate) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, Error> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            Error::invalid("database_url_invalid", "the database URL can't be read")
-        })?;
-        Ok(match self.pooler {
-            PoolerMode::Transaction => options.statement_cache_capacity(0),
-            PoolerMode::Session => options.options([
-                (
-                    "statement_timeout",
-                    self.statement_timeout.as_millis().to_string(),
-                ),
-                ("lock_timeout", self.lock_timeout.as_millis().to_string()),
-                (
-                    "idle_in_transaction_session_timeout",
-                    self.idle_in_transaction_timeout.as_millis().to_string(),
-                ),
-            ]),
-        })
-    }
-
-    pub(crate) fn pool(&self, max: u32) -> PgPoolOptions {
-        PgPoolOptions::new()
-            .max_connections(max)
-            .acquire_timeout(self.acquire_timeout)
-            .max_lifetime(Duration::from_mins(30))
-            .test_before_acquire(false)
-            // The second net below TenantTx: whatever a connection comes back with, it is not a
-            // transaction. A bare ROLLBACK would fill the server's log with warnings.
-            .after_release(|conn, _| {
-                Box::pin(async move {
-                    sqlx::raw_sql("BEGIN; ROLLBACK").execute(conn).await?;
-                    Ok(true)
-                })
-            })
-    }
-}
 
 /// A pool of connections that can only be used for one tenant at a time.
 ///
@@ -141,13 +38,17 @@ impl DbOptions {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct TenantDb(Arc<Pools>);
+pub struct TenantDb(Arc<Pools>, Arc<dyn PlatformLog>);
 
 #[derive(Debug)]
 struct Pools {
     main: PgPool,
     aside: PgPool,
-    platform: Arc<dyn PlatformLog>,
+    replica: Option<Replica>,
+    entered: Entered,
+    pooler: PoolerMode,
+    /// What a session can't be told once and for all behind a pooler.
+    limits: TxOptions,
 }
 
 impl TenantDb {
@@ -166,32 +67,38 @@ impl TenantDb {
         let main = options
             .pool(options.max_connections)
             .connect_lazy_with(connect.clone());
-        login::check_app(&main).await?;
+        let mut conn = Unbound::open(&main, options.pooler).await?;
+        login::check_app(&mut conn).await?;
+        drop(conn);
         let aside = options
             .pool(options.max_aside_connections.max(1))
             .connect_lazy_with(connect);
-        let platform = Arc::new(PgPlatformLog::new(aside.clone()));
-        Ok(Self(Arc::new(Pools {
+        let replica = match &options.replica {
+            Some(url) => Some(Replica::connect(url.expose(), &options).await?),
+            None => None,
+        };
+        let entered = Entered::new(options.enter_bound, options.max_entered);
+        let platform = Arc::new(PgPlatformLog::new(aside.clone(), options.pooler));
+        let pools = Pools {
             main,
             aside,
-            platform,
-        })))
+            replica,
+            entered,
+            pooler: options.pooler,
+            limits: options.limits(),
+        };
+        Ok(Self(Arc::new(pools), platform))
     }
 
     /// Replaces the log of what happens outside of every tenant. By default refused entries are
     /// kept in this database, by a [`PgPlatformLog`].
     pub fn with_platform_log(self, platform: Arc<dyn PlatformLog>) -> Self {
-        let (main, aside) = (self.0.main.clone(), self.0.aside.clone());
-        Self(Arc::new(Pools {
-            main,
-            aside,
-            platform,
-        }))
+        Self(self.0, platform)
     }
 
     /// The log of what happens outside of every tenant, for layers that refuse a login.
     pub fn platform_log(&self) -> &Arc<dyn PlatformLog> {
-        &self.0.platform
+        &self.1
     }
 
     /// Refuses a schema that these crates can't work with; reads only.
@@ -200,17 +107,37 @@ impl TenantDb {
     /// [`Misconfigured`](ErrorKind::Misconfigured): older than `components`, or newer in a way
     /// that breaks them.
     pub async fn verify(&self, components: &[&Component]) -> Result<(), Error> {
-        migrate::verify(&self.0.main, components).await
+        migrate::verify(&mut *self.unbound().await?, components).await
     }
 
-    /// Enters a tenant as one of its members. A refusal is noted in the platform's log: there is no
-    /// context in which a tenant's own log could be written.
+    /// Enters a tenant as one of its members: one round trip, or none within
+    /// [`DbOptions::enter_bound`] of the last time. A refusal is noted in the platform's log: there
+    /// is no context in which a tenant's own log could be written.
     ///
     /// # Errors
     /// [`NotAMember`](ErrorKind::NotAMember) whether the tenant exists or not;
     /// [`Suspended`](ErrorKind::Suspended) if nobody may enter it.
     pub async fn enter(&self, tenant: TenantId, user: UserId) -> Result<TenantCtx, Error> {
-        self.enter_as(tenant, Principal::user(user)).await
+        let entered = &self.0.entered;
+        if let Some(access) = entered.get(tenant, user) {
+            return Ok(TenantCtx::proven(tenant, Principal::user(user), access));
+        }
+        let asked = entered.ask();
+        let ctx = self.enter_as(tenant, Principal::user(user)).await?;
+        entered.keep(asked, tenant, user, ctx.access());
+        Ok(ctx)
+    }
+
+    /// Lets the next [`enter`](Self::enter) of this tenant ask the database. The services of this
+    /// crate do it themselves; it is for a host that hears of a change in another process.
+    pub fn forget(&self, tenant: TenantId) {
+        self.0.entered.forget(tenant);
+    }
+
+    /// The same after the commit of a transaction that changes who may enter.
+    pub(crate) fn forget_after(&self, tx: &mut TenantTx) {
+        let (db, tenant) = (self.clone(), tx.ctx().tenant());
+        tx.after_commit(move || db.forget(tenant));
     }
 
     /// Enters a tenant as a part of the host, with exactly these permissions.
@@ -246,7 +173,7 @@ impl TenantDb {
             && matches!(error.kind(), ErrorKind::NotAMember | ErrorKind::Suspended)
         {
             let code = error.code();
-            self.0.platform.note(PlatformEvent { code, ..actor });
+            self.1.note(PlatformEvent { code, ..actor });
         }
         entered
     }
@@ -287,7 +214,7 @@ impl TenantDb {
                 .bind(tenant)
                 .bind(support)
                 .bind(member)
-                .fetch_optional(&self.0.aside)
+                .fetch_optional(&mut *self.unbound_aside().await?)
                 .await?;
         Ok(row.map_or((None, false), |(status, may_write)| {
             (Some(status), may_write)
@@ -303,7 +230,7 @@ impl TenantDb {
         let row: Option<(String, String)> = sqlx::query_as(include_str!("sql/enter.sql"))
             .bind(tenant)
             .bind(user)
-            .fetch_optional(&self.0.aside)
+            .fetch_optional(&mut *self.unbound_aside().await?)
             .await?;
         Ok(row
             .filter(|(_, member)| member == "active")
@@ -319,27 +246,28 @@ impl TenantDb {
         Ok(sqlx::query_scalar("SELECT tenancy.enter_api_key($1, $2)")
             .bind(tenant)
             .bind(key)
-            .fetch_one(&self.0.aside)
+            .fetch_one(&mut *self.unbound_aside().await?)
             .await?)
     }
 
     pub(crate) async fn tenant_status(&self, tenant: TenantId) -> Result<Option<String>, Error> {
         Ok(sqlx::query_scalar("SELECT tenancy.tenant_status($1)")
             .bind(tenant)
-            .fetch_one(&self.0.aside)
+            .fetch_one(&mut *self.unbound_aside().await?)
             .await?)
     }
 
     /// The user of an outside login, made at the first sight of it.
     pub async fn user_for(&self, issuer: &str, subject: &str) -> Result<UserId, Error> {
-        Ok(
-            sqlx::query_scalar("SELECT tenancy.user_for_identity($1, $2, $3)")
-                .bind(issuer)
-                .bind(subject)
-                .bind(UserId::new())
-                .fetch_one(&self.0.aside)
-                .await?,
-        )
+        let mut conn = self.unbound_aside().await?;
+        let user = sqlx::query_scalar("SELECT tenancy.user_for_identity($1, $2, $3)")
+            .bind(issuer)
+            .bind(subject)
+            .bind(UserId::new())
+            .fetch_one(&mut *conn)
+            .await?;
+        conn.done().await?;
+        Ok(user)
     }
 
     /// Opens a transaction for reading: one round trip. Drop it when done.
@@ -349,7 +277,7 @@ impl TenantDb {
 
     /// Opens a transaction for reading, with options.
     pub async fn read_with(&self, ctx: &TenantCtx, options: &TxOptions) -> Result<TenantTx, Error> {
-        TenantTx::open(&self.0.main, ctx, true, options).await
+        self.open(&self.0.main, ctx, true, options).await
     }
 
     /// Opens a transaction for writing: one round trip. Nothing is kept without a commit.
@@ -378,7 +306,7 @@ impl TenantDb {
                 message,
             ));
         }
-        TenantTx::open(&self.0.main, ctx, false, options).await
+        self.open(&self.0.main, ctx, false, options).await
     }
 
     /// Opens a short transaction on connections that the host's open transactions can't use up.
@@ -386,13 +314,64 @@ impl TenantDb {
     /// For the crates of the family: denials and checks that happen while the caller holds a
     /// transaction. Open to a read-only context, since even that leaves a trail.
     pub async fn aside(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
-        TenantTx::open(&self.0.aside, ctx, false, &TxOptions::default()).await
+        self.open(&self.0.aside, ctx, false, &TxOptions::default())
+            .await
+    }
+
+    async fn open(
+        &self,
+        pool: &PgPool,
+        ctx: &TenantCtx,
+        read_only: bool,
+        options: &TxOptions,
+    ) -> Result<TenantTx, Error> {
+        let pooler = self.0.pooler;
+        let mode = Mode { read_only, pooler };
+        let with_limits;
+        let options = match pooler {
+            PoolerMode::Session => options,
+            PoolerMode::Transaction => {
+                with_limits = options.or_limits_of(&self.0.limits);
+                &with_limits
+            }
+        };
+        if let Some(replica) = self.0.replica.as_ref()
+            && read_only
+            && options.replica
+            && let Some(tx) = replica.open(ctx, mode, options).await?
+        {
+            return Ok(tx);
+        }
+        TenantTx::open(pool, ctx, mode, options).await
+    }
+
+    /// Uses another password for new connections; those that stand go on, and are replaced within
+    /// half an hour. For hosts whose passwords rotate: set the new one here while the old one is
+    /// still good, or right after the change.
+    pub fn set_password(&self, password: &SecretText) {
+        set_password(&self.0.main, password);
+        set_password(&self.0.aside, password);
+        if let Some(replica) = &self.0.replica {
+            replica.set_password(password);
+        }
+    }
+
+    /// A connection without a tenant, for statements of the host that belong to none, whatever
+    /// stands in between: end with [`Unbound::done`] what has to be kept.
+    pub async fn unbound(&self) -> Result<Unbound, Error> {
+        Unbound::open(&self.0.main, self.0.pooler).await
+    }
+
+    async fn unbound_aside(&self) -> Result<Unbound, Error> {
+        Unbound::open(&self.0.aside, self.0.pooler).await
     }
 
     /// Connections without a tenant: they see no row of any tenant table.
     ///
     /// For the host's own tables that belong to no tenant, and for functions that are keyed by a
-    /// secret. Anything begun here is rolled back when its connection returns.
+    /// secret. Anything begun here is rolled back when its connection returns. Behind a pooler that
+    /// gives out connections by the transaction, use transactions only, or
+    /// [`unbound`](Self::unbound).
     pub fn without_tenant(&self) -> &PgPool {
         &self.0.main
     }
@@ -405,8 +384,16 @@ impl TenantDb {
 
     /// Closes all connections; waits for those in use.
     pub async fn close(&self) {
-        self.0.platform.flush().await;
+        self.1.flush().await;
         self.0.main.close().await;
         self.0.aside.close().await;
+        if let Some(replica) = &self.0.replica {
+            replica.close().await;
+        }
     }
+}
+
+pub(crate) fn set_password(pool: &PgPool, password: &SecretText) {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    pool.set_connect_options(options.password(password.expose()));
 }

@@ -59,8 +59,10 @@ impl From<sqlx::Error> for Error {
                 "database_settings",
                 "the database connection's settings are not valid",
             ),
+            // Certificates that don't fit; a connection that breaks is of another kind.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => tls(&io),
             sqlx::Error::Io(io) => unreachable(&io),
-            sqlx::Error::Tls(tls) => unreachable(&tls),
+            sqlx::Error::Tls(cause) => tls(&cause),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
                 unreachable(&"the pool is closed or its connection broke")
             }
@@ -82,6 +84,20 @@ fn unreachable(cause: &dyn std::fmt::Display) -> Error {
     .with_source(Cause(cause.to_string()))
 }
 
+fn tls(cause: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Misconfigured,
+        "database_tls",
+        "the connection to the database can't be encrypted as it has to be",
+    )
+    .with_source(Cause(cause.to_string()))
+}
+
+/// The transaction is over; the whole of it may be tried again.
+fn again(code: &'static str, message: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, code, message).with_retry(Retry::Backoff)
+}
+
 fn driver(cause: &'static str) -> Error {
     Error::new(ErrorKind::Internal, "database_driver", cause)
 }
@@ -90,28 +106,38 @@ fn driver(cause: &'static str) -> Error {
 #[error("{0}")]
 struct Cause(String);
 
-fn from_fault(fault: DbFault) -> Error {
-    let constraint = fault
-        .constraint
-        .clone()
-        .unwrap_or_else(|| "unnamed".to_owned());
-    let error = match fault.sqlstate.as_str() {
-        "40001" | "40P01" => Error::new(
-            ErrorKind::Unavailable,
-            "serialization",
-            "two transactions were in each other's way",
-        )
-        .with_retry(Retry::Backoff),
+/// What may succeed another time.
+fn passing(sqlstate: &str) -> Option<Error> {
+    Some(match sqlstate {
+        "40001" => again("serialization", "two transactions were in each other's way"),
+        "40P01" => again("deadlock", "two transactions waited for each other"),
+        "57014" => again("statement_timeout", "a statement took too long"),
+        "55P03" => again("lock_timeout", "a lock did not become free in time"),
+        "25P03" => again("idle_timeout", "the transaction did nothing for too long"),
+        "25P04" => again("transaction_timeout", "the transaction took too long"),
         "53300" | "53400" => Error::new(
             ErrorKind::Unavailable,
             "too_many_connections",
             "the database has no connection to spare",
         )
         .with_retry(Retry::After(Duration::from_secs(1))),
-        "57014" | "55P03" | "25P03" | "25P04" => Error::new(
-            ErrorKind::Unavailable,
-            "statement_timeout",
-            "the database took too long",
+        _ => return None,
+    })
+}
+
+fn from_fault(fault: DbFault) -> Error {
+    if let Some(error) = passing(&fault.sqlstate) {
+        return error.with_source(fault);
+    }
+    let constraint = fault
+        .constraint
+        .clone()
+        .unwrap_or_else(|| "unnamed".to_owned());
+    let error = match fault.sqlstate.as_str() {
+        "25P02" => Error::new(
+            ErrorKind::Conflict,
+            "transaction_aborted",
+            "a statement of this transaction has failed, so it can only be rolled back",
         ),
         state if is_disconnect(state) => Error::new(
             ErrorKind::Unavailable,
@@ -132,6 +158,11 @@ fn from_fault(fault: DbFault) -> Error {
             ErrorKind::InvalidInput,
             "value_refused",
             format!("the database refused a value (`{constraint}`)"),
+        ),
+        "28P01" | "28000" => Error::new(
+            ErrorKind::Misconfigured,
+            "login_refused",
+            "the database refuses this login or its password",
         ),
         "42501" => Error::new(
             ErrorKind::Misconfigured,

@@ -1,6 +1,6 @@
 //! Whether a login is fit for its handle.
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::{Error, ErrorKind};
 
@@ -16,9 +16,9 @@ struct Login {
 }
 
 impl Login {
-    async fn of(pool: &PgPool) -> Result<Self, Error> {
+    async fn of(conn: &mut PgConnection) -> Result<Self, Error> {
         Ok(sqlx::query_as(include_str!("sql/login.sql"))
-            .fetch_one(pool)
+            .fetch_one(conn)
             .await?)
     }
 
@@ -49,8 +49,8 @@ fn refuse(code: &'static str, message: String) -> Error {
 }
 
 /// Accepts only a login that sees what its tenant context shows.
-pub(crate) async fn check_app(pool: &PgPool) -> Result<(), Error> {
-    let login = Login::of(pool).await?;
+pub(crate) async fn check_app(conn: &mut PgConnection) -> Result<(), Error> {
+    let login = Login::of(conn).await?;
     let advice = "use a login of its own: CREATE ROLE my_app LOGIN PASSWORD '…'; GRANT tenancy_app TO my_app";
     if let Some(reason) = login.unbound() {
         return Err(refuse("login_not_bound", format!("{reason}: {advice}")));
@@ -72,8 +72,8 @@ pub(crate) async fn check_app(pool: &PgPool) -> Result<(), Error> {
 }
 
 /// Accepts only a login that reaches across tenants by the closed list of functions alone.
-pub(crate) async fn check_worker(pool: &PgPool) -> Result<(), Error> {
-    let login = Login::of(pool).await?;
+pub(crate) async fn check_worker(conn: &mut PgConnection) -> Result<(), Error> {
+    let login = Login::of(conn).await?;
     if login.superuser || login.bypass.is_some() || login.is_app == Some(true) {
         return Err(refuse(
             "login_not_bound",

@@ -2,7 +2,7 @@
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::{context_sql, db::DbOptions};
+use super::{context_sql, options::DbOptions};
 use crate::{Error, TenantId, UserId};
 
 /// Connections of a login that may become `tenancy_owner`: for migrations, partitions, index

@@ -5,12 +5,16 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tracing::Instrument as _;
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, pool::PoolConnection,
+    postgres::PgTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager as _;
 
 use super::{
-    context_sql::{self, TxOptions},
+    context_sql::{self, Mode, TxOptions},
     fault::lost_connection,
+    to_end::ToEnd,
 };
 use crate::{Error, ErrorKind, RoleKey, TenantCtx};
 
@@ -24,7 +28,9 @@ type AfterCommit = Box<dyn FnOnce() + Send>;
 /// The protection is against SQL that forgets the tenant. Code that can run any SQL in the
 /// transaction could set the settings anew: they are a context, not a credential.
 pub struct TenantTx {
-    tx: Transaction<'static, Postgres>,
+    // INVARIANT: sqlx counts one transaction on it, from opening to release. The pool's hook ends
+    // what a connection comes back with, and tells by this count what that is.
+    conn: PoolConnection<Postgres>,
     ctx: TenantCtx,
     after_commit: Vec<AfterCommit>,
 }
@@ -32,29 +38,30 @@ pub struct TenantTx {
 impl TenantTx {
     /// Opens a transaction with its context in one round trip.
     ///
-    /// Runs in a task of its own: sqlx's `begin` returns a connection to the pool inside a
-    /// transaction, with the tenant's settings, when it is cancelled. A caller who goes away
-    /// leaves the task to finish, and its transaction is rolled back.
+    /// A caller who goes away half way leaves it to a task, which ends the transaction again:
+    /// sqlx does not count one whose beginning was cancelled.
     ///
     /// An idle connection that the server closed meanwhile is only found out by using it, so
     /// opening is tried again until every idle one may have been used up.
     pub(crate) async fn open(
         pool: &PgPool,
         ctx: &TenantCtx,
-        read_only: bool,
+        mode: Mode,
         options: &TxOptions,
     ) -> Result<Self, Error> {
-        let (pool, context) = (pool.clone(), ctx.clone());
+        let (pool, ctx) = (pool.clone(), ctx.clone());
+        let begin = context_sql::begin(&ctx, mode, options).into_sql_str();
         let options = options.clone();
-        let opening = async move {
+        ToEnd::new(async move {
             let mut left = pool.size() + 1;
             loop {
-                let begin = context_sql::begin(&context, read_only, &options);
-                match pool.begin_with(begin).await {
-                    Ok(tx) => {
+                let mut conn = pool.acquire().await?;
+                options.check_server(conn.server_version_num())?;
+                match PgTransactionManager::begin(&mut conn, Some(begin.clone())).await {
+                    Ok(()) => {
                         return Ok(Self {
-                            tx,
-                            ctx: context,
+                            conn,
+                            ctx,
                             after_commit: Vec::new(),
                         });
                     }
@@ -62,8 +69,8 @@ impl TenantTx {
                     Err(error) => return Err(Error::from(error)),
                 }
             }
-        };
-        join(tokio::spawn(opening.in_current_span())).await
+        })
+        .await
     }
 
     /// Whose transaction it is.
@@ -77,7 +84,7 @@ impl TenantTx {
     /// [`Authorizer::roles_in`](crate::Authorizer::roles_in) in this transaction.
     pub async fn bind_roles(&mut self, roles: &[RoleKey]) -> Result<(), Error> {
         sqlx::raw_sql(context_sql::bind_roles(roles))
-            .execute(&mut *self.tx)
+            .execute(&mut *self.conn)
             .await?;
         Ok(())
     }
@@ -89,18 +96,25 @@ impl TenantTx {
         self.after_commit.push(Box::new(hook));
     }
 
-    /// Commits, in a task of its own: once asked for, a commit is not cut off half way.
+    /// Commits. Once begun, a commit is not cut off half way: if the caller goes away, a task
+    /// finishes it and runs the hooks.
     ///
     /// # Errors
     /// [`CommitOutcomeUnknown`](ErrorKind::CommitOutcomeUnknown) if the connection died before the
-    /// answer came; any other error means that nothing was committed.
+    /// answer came. [`Conflict`](ErrorKind::Conflict) with the code `transaction_aborted` if an
+    /// error of an earlier statement was passed over: Postgres would roll back and call that a
+    /// success. Any error but the first means that nothing was committed.
     pub async fn commit(self) -> Result<(), Error> {
         let Self {
-            tx, after_commit, ..
+            mut conn,
+            after_commit,
+            ..
         } = self;
-        let committing = async move {
-            match tx.commit().await {
-                Ok(()) => {
+        ToEnd::new(async move {
+            match sqlx::raw_sql(COMMIT).execute(&mut *conn).await {
+                Ok(_) => {
+                    // Before the hooks, which may wake who waits for a connection.
+                    drop(conn);
                     for hook in after_commit {
                         hook();
                     }
@@ -113,37 +127,49 @@ impl TenantTx {
                 )),
                 Err(error) => Err(Error::from(error)),
             }
-        };
-        join(tokio::spawn(committing.in_current_span())).await
+        })
+        .await
     }
 
     /// Rolls back and waits for it; dropping does the same without the wait.
-    pub async fn rollback(self) -> Result<(), Error> {
-        Ok(self.tx.rollback().await?)
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        Ok(PgTransactionManager::rollback(&mut self.conn).await?)
     }
 }
 
-async fn join<T>(task: tokio::task::JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    task.await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            "runtime_stopping",
-            "the runtime is shutting down",
-        ))
-    })
+/// One message, one round trip. `SELECT` fails where an earlier statement has failed; a `COMMIT`
+/// alone would roll back there and report nothing. The transaction begun at the end is empty, and
+/// keeps sqlx's count true; the release of the connection ends it.
+pub(crate) const COMMIT: &str = "SELECT;COMMIT;BEGIN";
+
+/// Leaves a connection that returns to the pool outside any transaction.
+///
+/// A counted transaction is ended by a rollback that goes out together with the pool's own ping,
+/// so it costs no wait of its own. Without a count anything may be open: what was begun by hand,
+/// or a beginning that was cancelled. A bare `ROLLBACK` would fill the server's log with warnings
+/// where nothing is open; the pair is silent.
+pub(crate) async fn end_on_release(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if !conn.is_in_transaction() {
+        sqlx::raw_sql("BEGIN; ROLLBACK").execute(conn).await?;
+        return Ok(());
+    }
+    while conn.is_in_transaction() {
+        PgTransactionManager::start_rollback(conn);
+    }
+    Ok(())
 }
 
 impl Deref for TenantTx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.tx
+        &self.conn
     }
 }
 
 impl DerefMut for TenantTx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        &mut self.conn
     }
 }
 

@@ -2,8 +2,11 @@
 
 use sqlx::PgPool;
 
-use super::{db::DbOptions, login};
-use crate::Error;
+use super::{
+    login,
+    options::{DbOptions, PoolerMode},
+};
+use crate::{Error, ErrorKind};
 
 /// Connections of a login that is a member of `tenancy_worker`.
 ///
@@ -21,14 +24,26 @@ impl WorkerDb {
 
     /// Connects, and refuses a login that is more or less than a worker.
     ///
+    /// A worker's statements stand alone, and one of its connections may listen: it has to reach
+    /// Postgres without a pooler that gives out connections by the transaction. Few connections
+    /// serve many jobs; the jobs' own work goes through a [`TenantDb`](crate::TenantDb), pooled or
+    /// not.
+    ///
     /// # Errors
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) with what to change.
     pub async fn connect_with(url: &str, options: &DbOptions) -> Result<Self, Error> {
+        if options.pooler == PoolerMode::Transaction {
+            return Err(Error::new(
+                ErrorKind::Misconfigured,
+                "worker_behind_pooler",
+                "a worker needs sessions of its own: give it a URL that leads past the pooler",
+            ));
+        }
         let connect = options.connect_options(url)?;
         let pool = options
             .pool(options.max_connections)
             .connect_lazy_with(connect);
-        login::check_worker(&pool).await?;
+        login::check_worker(&mut *pool.acquire().await?).await?;
         Ok(Self(pool))
     }
 

@@ -37,11 +37,12 @@ impl JobLedger for PgJobLedger {
     }
 
     async fn announce(&self, queue: &QueueName) -> Result<(), Error> {
+        let mut conn = self.db.unbound().await?;
         sqlx::query(include_str!("sql/notify.sql"))
             .bind(queue.as_str())
-            .execute(self.db.without_tenant())
+            .execute(&mut *conn)
             .await?;
-        Ok(())
+        Ok(conn.done().await?)
     }
 
     async fn get(&self, ctx: &TenantCtx, id: JobId) -> Result<Option<JobView>, Error> {

@@ -84,10 +84,12 @@ impl PgStates {
 
     /// Takes a state by the hash of its secret. Of any number who ask, one gets it.
     pub(crate) async fn take(&self, hash: &[u8; 32]) -> Result<Option<TakenState>, Error> {
+        let mut conn = self.0.unbound().await?;
         let row = sqlx::query(include_str!("sql/state_take.sql"))
             .bind(hash.as_slice())
-            .fetch_optional(self.0.without_tenant())
+            .fetch_optional(&mut *conn)
             .await?;
+        conn.done().await?;
         let Some(row) = row else { return Ok(None) };
         let browser_hash: Vec<u8> = row.try_get("browser_hash")?;
         Ok(Some(TakenState {

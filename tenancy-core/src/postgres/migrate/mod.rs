@@ -137,9 +137,11 @@ fn printed(component: &str, step: &Migration) -> String {
     )
 }
 
-pub(crate) async fn verify(pool: &PgPool, components: &[&Component]) -> Result<(), Error> {
-    let mut conn = pool.acquire().await?;
-    let applied = applied(&mut conn).await?;
+pub(crate) async fn verify(
+    conn: &mut PgConnection,
+    components: &[&Component],
+) -> Result<(), Error> {
+    let applied = applied(conn).await?;
     components
         .iter()
         .try_for_each(|component| plan::check(component, &applied))

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 pub use events::{PlatformEvents, PlatformQuery};
 
+use super::{options::PoolerMode, unbound::Unbound};
 use crate::{Error, PlatformEvent, PlatformLog, model::Fold};
 
 /// How many different events a process stores in a minute; the rest are folded together.
@@ -36,6 +37,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct PgPlatformLog {
     pool: PgPool,
+    pooler: PoolerMode,
     state: Arc<Mutex<State>>,
     /// Held while events are stored: a flush waits for those that are on their way.
     storing: Arc<tokio::sync::Mutex<()>>,
@@ -49,9 +51,10 @@ struct State {
 
 impl PgPlatformLog {
     /// Over connections of the app's login.
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: PgPool, pooler: PoolerMode) -> Self {
         Self {
             pool,
+            pooler,
             state: Arc::default(),
             storing: Arc::default(),
         }
@@ -107,11 +110,12 @@ impl PgPlatformLog {
 
     async fn write(&self, events: &HashMap<PlatformEvent, u64>) -> Result<(), Error> {
         let rows: Vec<Value> = events.iter().map(row).collect();
+        let mut conn = Unbound::open(&self.pool, self.pooler).await?;
         sqlx::query("SELECT tenancy.note_platform_events($1)")
             .bind(Value::Array(rows))
-            .execute(&self.pool)
+            .execute(&mut *conn)
             .await?;
-        Ok(())
+        conn.done().await
     }
 }
 

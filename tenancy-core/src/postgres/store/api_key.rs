@@ -136,10 +136,12 @@ impl ApiKeyStore for PgStore {
     }
 
     async fn open(&self, hash: &[u8; 32]) -> Result<Option<OpenedKey>, Error> {
+        let mut conn = self.db.unbound().await?;
         let row: Option<OpenedRow> = sqlx::query_as(include_str!("../sql/api_key_open.sql"))
             .bind(hash.as_slice())
-            .fetch_optional(self.db.without_tenant())
+            .fetch_optional(&mut *conn)
             .await?;
+        conn.done().await?;
         row.map(|row| {
             Ok(OpenedKey {
                 tenant: row.tenant_id,

@@ -139,7 +139,7 @@ impl InvitationStore for PgStore {
     async fn open(&self, token_hash: &[u8; 32]) -> Result<Option<OpenedInvitation>, Error> {
         let row: Option<OpenedRow> = sqlx::query_as(include_str!("../sql/invitation_open.sql"))
             .bind(token_hash.as_slice())
-            .fetch_optional(self.db.without_tenant())
+            .fetch_optional(&mut *self.db.unbound().await?)
             .await?;
         row.map(OpenedInvitation::try_from).transpose()
     }

@@ -66,6 +66,7 @@ impl MembershipStore for PgStore {
             .bind(to.as_str())
             .fetch_one(&mut **tx)
             .await?;
+        self.db.forget_after(tx);
         said(&answer)
     }
 
@@ -74,6 +75,7 @@ impl MembershipStore for PgStore {
             .bind(member)
             .fetch_one(&mut **tx)
             .await?;
+        self.db.forget_after(tx);
         said(&answer).map(drop)
     }
 }

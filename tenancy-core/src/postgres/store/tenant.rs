@@ -131,6 +131,7 @@ impl TenantStore for PgStore {
             .bind(interval(transition.grace.as_duration())?)
             .fetch_one(&mut **tx)
             .await?;
+        self.db.forget_after(tx);
         said(&answer)
     }
 
@@ -181,7 +182,7 @@ impl TenantStore for PgStore {
     async fn for_user(&self, user: UserId) -> Result<Vec<MyTenant>, Error> {
         let rows: Vec<TenantRow> = sqlx::query_as(include_str!("../sql/tenants_of.sql"))
             .bind(user)
-            .fetch_all(self.db.without_tenant())
+            .fetch_all(&mut *self.db.unbound().await?)
             .await?;
         rows.into_iter().map(MyTenant::try_from).collect()
     }
@@ -190,7 +191,7 @@ impl TenantStore for PgStore {
         let row: Option<(TenantId, String)> =
             sqlx::query_as("SELECT tenant_id, current_slug FROM tenancy.find_slug($1)")
                 .bind(slug)
-                .fetch_optional(self.db.without_tenant())
+                .fetch_optional(&mut *self.db.unbound().await?)
                 .await?;
         Ok(row.map(|(tenant, now)| {
             if now == slug {

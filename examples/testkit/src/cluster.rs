@@ -1,0 +1,148 @@
+//! A Postgres of a test's own: with passwords, with a replica.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tenancy_devdb::{BoxError, DevDb};
+
+use crate::user;
+
+/// A server of its own on a port of this machine, ended with this value. Whoever logs in needs
+/// his password (SCRAM); the superuser is `postgres`.
+#[derive(Debug)]
+pub struct Cluster {
+    process: Child,
+    bin: PathBuf,
+    dir: TempDir,
+    port: u16,
+}
+
+const PASSWORD: &str = "of the superuser";
+
+impl Cluster {
+    /// A new, empty cluster with the programs of the development database.
+    ///
+    /// # Errors
+    /// Where the development database is a server that was there: it has no programs.
+    pub async fn start() -> Result<Self, BoxError> {
+        let dev = DevDb::start().await?;
+        let initdb = dev.program("initdb").ok_or("no programs of a Postgres")?;
+        let bin = initdb.parent().ok_or("no folder of programs")?.to_owned();
+        let dir = folder()?;
+        let password = dir.path().join("password");
+        fs::write(&password, PASSWORD)?;
+        user::give(&password)?;
+        let data = dir.path().join("data");
+        run(Command::new(&initdb)
+            .args(["--no-sync", "-A", "scram-sha-256", "-U", "postgres", "-D"])
+            .arg(&data)
+            .arg("--pwfile")
+            .arg(&password))?;
+        fs::write(data.join("pg_hba.conf"), HBA)?;
+        Self::launch(bin, dir).await
+    }
+
+    /// A streaming replica of this server.
+    pub async fn replica(&self) -> Result<Self, BoxError> {
+        let dir = folder()?;
+        run(Command::new(self.bin.join("pg_basebackup"))
+            .args(["--no-sync", "-c", "fast", "-X", "stream", "-R", "-D"])
+            .arg(dir.path().join("data"))
+            .arg("-d")
+            .arg(self.superuser_url("postgres")))?;
+        Self::launch(self.bin.clone(), dir).await
+    }
+
+    /// The URL of a login of this server.
+    pub fn url(&self, login: &str, password: &str, database: &str) -> String {
+        let password = password.replace(' ', "%20");
+        format!(
+            "postgres://{login}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
+    }
+
+    /// The URL of the superuser.
+    pub fn superuser_url(&self, database: &str) -> String {
+        self.url("postgres", PASSWORD, database)
+    }
+
+    /// Ends the server at once, as a crash does.
+    pub fn stop(&mut self) -> Result<(), BoxError> {
+        let quit = ["-QUIT".to_owned(), self.process.id().to_string()];
+        Command::new("kill").args(quit).status()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    async fn launch(bin: PathBuf, dir: TempDir) -> Result<Self, BoxError> {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut command = Command::new(bin.join("postgres"));
+        command
+            .arg("-D")
+            .arg(dir.path().join("data"))
+            .args(["-p", &port.to_string(), "-c", "fsync=off"])
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "unix_socket_directories=",
+            ])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.path().join("log"))?);
+        user::run_as_server(&mut command)?;
+        let cluster = Self {
+            process: command.spawn()?,
+            bin,
+            dir,
+            port,
+        };
+        cluster.answering().await?;
+        Ok(cluster)
+    }
+
+    async fn answering(&self) -> Result<(), BoxError> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let url = self.superuser_url("postgres");
+        while let Err(error) = sqlx::PgPool::connect(&url).await {
+            if Instant::now() > deadline {
+                let log = fs::read_to_string(self.dir.path().join("log"))?;
+                return Err(format!("the server does not answer: {error}: {log}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+const HBA: &str =
+    "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";
+
+fn folder() -> Result<TempDir, BoxError> {
+    let dir = tempfile::tempdir()?;
+    user::give(dir.path())?;
+    Ok(dir)
+}
+
+fn run(command: &mut Command) -> Result<(), BoxError> {
+    user::run_as_server(command)?;
+    let output = command.current_dir("/").stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}

@@ -1,0 +1,121 @@
+//! Entering from memory: how long it may be behind.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tenancy_core::{
+    DbOptions, ErrorKind, MemberStatus, Members, NoAudit, NoRoles, Suspension, TenantDb, Tenants,
+    migrate::CORE,
+    testing::{self, FakeAuthorizer},
+};
+use tenancy_testkit::{Db, Proxy};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const BOUND: Duration = Duration::from_millis(300);
+
+/// A handle as another process has one: nothing is shared but the database.
+async fn process(kit: &Db, bound: Duration) -> Result<TenantDb> {
+    let options = DbOptions::default().with_enter_bound(bound);
+    Ok(TenantDb::connect_with(kit.server.app_url(), options).await?)
+}
+
+fn members(db: &TenantDb) -> Members {
+    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
+    let roles = Arc::new(NoRoles::new());
+    Members::new(db.clone(), authorizer, roles, Arc::new(NoAudit::new()))
+}
+
+#[tokio::test]
+async fn within_the_bound_the_database_is_not_asked() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let [ctx, other] = [
+        testing::tenant(&kit.app).await?,
+        testing::tenant(&kit.app).await?,
+    ];
+    let proxy = Proxy::start(kit.server.app_url()).await?;
+    let db = TenantDb::connect_with(
+        proxy.url(),
+        DbOptions::default().with_enter_bound(Duration::from_mins(1)),
+    )
+    .await?;
+    let user = ctx.user().unwrap();
+    db.enter(ctx.tenant(), user).await?;
+    proxy.cut_all();
+    drop(proxy);
+    let again = db.enter(ctx.tenant(), user).await?;
+    assert_eq!((again.tenant(), again.user()), (ctx.tenant(), ctx.user()));
+    assert_ne!(again.request_id(), ctx.request_id());
+    // What was learnt of one tenant says nothing of another.
+    assert!(db.enter(other.tenant(), user).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_this_process_changes_counts_at_once() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let db = process(&kit, Duration::from_mins(1)).await?;
+    let owner = testing::tenant(&db).await?;
+    let member = testing::member(&db, &owner).await?;
+    let user = member.user().unwrap();
+    let tenant = owner.tenant();
+    db.enter(tenant, user).await?;
+
+    members(&db)
+        .set_status(&owner, user, MemberStatus::Deactivated)
+        .await?;
+    let error = db.enter(tenant, user).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAMember);
+
+    members(&db)
+        .set_status(&owner, user, MemberStatus::Active)
+        .await?;
+    db.enter(tenant, user).await?;
+    members(&db).remove(&owner, user).await?;
+    let error = db.enter(tenant, user).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAMember);
+
+    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
+    let roles = Arc::new(NoRoles::new());
+    let tenants = Tenants::new(db.clone(), authorizer, roles, Arc::new(NoAudit::new()));
+    db.enter(tenant, owner.user().unwrap()).await?;
+    tenants.suspend(&owner, Suspension::Blocked).await?;
+    let error = db.enter(tenant, owner.user().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Suspended);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_another_process_changes_counts_within_the_bound() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let owner = testing::tenant(&kit.app).await?;
+    let member = testing::member(&kit.app, &owner).await?;
+    let (tenant, user) = (owner.tenant(), member.user().unwrap());
+    let here = process(&kit, BOUND).await?;
+    here.enter(tenant, user).await?;
+
+    members(&kit.app).remove(&owner, user).await?;
+    let removed = Instant::now();
+    while here.enter(tenant, user).await.is_ok() {
+        assert!(removed.elapsed() < BOUND * 2, "a removed member stays in");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bound_of_zero_asks_each_time() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let owner = testing::tenant(&kit.app).await?;
+    let member = testing::member(&kit.app, &owner).await?;
+    let here = process(&kit, Duration::ZERO).await?;
+    here.enter(owner.tenant(), member.user().unwrap()).await?;
+    members(&kit.app)
+        .remove(&owner, member.user().unwrap())
+        .await?;
+    let refused = here.enter(owner.tenant(), member.user().unwrap()).await;
+    assert!(refused.is_err());
+    Ok(())
+}
