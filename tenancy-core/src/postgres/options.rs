@@ -24,8 +24,8 @@ pub struct DbOptions {
     pub lock_timeout: Duration,
     /// How long an open transaction may do nothing; 60 s by default.
     pub idle_in_transaction_timeout: Duration,
-    /// How long [`TenantDb::enter`](crate::TenantDb::enter) may go by what it found before; 1 s by default, and zero asks
-    /// the database each time. A member who was removed by another process is out after that
+    /// How long [`TenantDb::enter`](crate::TenantDb::enter) may go by what it found before. Zero, the
+    /// default, asks the database each time. A member who was removed by another process is out after that
     /// long at the latest; what this process changes counts at once.
     pub enter_bound: Duration,
     /// How many memberships are kept for that; 10,000 by default, some 100 bytes each.
@@ -58,7 +58,7 @@ impl Default for DbOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_mins(1),
-            enter_bound: Duration::from_secs(1),
+            enter_bound: Duration::ZERO,
             max_entered: 10_000,
             pooler: PoolerMode::Session,
             replica: None,
