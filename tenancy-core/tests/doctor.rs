@@ -71,9 +71,16 @@ async fn a_sound_database_passes_and_every_way_into_the_hosts_tables_was_tried()
     assert_eq!(report.exit_code(), 0, "{text}");
     for table in ["public.folders", "public.notes"] {
         for operation in Operation::ALL {
+            // A folder refers to nothing but its tenant.
+            let nothing = table == "public.folders" && operation == Operation::Refer;
+            let expected = if nothing {
+                Verdict::NotGranted
+            } else {
+                Verdict::Held
+            };
             assert_eq!(
                 verdict(&report, table, operation),
-                Some(Verdict::Held),
+                Some(expected),
                 "{operation:?}\n{text}"
             );
         }
@@ -179,9 +186,38 @@ const LEAKS: &[(&str, Operation, &str)] = &[
         Operation::Rewrite,
         "TEN955",
     ),
+    // Seen by a row of a kind that the doctor would not make by itself.
+    (
+        "CREATE POLICY published ON public.notes FOR SELECT TO tenancy_app USING (state = 'sent')",
+        Operation::Select,
+        "TEN951",
+    ),
+    (
+        "ALTER POLICY tenant_select ON public.notes USING (tenant_id = util.current_tenant() OR tags @> '{published}')",
+        Operation::Select,
+        "TEN951",
+    ),
+    (
+        "ALTER POLICY tenant_delete ON public.notes USING (tenant_id = util.current_tenant() OR mood = 'loud' AND sent_at IS NOT NULL)",
+        Operation::Delete,
+        "TEN954",
+    ),
+    (
+        "ALTER TABLE public.folders ADD UNIQUE (id);
+         ALTER TABLE public.notes DROP CONSTRAINT notes_tenant_id_folder_id_fkey, ADD FOREIGN KEY (folder_id) REFERENCES public.folders (id)",
+        Operation::Refer,
+        "TEN959",
+    ),
+    (
+        "ALTER TABLE public.folders ADD UNIQUE (id); REVOKE UPDATE ON public.notes FROM tenancy_app;
+         ALTER TABLE public.notes DROP CONSTRAINT notes_tenant_id_folder_id_fkey,
+            ADD FOREIGN KEY (folder_id) REFERENCES public.folders (id) DEFERRABLE INITIALLY DEFERRED",
+        Operation::Refer,
+        "TEN959",
+    ),
     (
         "ALTER TABLE public.notes DROP CONSTRAINT notes_pkey, ADD PRIMARY KEY (id);
-         ALTER POLICY tenant_update ON public.notes USING (true);
+         ALTER POLICY tenant_update ON public.notes USING (true) WITH CHECK (true);
          ALTER POLICY tenant_select ON public.notes USING (true)",
         Operation::Upsert,
         "TEN956",
@@ -235,6 +271,7 @@ async fn without_row_level_security_every_cell_of_the_table_leaks_and_no_row_is_
         let expected = match operation {
             // There is no own row that only an own row's UPDATE could reach.
             Operation::Rewrite => Verdict::NotExercised,
+            Operation::Refer => Verdict::NotGranted,
             _ => Verdict::Leaked,
         };
         assert_eq!(
@@ -302,6 +339,21 @@ async fn a_session_that_keeps_a_tenant_is_found() -> Result {
             .findings
             .iter()
             .any(|finding| finding.rule == "TEN607")
+    );
+    // A connection that nobody looked at first is looked at too, and any part of a context counts.
+    let db = host().await?;
+    let mut held = Vec::new();
+    for setting in ["SELECT", "SELECT", "SET tenancy.roles = 'admin'"] {
+        let mut conn = db.app.without_tenant().acquire().await?;
+        sqlx::raw_sql(setting).execute(&mut *conn).await?;
+        held.push(conn);
+    }
+    drop(held);
+    let report = examine(&db).await?;
+    let residue = report.findings.iter().find(|one| one.rule == "TEN607");
+    assert!(
+        residue.is_some_and(|one| one.detail.contains("roles = admin")),
+        "{residue:?}"
     );
     Ok(())
 }
@@ -422,15 +474,7 @@ async fn rules_alone_need_no_attack() -> Result {
 #[tokio::test]
 async fn two_hundred_tables_take_less_than_ten_seconds() -> Result {
     let db = host().await?;
-    sqlx::raw_sql(
-        "DO $$ BEGIN FOR i IN 1..200 LOOP
-            EXECUTE format('CREATE TABLE public.t%s (tenant_id uuid NOT NULL, id uuid NOT NULL, name text NOT NULL, n int NOT NULL CHECK (n > 3),
-                PRIMARY KEY (tenant_id, id))', i);
-            PERFORM tenancy.protect_table(format('public.t%s', i)::regclass);
-        END LOOP; END $$",
-    )
-    .execute(db.operator.pool())
-    .await?;
+    tenancy_testkit::protected_tables(&db.operator, 200).await?;
     let started = Instant::now();
     let report = doctor::run(&db.operator, &Options::default()).await?;
     let took = started.elapsed();

@@ -12,11 +12,19 @@ use tenancy_core::{
 /// # Errors
 /// As [`tenancy_core::doctor::run`].
 pub async fn doctor(operator: &OperatorDb, app: Option<&TenantDb>) -> Result<Report, Error> {
-    let mut options = samples(Options::default());
+    let mut options = Options::default();
     if let Some(app) = app {
         options = options.with_app(app);
     }
-    doctor::run(operator, &options).await
+    doctor_with(operator, options).await
+}
+
+/// The same with options: accepted findings, tenant columns by other names, sample values.
+///
+/// # Errors
+/// As [`doctor()`].
+pub async fn doctor_with(operator: &OperatorDb, options: Options) -> Result<Report, Error> {
+    doctor::run(operator, &samples(options)).await
 }
 
 /// A sealed secret names its key twice, in a column and in its bytes: nobody guesses such a row.

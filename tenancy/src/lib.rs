@@ -5,7 +5,7 @@ mod doctor;
 mod export;
 
 pub use components::{Migrated, components, migrate, verify};
-pub use doctor::doctor;
+pub use doctor::{doctor, doctor_with};
 pub use export::export_options;
 pub use tenancy_core as core;
 

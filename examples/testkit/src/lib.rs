@@ -67,3 +67,21 @@ impl Db {
         Ok(PgPool::connect(self.server.superuser_url()?).await?)
     }
 }
+
+/// Makes tables `public.t1`, `public.t2`, … as a host has them, each confined to its tenant: for
+/// measuring what grows with the number of tables.
+pub async fn protected_tables(operator: &OperatorDb, count: u32) -> Result<(), BoxError> {
+    let make = "DO $$ BEGIN FOR i IN 1..current_setting('tenancy_testkit.tables')::int LOOP
+            EXECUTE format('CREATE TABLE public.t%s (tenant_id uuid NOT NULL, id uuid NOT NULL, name text NOT NULL,
+                n int NOT NULL CHECK (n > 3), PRIMARY KEY (tenant_id, id))', i);
+            PERFORM tenancy.protect_table(format('public.t%s', i)::regclass);
+        END LOOP; END $$";
+    let mut tx = operator.pool().begin().await?;
+    sqlx::query("SELECT set_config('tenancy_testkit.tables', $1, true)")
+        .bind(count.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
+    sqlx::raw_sql(make).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}

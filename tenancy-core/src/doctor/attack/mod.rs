@@ -69,7 +69,7 @@ async fn carry_out(
     let jobs: Vec<Value> = plan
         .targets()
         .iter()
-        .map(|target| job(&rows, target))
+        .map(|target| job(&rows, plan, target))
         .collect();
     let block = include_str!("../sql/attack_table.sql");
     let answers = attacker.undone(Role::App, block, &jobs).await?;
@@ -88,7 +88,7 @@ async fn carry_out(
 }
 
 /// What `attack_table.sql` has to know of a table.
-fn job(rows: &Rows, target: &Target) -> Value {
+fn job(rows: &Rows, plan: &Plan, target: &Target) -> Value {
     json!({
         "table": target.rel.0,
         "column": target.column,
@@ -96,6 +96,7 @@ fn job(rows: &Rows, target: &Target) -> Value {
         "a": rows.side(target, 0),
         "b": rows.side(target, 1),
         "why": rows.why(target),
+        "refers": rows.refers(plan, target),
     })
 }
 

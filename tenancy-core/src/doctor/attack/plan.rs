@@ -97,6 +97,14 @@ impl Plan {
             .filter(move |key| key.child == child && !key.optional && key.parent != child)
     }
 
+    /// The foreign keys of this table to tables of tenants, optional ones and those to itself too.
+    pub(super) fn refers(&self, child: Oid) -> impl Iterator<Item = (&Reference, &Target)> {
+        self.references
+            .iter()
+            .filter(move |key| key.child == child)
+            .filter_map(|key| Some((key, self.target(key.parent)?)))
+    }
+
     /// The tables that get rows, in groups, each group behind those that it refers to; partitions
     /// get theirs through their table. A circle is cut open anywhere.
     pub(super) fn in_order_of_references(&self) -> Vec<Vec<Oid>> {

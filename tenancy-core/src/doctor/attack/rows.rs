@@ -7,7 +7,7 @@ use sqlx::postgres::types::Oid;
 
 use super::{
     attacker::{Attacker, Role},
-    plan::{Plan, Target},
+    plan::{Plan, Reference, Target},
 };
 use crate::{TenantId, UserId, doctor::Options};
 
@@ -166,6 +166,7 @@ impl Rows {
             "tenant": target.and(probe).map(|probe| probe.tenant),
             "user": probe.map(|probe| probe.user),
             "given": given,
+            "extra": side == 1,
         }))
     }
 
@@ -181,6 +182,40 @@ impl Rows {
             "user": probe.map(|probe| probe.user),
             "row": row,
             "rows": rows,
+        })
+    }
+
+    /// What an own row of the first tenant would hold to refer to a row of the second, by foreign
+    /// key, for `attack_table.sql`.
+    pub(super) fn refers(&self, plan: &Plan, target: &Target) -> Vec<Value> {
+        let keys = plan.refers(target.rel);
+        keys.filter_map(|(key, parent)| self.refer(key, target, parent))
+            .collect()
+    }
+
+    fn refer(&self, key: &Reference, target: &Target, parent: &Target) -> Option<Value> {
+        let pairs = key.mine.iter().zip(&key.theirs);
+        let mut pairs = pairs.filter(|(mine, _)| **mine != target.column).peekable();
+        pairs.peek()?;
+        let row = |side| match self.made.get(&(parent.rel.0, side)) {
+            Some(Row::Made { row, .. }) => Some(row),
+            _ => None,
+        };
+        let name = &parent.name;
+        let (Some(ours), Some(theirs)) = (row(0), row(1)) else {
+            return Some(json!({ "parent": name, "why": self.why(parent) }));
+        };
+        let mut columns = Map::new();
+        let mut same = true;
+        for (mine, column) in pairs {
+            let value = theirs.get(column).cloned().unwrap_or_default();
+            same &= ours.get(column) == Some(&value);
+            columns.insert(mine.clone(), value);
+        }
+        Some(if same || columns.values().any(Value::is_null) {
+            json!({ "parent": name, "why": "both tenants have the same key there" })
+        } else {
+            json!({ "parent": name, "columns": columns })
         })
     }
 

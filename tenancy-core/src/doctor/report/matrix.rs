@@ -19,6 +19,8 @@ pub enum Operation {
     Delete,
     /// Giving an own row to another tenant.
     Rewrite,
+    /// Letting an own row refer to another tenant's row by a foreign key.
+    Refer,
     /// `ON CONFLICT DO UPDATE` on another tenant's key.
     Upsert,
     /// Reading and writing where no tenant was entered.
@@ -29,12 +31,13 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the columns.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Select,
         Self::Insert,
         Self::Update,
         Self::Delete,
         Self::Rewrite,
+        Self::Refer,
         Self::Upsert,
         Self::NoContext,
         Self::Switch,
@@ -48,6 +51,7 @@ impl Operation {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Rewrite => "rewrite",
+            Self::Refer => "refer",
             Self::Upsert => "upsert",
             Self::NoContext => "no_context",
             Self::Switch => "switch",
@@ -61,7 +65,7 @@ impl Operation {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The role has no privilege for it at all.
+    /// The role has no privilege for it at all, or there is no foreign key to refer by.
     NotGranted,
     /// It could not be tried in earnest: no row could be made, say. Nothing is proven.
     NotExercised,

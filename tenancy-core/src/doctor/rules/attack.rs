@@ -70,4 +70,12 @@ pub(super) const RULES: &[Rule] = &[
         "A prepared statement went on to show the rows of the tenant that it was used for before.",
         "SELECT tenancy.protect_table('<table>');",
     ),
+    Rule::new(
+        "TEN959",
+        "foreign_row_referred",
+        Error,
+        Attack(Operation::Refer),
+        "A row of one tenant was made to refer to another tenant's row by a foreign key, which tells that it exists and keeps it from being removed.",
+        "SELECT fix FROM tenancy.table_advice('<table>') WHERE rule = 'TEN303';",
+    ),
 ];

@@ -2,8 +2,8 @@
 -- Puts a row into each of some tables, as the current role and in a tenant's context, or finds one there.
 -- The database looks for values that every CHECK and every policy of the role accepts: columns that
 -- stand alone are settled one by one, and those that share a condition are tried in combination.
--- Setting tenancy_doctor.input: [{table, column, tenant, user, given: {column: value}}, …], column and
--- tenant null for a table without tenants. Setting tenancy_doctor.output: [{row, rows} or {why}, …].
+-- Setting tenancy_doctor.input: [{table, column, tenant, user, given: {column: value}, extra}, …], column
+-- and tenant null for a table without tenants. With extra, rows of all kinds that a policy may tell apart. Setting tenancy_doctor.output: [{row, rows} or {why}, …].
 DO $block$
 DECLARE
     job jsonb;
@@ -38,6 +38,9 @@ BEGIN
             together text;
             found_row jsonb;
             found_rows bigint := 1;
+            choices jsonb := '{}';
+            mixes jsonb[] := '{}';
+            mix jsonb;
         BEGIN
             PERFORM set_config('tenancy.tenant_id', coalesce(input ->> 'tenant', ''), true),
                 set_config('tenancy.user_id', coalesce(input ->> 'user', ''), true),
@@ -95,8 +98,8 @@ BEGIN
                     IF given ? col.attname THEN
                         list := format('(%L::%s)', given ->> col.attname, col.type);
                     ELSIF NOT col.entangled
-                        AND (col.attidentity = 'd' OR col.default_value IS NOT NULL AND NOT (col.in_key AND col.granted)
-                             OR col.default_value IS NULL AND NOT col.attnotnull)
+                        AND ((col.attidentity = 'd' OR col.default_value IS NOT NULL) AND NOT (col.in_key AND col.granted)
+                             OR col.attidentity <> 'd' AND col.default_value IS NULL AND NOT col.attnotnull)
                     THEN
                         CONTINUE;
                     ELSE
@@ -218,6 +221,90 @@ BEGIN
                     answer := jsonb_build_object('why', SQLERRM);
                     EXIT attempt;
                 END;
+            END IF;
+
+            -- Where a policy asks for more than the tenant, rows with every value that it may ask for, and mixtures
+            -- of them by chance: one that opens published rows only is seen by a published row.
+            IF (input ->> 'extra')::boolean AND tenant IS NOT NULL AND has_any_column_privilege(rel, 'INSERT') THEN
+                FOR col IN
+                    SELECT a.attname, a.attnotnull, b.typname, b.oid AS base_type, t.typcategory, concat_ws(' ', asked.conditions, checked.conditions) AS conditions
+                    FROM pg_catalog.pg_attribute a
+                    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+                    JOIN pg_catalog.pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+                    CROSS JOIN LATERAL (
+                        SELECT string_agg(pg_get_expr(p.polqual, rel), ' ') AS conditions, count(*) AS policies
+                        FROM pg_catalog.pg_policy p
+                        JOIN pg_catalog.pg_depend o ON o.classid = 'pg_catalog.pg_policy'::regclass AND o.objid = p.oid
+                            AND o.refobjid = rel AND o.refobjsubid = a.attnum
+                        WHERE p.polrelid = rel AND p.polpermissive AND p.polcmd <> 'a') AS asked
+                    CROSS JOIN LATERAL (
+                        SELECT string_agg(pg_get_constraintdef(k.oid), ' ') AS conditions FROM pg_catalog.pg_constraint k
+                        WHERE k.conrelid = rel AND k.contype = 'c' AND a.attnum = ANY (k.conkey)) AS checked
+                    WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a'
+                      AND a.attname <> input ->> 'column' AND NOT given ? a.attname AND has_column_privilege(rel, a.attnum, 'INSERT')
+                      AND (asked.policies > 0 OR EXISTS (
+                          -- Or it shares a CHECK with such a column.
+                          SELECT FROM pg_catalog.pg_constraint k
+                          JOIN pg_catalog.pg_policy p ON p.polrelid = rel AND p.polpermissive AND p.polcmd <> 'a'
+                          JOIN pg_catalog.pg_depend o ON o.classid = 'pg_catalog.pg_policy'::regclass AND o.objid = p.oid
+                              AND o.refobjid = rel AND o.refobjsubid = ANY (k.conkey)
+                          JOIN pg_catalog.pg_attribute asker ON asker.attrelid = rel AND asker.attnum = o.refobjsubid
+                              AND asker.attname <> input ->> 'column'
+                          WHERE k.conrelid = rel AND k.contype = 'c' AND a.attnum = ANY (k.conkey)))
+                LOOP
+                    words := ARRAY(SELECT DISTINCT replace(m.hit[1], '''''', '''')
+                        FROM regexp_matches(col.conditions, '''((?:[^'']|'''')*)''', 'g') AS m (hit) LIMIT 12);
+                    numbers := ARRAY(SELECT DISTINCT m.hit[1] FROM regexp_matches(col.conditions, '\m(\d{1,9})\M', 'g') AS m (hit) LIMIT 6);
+                    candidates := CASE
+                        WHEN col.typcategory = 'B' THEN ARRAY['true', 'false']
+                        WHEN col.typcategory = 'N' THEN numbers || ARRAY(SELECT (n::bigint + 1)::text FROM unnest(numbers) n)
+                            || ARRAY(SELECT (n::bigint - 1)::text FROM unnest(numbers) n)
+                        WHEN col.typcategory = 'D' THEN words || ARRAY['2000-01-01', '2100-01-01']
+                        WHEN col.typcategory = 'E' THEN ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = col.base_type LIMIT 12)
+                        WHEN col.typname = 'uuid' THEN words || (input ->> 'user')
+                        ELSE words END;
+                    choices := choices || jsonb_build_object(col.attname,
+                        (SELECT coalesce(jsonb_agg(CASE WHEN col.typcategory <> 'A' THEN to_jsonb(c)
+                            WHEN pg_input_is_valid(c, 'text[]') THEN to_jsonb(c::text[]) ELSE jsonb_build_array(c) END), '[]') FROM unnest(candidates) AS c)
+                        || CASE WHEN col.attnotnull THEN '[]' ELSE '[null]' END::jsonb);
+                END LOOP;
+                SELECT coalesce(array_agg(jsonb_build_object(c.key, v.value)), '{}') INTO mixes
+                FROM jsonb_each(choices) c, jsonb_array_elements(c.value) v;
+                IF cardinality(mixes) > 1 THEN
+                    FOR n IN 1..100 LOOP
+                        SELECT jsonb_object_agg(c.key, c.value -> floor(random() * jsonb_array_length(c.value))::int) INTO mix
+                        FROM jsonb_each(choices) c WHERE jsonb_array_length(c.value) > 0;
+                        mixes := mixes || mix;
+                    END LOOP;
+                END IF;
+                FOREACH mix IN ARRAY mixes LOOP
+                    SELECT found_row || coalesce(jsonb_object_agg(k.attname, CASE
+                            WHEN k.typname = 'uuid' THEN to_jsonb(gen_random_uuid())
+                            WHEN k.typcategory = 'N' THEN to_jsonb(floor(random() * 32000)::int)
+                            ELSE to_jsonb(left(found_row ->> k.attname, -6) || substr(md5(random()::text), 1, 6)) END), '{}') || mix
+                    INTO mix
+                    FROM (
+                        SELECT DISTINCT a.attname, b.typname, t.typcategory
+                        FROM pg_catalog.pg_index i
+                        JOIN pg_catalog.pg_attribute a ON a.attrelid = rel AND a.attnum = ANY (i.indkey) AND a.attname <> input ->> 'column'
+                        JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+                        JOIN pg_catalog.pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+                        WHERE i.indrelid = rel AND i.indisunique AND NOT given ? a.attname
+                          AND (b.typname = 'uuid' OR t.typcategory IN ('N', 'S'))
+                    ) k;
+                    CONTINUE WHEN mix IS NULL;
+                    BEGIN
+                        SELECT string_agg(format('%I', a.attname), ', ') INTO list
+                        FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a'
+                          AND mix ? a.attname AND has_column_privilege(rel, a.attnum, 'INSERT');
+                        EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM jsonb_populate_record(NULL::%s, $1)',
+                            rel::regclass, list, list, rel::regclass) USING mix;
+                    EXCEPTION WHEN OTHERS THEN
+                        -- A mixture that a constraint refuses is no row that a policy could open.
+                        NULL;
+                    END;
+                END LOOP;
             END IF;
 
             -- How many rows the tenant has, where the role can count them.

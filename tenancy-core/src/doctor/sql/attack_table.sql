@@ -1,6 +1,7 @@
 -- role: app, not prepared: a block, run as the app and rolled back with everything it did
 -- Tries to reach rows of one tenant from the context of another, in every way that SQL has.
--- Setting tenancy_doctor.input: [{table, column, view, a: {tenant, user, row, rows}, b: {…}, why}, …].
+-- Setting tenancy_doctor.input: [{table, column, view, a: {tenant, user, row, rows}, b: {…}, why, refers}, …],
+-- refers: [{parent, columns: {column: value}} or {parent, why}, …], what would refer to a row of tenant B.
 -- Setting tenancy_doctor.output: [{cell: [verdict, note]}, …].
 --
 -- UPDATE and DELETE are measured, not done: a condition that names no column, and so needs no right to
@@ -53,6 +54,9 @@ BEGIN
             mine bigint;
             theirs bigint;
             turn jsonb;
+            key jsonb;
+            one text;
+            reached_a bigint := 0;
         BEGIN
             PERFORM set_config('tenancy_doctor.reach', '0', true),
                 set_config('tenancy.roles', 'probe', true), set_config('tenancy.actor_kind', '', true),
@@ -149,6 +153,7 @@ BEGIN
 
                 -- rewrite: an own row that is given to tenant B.
                 CONTINUE WHEN verb <> 'update';
+                reached_a := touched;
                 PERFORM set_config('tenancy.tenant_id', tenant_a::text, true), set_config('tenancy.user_id', a ->> 'user', true),
                     set_config('tenancy_doctor.reach', '0', true);
                 IF NOT rewrites THEN
@@ -177,6 +182,76 @@ BEGIN
             IF NOT updates THEN
                 answer := answer || '{"rewrite": ["not_granted", null]}';
             END IF;
+
+            -- refer: an own row that refers to tenant B's. Keys are checked past all policies, so that nothing
+            -- but the key itself refuses it. By UPDATE of the own row, or else by a copy of it.
+            PERFORM set_config('tenancy.tenant_id', tenant_a::text, true), set_config('tenancy.user_id', a ->> 'user', true);
+            verdict := 'not_granted';
+            note := NULL;
+            FOR key IN SELECT r.v FROM jsonb_array_elements(input -> 'refers') AS r (v) LOOP
+                EXIT WHEN verdict = 'leaked';
+                CONTINUE WHEN is_view OR NOT (updates OR inserts);
+                one := 'not_exercised';
+                IF key ? 'why' THEN
+                    note := format('a row of %s to refer to: %s', key ->> 'parent', key ->> 'why');
+                ELSIF updates AND (SELECT bool_and(has_column_privilege(rel, k, 'UPDATE')) FROM jsonb_object_keys(key -> 'columns') k) THEN
+                    PERFORM set_config('tenancy_doctor.reach', '0', true);
+                    BEGIN
+                        SELECT string_agg(format('%I = (jsonb_populate_record(NULL::%s, $1)).%I', k, rel::regclass, k), ', ')
+                        INTO statement FROM jsonb_object_keys(key -> 'columns') k;
+                        EXECUTE format('UPDATE %s SET %s WHERE ', rel::regclass, statement) || format(counting, own, 'NOT NULL') USING key -> 'columns';
+                        GET DIAGNOSTICS touched = ROW_COUNT;
+                        IF touched = 0 OR reached_a = 0 THEN
+                            RAISE EXCEPTION '%', why;
+                        END IF;
+                        SET CONSTRAINTS ALL IMMEDIATE;
+                        RAISE EXCEPTION USING ERRCODE = 'TEN01';
+                    EXCEPTION
+                        WHEN foreign_key_violation OR insufficient_privilege THEN one := 'held';
+                        WHEN SQLSTATE 'TEN01' THEN one := 'leaked';
+                        WHEN OTHERS THEN note := SQLERRM;
+                    END;
+                ELSIF inserts AND a ->> 'row' IS NOT NULL
+                    AND (SELECT bool_and(has_column_privilege(rel, k, 'INSERT')) FROM jsonb_object_keys(key -> 'columns') k)
+                THEN
+                    -- The keys of the copy are new ones.
+                    SELECT (a -> 'row') || coalesce(jsonb_object_agg(k.attname, CASE
+                            WHEN k.typname = 'uuid' THEN to_jsonb(gen_random_uuid())
+                            WHEN k.typcategory = 'N' THEN to_jsonb(floor(random() * 32000)::int)
+                            ELSE to_jsonb(left(a -> 'row' ->> k.attname, -6) || substr(md5(random()::text), 1, 6)) END), '{}') || (key -> 'columns')
+                    INTO row_now
+                    FROM (
+                        SELECT DISTINCT t.attname, y.typname, y.typcategory
+                        FROM pg_catalog.pg_index i
+                        JOIN pg_catalog.pg_attribute t ON t.attrelid = rel AND t.attnum = ANY (i.indkey) AND t.attname <> col
+                        JOIN pg_catalog.pg_type y ON y.oid = t.atttypid
+                        WHERE i.indrelid = rel AND i.indisunique AND (y.typname = 'uuid' OR y.typcategory IN ('N', 'S'))
+                          AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint f
+                              WHERE f.conrelid = rel AND f.contype = 'f' AND t.attnum = ANY (f.conkey))
+                    ) k;
+                    BEGIN
+                        SELECT string_agg(format('%I', t.attname), ', ') INTO columns_now
+                        FROM pg_catalog.pg_attribute t
+                        WHERE t.attrelid = rel AND t.attnum > 0 AND NOT t.attisdropped AND t.attgenerated = '' AND t.attidentity <> 'a'
+                          AND has_column_privilege(rel, t.attnum, 'INSERT') AND row_now ? t.attname;
+                        EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM jsonb_populate_record(NULL::%s, $1)',
+                            rel::regclass, columns_now, columns_now, rel::regclass) USING row_now;
+                        SET CONSTRAINTS ALL IMMEDIATE;
+                        RAISE EXCEPTION USING ERRCODE = 'TEN01';
+                    EXCEPTION
+                        WHEN foreign_key_violation OR insufficient_privilege THEN one := 'held';
+                        WHEN SQLSTATE 'TEN01' THEN one := 'leaked';
+                        WHEN OTHERS THEN note := SQLERRM;
+                    END;
+                ELSE
+                    CONTINUE;
+                END IF;
+                IF one = 'leaked' THEN
+                    note := format('a row can refer to another tenant''s row of %s', key ->> 'parent');
+                END IF;
+                verdict := CASE WHEN one = 'leaked' THEN one WHEN verdict = 'not_exercised' THEN verdict ELSE one END;
+            END LOOP;
+            answer := answer || jsonb_build_object('refer', jsonb_build_array(verdict, CASE WHEN verdict IN ('leaked', 'not_exercised') THEN note END));
 
             -- upsert: tenant B's row by its key. A key without the tenant meets that row from tenant A.
             PERFORM set_config('tenancy.tenant_id', tenant_a::text, true), set_config('tenancy.user_id', a ->> 'user', true);

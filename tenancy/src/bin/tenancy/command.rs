@@ -1,13 +1,15 @@
 //! What each command does.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
-use tenancy::core::{OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, migrate};
+use tenancy::core::{
+    OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, doctor, migrate,
+};
 
 use crate::{
-    Audit, Command, Doctor, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys, Secrets, jobs,
-    output,
+    Audit, Command, Doctor, Format, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys,
+    Secrets, jobs, output,
 };
 
 pub(crate) type Result<T = ExitCode> =
@@ -24,7 +26,7 @@ pub(crate) async fn run(command: Command) -> Result {
             list();
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor(options) => doctor(&options).await,
+        Command::Doctor(options) => examine(&options).await,
         Command::Secrets(Secrets::Keygen { name }) => {
             println!(
                 "{}",
@@ -68,22 +70,43 @@ fn list() {
     }
 }
 
-async fn doctor(options: &Doctor) -> Result {
+async fn examine(options: &Doctor) -> Result {
     let operator = connect(&options.operator).await?;
     let app = match &options.app_url {
         Some(url) => Some(TenantDb::connect(url).await?),
         None => None,
     };
-    let report = tenancy::doctor(&operator, app.as_ref()).await?;
-    if options.json {
-        println!("{}", report.to_json());
-    } else {
-        print!(
-            "{}",
-            report.to_text(std::io::IsTerminal::is_terminal(&std::io::stdout()))
-        );
+    let mut settings = doctor::Options::default();
+    if let Some(app) = &app {
+        settings = settings.with_app(app);
     }
-    Ok(ExitCode::from(u8::try_from(report.exit_code())?))
+    if let Some(file) = &options.baseline {
+        settings = settings.with_accepted(read(file)?.lines());
+    }
+    let report = tenancy::doctor_with(&operator, settings).await?;
+    match options.format {
+        Format::Json => println!("{}", report.to_json()),
+        Format::Sarif => println!("{}", report.to_sarif()),
+        Format::Text => print!("{}", report.to_text(in_colour())),
+    }
+    let Some(file) = &options.write_baseline else {
+        return Ok(ExitCode::from(u8::try_from(report.exit_code())?));
+    };
+    let named = |error| format!("`{}` can't be written: {error}", file.display());
+    std::fs::write(file, report.to_baseline()).map_err(named)?;
+    let blocked = report.matrix.is_some_and(|matrix| matrix.blocked.is_some());
+    Ok(ExitCode::from(if blocked { 2 } else { 0 }))
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("`{}` can't be read: {error}", file.display()).into())
+}
+
+/// On a terminal, unless the reader asked for none (<https://no-color.org>).
+fn in_colour() -> bool {
+    let asked_for_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !asked_for_none
 }
 
 async fn rotation(keys: &SecretKeys) -> Result<tenancy::secrets::Rotation> {

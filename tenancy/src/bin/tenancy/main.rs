@@ -5,7 +5,7 @@ mod jobs;
 mod output;
 mod tenants;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -99,9 +99,26 @@ struct Doctor {
     /// The application's login: the attack then runs as it too, and not only as `tenancy_app`.
     #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
     app_url: Option<String>,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    /// How the report is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Accepts the findings that this file lists.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Writes a file that accepts everything found today. Exit code 0, unless it could not look.
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    write_baseline: Option<PathBuf>,
+}
+
+/// Forms of the doctor's report.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people; in colour on a terminal, unless `NO_COLOR` is set.
+    Text,
+    /// For programs.
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors.
+    Sarif,
 }
 
 #[derive(Debug, Subcommand)]

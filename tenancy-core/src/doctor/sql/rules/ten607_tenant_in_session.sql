@@ -1,8 +1,13 @@
 -- role: operator
--- Whether a fresh transaction of this login already carries a tenant: what a setting at session level,
+-- Whether a fresh transaction of this login already carries a context: what a setting at session level,
 -- or a pooler that keeps one, leaves behind.
 -- No parameters.
 SELECT current_user::text AS object,
-    format('its session carries the tenant %s', current_setting('tenancy.tenant_id', true)) AS detail,
+    format('its session carries %s', string_agg(format('%s = %s', s.name, s.value), ', ' ORDER BY s.name)) AS detail,
     'DISCARD ALL; -- and set the context with SET LOCAL only' AS fix
-WHERE nullif(current_setting('tenancy.tenant_id', true), '') IS NOT NULL
+FROM (
+    SELECT names.name, current_setting('tenancy.' || names.name, true) AS value
+    FROM unnest('{tenant_id,user_id,roles,permissions,actor_kind,actor_id,on_behalf_of}'::text[]) AS names (name)
+) AS s
+WHERE nullif(s.value, '') IS NOT NULL
+HAVING count(*) > 0
