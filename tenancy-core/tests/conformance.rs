@@ -68,6 +68,32 @@ async fn no_roles_is_a_directory() -> Result {
     Ok(())
 }
 
+/// As the crates of the family do with an error of the core's.
+#[derive(Debug)]
+struct Told(Error);
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it was refused")
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn a_refusal_stays_on_record_whoever_tells_of_it_and_a_code_alone_is_no_record() {
+    let denied = || Error::denied(&PERMISSION);
+    let like_it = || Error::new(ErrorKind::Denied, "permission_denied", "not for you");
+    assert!(denied().is_on_record());
+    assert!(like_it().with_source(Told(denied())).is_on_record());
+    assert!(!like_it().is_on_record());
+    assert!(!like_it().with_source(Told(like_it())).is_on_record());
+}
+
 /// Owners hold everything, until somebody takes the ownership from them.
 struct Owners {
     superuser: PgPool,
