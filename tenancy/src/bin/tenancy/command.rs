@@ -3,6 +3,7 @@
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
+use tenancy::audit::PartitionState;
 use tenancy::core::{
     OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, doctor, migrate,
 };
@@ -219,10 +220,16 @@ async fn mcp(which: Mcp) -> Result {
 
 async fn partitions(operator: &Operator, ahead: u8) -> Result {
     let partitions = tenancy::audit::Partitions::of_operator(connect(operator).await?);
+    let mut whole = true;
     for (name, state) in partitions.make(ahead).await? {
         println!("{name}: {state:?}");
+        whole &= matches!(state, PartitionState::Made | PartitionState::There);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 async fn platform_log(which: PlatformLog) -> Result {

@@ -189,7 +189,8 @@ struct Worker {
 
 #[derive(Debug, Subcommand)]
 enum Audit {
-    /// Makes the partitions of the months ahead.
+    /// Makes the partitions of the months ahead. Exit code 1 if one could not be made: entries of its
+    /// month lie in the default partition, or somebody held the table.
     Partitions {
         #[command(flatten)]
         operator: Operator,
