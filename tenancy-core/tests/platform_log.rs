@@ -3,17 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use axum::{Router, body::Body, routing::get};
 use chrono::{TimeDelta, Utc};
+use http::Request;
 use tenancy_core::{
     DbOptions, Error, NoPlatformLog, PlatformEntry, PlatformEvent, PlatformEventKind,
     PlatformEvents, PlatformQuery, Principal, ServiceKey, TenantDb, TenantId, UserId,
+    http::{TenantLayer, TenantSource},
     migrate::CORE,
     testing::{
-        self, MemoryPlatformLog,
+        self, MemoryPlatformLog, TestLogin,
         conformance::{PlatformReader, platform_log},
     },
 };
 use tenancy_testkit::Db;
+use tower::ServiceExt as _;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -96,6 +100,70 @@ async fn a_refused_entry_is_on_record_and_an_accepted_one_is_not() -> Result {
     assert!(found.contains(&(Some(nowhere), user.clone(), code("not_a_member"), 1)));
     assert!(found.contains(&(Some(ours.tenant()), user, code("not_a_member"), 2)));
     assert_eq!(found.len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_is_not_valid_is_on_record_and_a_request_without_one_is_not() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let (ours, theirs) = (
+        testing::tenant(&db.app).await?,
+        testing::tenant(&db.app).await?,
+    );
+    let source = TenantSource::Header("x-tenant".to_owned());
+    let layer = TenantLayer::new(db.app.clone(), Arc::new(TestLogin), [source]);
+    let router = Router::new().route("/", get(async || "in")).layer(layer);
+    let (stranger, tenant) = (
+        theirs.user().ok_or("an owner is a user")?.to_string(),
+        ours.tenant().to_string(),
+    );
+    let owner = ours.user().ok_or("an owner is a user")?.to_string();
+    for (login, tenant, status) in [
+        (None, tenant.as_str(), 401),
+        (Some(owner.as_str()), &tenant, 200),
+        (Some("forged"), &tenant, 401),
+        (Some("forged too"), "no-such-tenant", 401),
+        (Some(stranger.as_str()), &tenant, 404),
+        (Some(stranger.as_str()), "no-such-tenant", 404),
+    ] {
+        let mut request = Request::get("/").header("x-tenant", tenant);
+        if let Some(login) = login {
+            request = request.header("authorization", format!("Bearer {login}"));
+        }
+        let answer = router.clone().oneshot(request.body(Body::empty())?).await?;
+        assert_eq!(answer.status(), status, "{login:?} {tenant}");
+    }
+    let found = entries(&db, &db.app).await?;
+    let count = |kind: &str| -> u64 {
+        let of_kind = found.iter().filter(|entry| entry.kind == kind);
+        of_kind.map(|entry| entry.count).sum()
+    };
+    assert_eq!(
+        (count("login.refused"), count("enter.refused")),
+        (2, 2),
+        "{found:?}"
+    );
+    assert!(!format!("{found:?}").contains("forged"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_code_that_is_no_word_takes_no_other_event_along() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let log = db.app.platform_log();
+    for code in ["Not A Code", "login_invalid", ""] {
+        log.note(PlatformEvent::new(PlatformEventKind::LoginRefused, code));
+    }
+    let mut codes: Vec<_> = entries(&db, &db.app)
+        .await?
+        .into_iter()
+        .map(|entry| (entry.code, entry.count))
+        .collect();
+    codes.sort();
+    assert_eq!(
+        codes,
+        [("login_invalid".to_owned(), 1), ("other".to_owned(), 2)]
+    );
     Ok(())
 }
 

@@ -60,6 +60,8 @@ impl TenantLayer {
         authenticate: Arc<dyn Authenticate>,
         sources: impl IntoIterator<Item = TenantSource>,
     ) -> Self {
+        let log = db.platform_log().clone();
+        let authenticate = Arc::new(NotedLogins::new(authenticate, log));
         Self {
             db,
             authenticate,
