@@ -28,8 +28,8 @@ pub use postgres::{
 };
 pub use postgres::{Outbox, OutboxSink};
 pub use service::{
-    ApiKeys, Exports, Invitations, Limits, Members, NotedLogins, Ownership, Platform, Settings,
-    Support, Tenants, limit, perm,
+    ApiKeys, Exports, Invitations, Limits, Members, Ownership, Platform, Settings, Support,
+    Tenants, limit, perm,
 };
 
 /// What the macros of this crate name; not for direct use.

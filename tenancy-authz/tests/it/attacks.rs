@@ -267,7 +267,7 @@ async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() 
         ),
         (
             "SELECT (util.my_permissions(util.current_tenant()))[1]",
-            "members.invite",
+            "api_keys.manage",
         ),
         ("SELECT (util.my_roles(util.current_tenant()))[1]", "owner"),
     ] {

@@ -19,8 +19,8 @@ use super::{
     source::{Named, TenantSource, resolve},
 };
 use crate::{
-    Authenticate, CallerKind, Error, Identity, NotedLogins, PlatformEvent, PlatformEventKind,
-    TenantCtx, TenantDb, TenantId,
+    Authenticate, CallerKind, Error, Identity, PlatformEvent, PlatformEventKind, TenantCtx,
+    TenantDb, TenantId,
 };
 
 /// Lets only members and keys of the tenant that the request names through, and puts the
@@ -60,8 +60,6 @@ impl TenantLayer {
         authenticate: Arc<dyn Authenticate>,
         sources: impl IntoIterator<Item = TenantSource>,
     ) -> Self {
-        let log = db.platform_log().clone();
-        let authenticate = Arc::new(NotedLogins::new(authenticate, log));
         Self {
             db,
             authenticate,
