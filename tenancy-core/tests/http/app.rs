@@ -35,6 +35,7 @@ pub(crate) struct Answer {
 
 impl App {
     pub(crate) async fn start() -> Result<Self> {
+        crate::strangers::listen();
         let db = Db::new(&[&CORE]).await?;
         let ctx = testing::tenant(&db.app).await?;
         let other = testing::tenant(&db.app).await?;
