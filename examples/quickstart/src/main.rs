@@ -1,6 +1,7 @@
 //! The story of two tenants on one screen, on a real Postgres and against real peers.
 //!
-//! `cargo run -p quickstart [-- --docs DIR]` (DIR is `docs` where cargo does not run it): exit code 0 if every promise held, 1 if one was broken,
+//! `cargo run -p quickstart [-- --docs DIR]` (DIR is `docs` where cargo does not run it): exit code 0 if
+//! every promise held, 1 if one was broken,
 //! 2 if the story could not be told.
 
 mod host;
