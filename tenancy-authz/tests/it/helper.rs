@@ -177,13 +177,23 @@ async fn what_a_service_or_an_api_key_holds_is_exactly_what_it_brings() -> Resul
     assert!(!world.allowed_by_sql(&service, &PURGE).await?);
     assert!(!world.allowed(&service, &PURGE).await?);
 
-    // Whoever it may act for: the roles of a user it names give it nothing.
+    // Whoever it may act for: the roles of a user it names give it nothing. A key's maker is the owner.
+    let made = "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+        VALUES ($1, $2, 'key', 'tk', '{templates.read}', $3, now() + interval '1 day')";
+    let key = uuid::Uuid::now_v7();
+    sqlx::query(made)
+        .bind(here)
+        .bind(key)
+        .bind(user(&world.owner))
+        .execute(&world.db.superuser().await?)
+        .await?;
     let conn = &mut PgConnection::connect(world.db.server.app_url()).await?;
     for kind in ["service", "api_key"] {
         let settings = [
             ("tenancy.tenant_id", here.to_string()),
             ("tenancy.user_id", user(&world.owner).to_string()),
             ("tenancy.actor_kind", kind.to_owned()),
+            ("tenancy.actor_id", key.to_string()),
             (
                 "tenancy.permissions",
                 "templates.write,templates.read".to_owned(),

@@ -59,6 +59,6 @@ pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
 pub use subject::{SealedText, Subject};
 pub use support::{Impersonation, NewImpersonation, SupportGrant};
-pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
+pub use tenant::{MyTenant, MyTenantsPage, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};
 pub use trace::{TraceId, Traceparent};

@@ -36,7 +36,7 @@ pub enum Actor {
         /// What it may do.
         permissions: Vec<PermissionKey>,
     },
-    /// An API key of the tenant, with exactly the permissions it was made with.
+    /// An API key of the tenant, with the permissions it was made with, as far as its maker has them.
     ApiKey {
         /// Which key; never the key itself.
         id: ApiKeyId,
@@ -64,7 +64,8 @@ impl Actor {
         }
     }
 
-    /// The permissions the actor brings along; `None` where roles decide.
+    /// The permissions the actor brings along, and beyond which it has none; `None` where roles alone
+    /// decide.
     pub fn permissions(&self) -> Option<&[PermissionKey]> {
         match self {
             Self::User { .. } => None,

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, time::Duration};
 use sqlx::AssertSqlSafe;
 
 use super::options::PoolerMode;
-use crate::{Error, ErrorKind, PermissionKey, RoleKey, TenantCtx, TenantId};
+use crate::{Access, Error, ErrorKind, PermissionKey, RoleKey, TenantCtx, TenantId};
 
 /// How a transaction is opened, beyond its tenant. All of it goes out with the message that opens
 /// it, and ends with the transaction.
@@ -114,9 +114,26 @@ pub enum Isolation {
     Serializable,
 }
 
-/// The statements that set the context, for a host that opens its transactions with another
-/// library. See [`TenantDb::context_sql`](crate::TenantDb::context_sql).
-pub(crate) fn settings(ctx: &TenantCtx) -> String {
+/// The statements that bind a transaction, for a host that opens it with another library. See
+/// [`TenantDb::context_sql`](crate::TenantDb::context_sql).
+pub(crate) fn for_other_libraries(ctx: &TenantCtx) -> String {
+    let mut sql = settings(ctx);
+    if ctx.access() == Access::ReadOnly {
+        set(&mut sql, "transaction_read_only", "on");
+    }
+    ask_anew(&mut sql, ctx);
+    sql
+}
+
+/// Fails where the session of support is over that the context was made in.
+fn ask_anew(sql: &mut String, ctx: &TenantCtx) {
+    if ctx.is_in_session() {
+        sql.push_str("SELECT tenancy.require_impersonation();");
+    }
+}
+
+/// The statements that set the context.
+fn settings(ctx: &TenantCtx) -> String {
     let mut sql = String::with_capacity(192);
     set(&mut sql, "tenancy.tenant_id", ctx.tenant());
     if let Some(user) = ctx.user() {
@@ -147,6 +164,8 @@ pub(crate) fn settings(ctx: &TenantCtx) -> String {
 pub(crate) struct Mode {
     pub(crate) read_only: bool,
     pub(crate) pooler: PoolerMode,
+    /// Whether a context of support has to be good at this moment.
+    pub(crate) asks: bool,
 }
 
 /// Opens a transaction on a server connection that others used before, by way of a pooler. sqlx
@@ -183,6 +202,9 @@ pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertS
         if let Some(limit) = limit {
             set(&mut sql, name, millis(limit));
         }
+    }
+    if mode.asks {
+        ask_anew(&mut sql, ctx);
     }
     AssertSqlSafe(sql)
 }
@@ -240,7 +262,7 @@ fn millis(timeout: Duration) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Principal, ServiceKey, UserId};
+    use crate::{Principal, ServiceKey, UserId};
 
     #[test]
     fn a_user_needs_three_settings_and_a_service_brings_its_permissions() {

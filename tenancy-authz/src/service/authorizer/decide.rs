@@ -15,7 +15,7 @@ impl PgAuthorizer {
         if let Some(decision) = brought_along(ctx, permission) {
             return Ok(decision);
         }
-        let Some(user) = ctx.user() else {
+        let Some(user) = ctx.user().or(ctx.maker()) else {
             return Ok(Decision::Deny(DenyReason::NotAMember));
         };
         let bound = self.options.bound;
@@ -62,6 +62,10 @@ fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision
     }
     let brought = ctx.principal().actor.permissions()?;
     let held = brought.contains(permission);
+    // How far an API key goes is for the roles of its maker to say.
+    if held && ctx.maker().is_some() {
+        return None;
+    }
     Some(if held {
         Decision::Allow
     } else {
