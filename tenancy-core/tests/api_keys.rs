@@ -545,3 +545,29 @@ async fn replacing_in_a_row_is_no_way_past_the_limit_and_the_dead_do_not_pile_up
     assert_eq!(dead, 500);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_revoked_key_is_dead_twice_over() -> Result {
+    let host = host().await?;
+    let key = host.issue().await?;
+    let hash = "SELECT count(*) FROM tenancy.api_key_hashes";
+    let hashes = async || -> Result<i64> {
+        Ok(sqlx::query_scalar(hash)
+            .fetch_one(&host.db.superuser().await?)
+            .await?)
+    };
+    assert_eq!(hashes().await?, 1);
+    host.keys.revoke(&host.owner, key.key.id).await?;
+    assert_eq!(hashes().await?, 0, "its hash is nowhere any more");
+    // And if somebody put it back, from a backup say, the key would still be revoked.
+    sqlx::query(
+        "INSERT INTO tenancy.api_key_hashes VALUES (sha256(convert_to($1, 'UTF8')), $2, $3)",
+    )
+    .bind(key.secret.expose())
+    .bind(host.owner.tenant())
+    .bind(key.key.id)
+    .execute(&host.db.superuser().await?)
+    .await?;
+    assert_eq!(host.state(&key).await, "api_key_invalid");
+    Ok(())
+}

@@ -207,7 +207,9 @@ async fn a_context_that_may_only_read_binds_other_libraries_as_well() -> Result 
     let user = ctx.user().ok_or("an owner is a user")?;
     let reader = kit.app.enter(ctx.tenant(), user).await?;
     let refused = add(&reader).await.err().ok_or("it was written")?;
-    let code = refused.as_database_error().and_then(|error| error.code());
+    let code = refused
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("25006"), "{refused}");
     Ok(())
 }

@@ -139,8 +139,7 @@ async fn begun(
     mut conn: PoolConnection<Postgres>,
     begin: SqlStr,
 ) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    let begun = PgTransactionManager::begin(&mut conn, Some(begin)).await;
-    if let Err(error) = begun {
+    if let Err(error) = PgTransactionManager::begin(&mut conn, Some(begin)).await {
         if !lost_connection(&error) {
             sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
         }

@@ -118,7 +118,9 @@ async fn an_administrator_of_the_tenant_can_not_raise_his_own_quota() {
     ] {
         let mut tx = world.db.app.write(&world.admin).await.unwrap();
         let refused = sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap_err();
-        let code = refused.as_database_error().and_then(|error| error.code());
+        let code = refused
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         assert_eq!(code.as_deref(), Some("42501"), "{sql}");
     }
     let mut tx = world.db.app.write(&world.admin).await.unwrap();
