@@ -50,7 +50,7 @@ pub use lifecycle::{
 };
 pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
 pub use outbox::{Drained, OutboxJob};
-pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
+pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef, PermissionNote};
 pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
 pub use purge::{DeletionCertificate, PurgeOptions};

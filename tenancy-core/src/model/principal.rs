@@ -113,12 +113,15 @@ impl Principal {
     pub fn is_closed_to(&self, permission: &PermissionKey) -> bool {
         let acts_for_another =
             matches!(self.actor, Actor::User { .. }) && self.on_behalf_of.is_some();
+        if !acts_for_another {
+            return false;
+        }
         let (topic, _) = permission.as_str().split_once('.').unwrap_or_default();
         let closed = matches!(
             permission.as_str(),
             "members.invite" | "members.manage" | "roles.manage"
         );
-        acts_for_another && (closed || matches!(topic, "api_keys" | "secrets" | "tenant"))
+        closed || matches!(topic, "api_keys" | "secrets" | "tenant")
     }
 
     /// The person who acts for himself; `None` for services, API keys, and whoever acts for another.

@@ -406,6 +406,11 @@ impl TenantDb {
         &self.0.main
     }
 
+    /// What stands between this handle and the database: LISTEN needs a session of its own.
+    pub fn pooler(&self) -> PoolerMode {
+        self.0.pooler
+    }
+
     /// The statements that bind a transaction to a context, for hosts that open theirs with
     /// Diesel, `SeaORM` or tokio-postgres. Send them right behind `BEGIN`. A context that may only
     /// read makes the transaction one that can only read.
