@@ -6,9 +6,7 @@ mod port;
 mod postgres;
 mod service;
 
-#[cfg(feature = "tonic")]
-pub mod grpc;
-#[cfg(feature = "http")]
+#[cfg(feature = "axum")]
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -22,4 +20,4 @@ pub use model::{
 pub use port::MockPolicyStore;
 pub use port::PolicyStore;
 pub use postgres::{COMPONENT, PgPolicyStore, sync_permissions};
-pub use service::{AuthzOptions, PgAuthorizer, Rights, Roles, perm};
+pub use service::{AuthzOptions, PgAuthorizer, Roles, perm};

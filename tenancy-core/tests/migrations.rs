@@ -92,26 +92,6 @@ async fn a_step_changed_after_it_ran_and_a_missing_component_are_refused() -> Re
 }
 
 #[tokio::test]
-async fn an_app_refuses_a_schema_that_is_older_or_breaking_newer() -> Result {
-    let db = Db::new(&[&CORE]).await?;
-    db.app.verify(&[&CORE]).await?;
-    assert_eq!(
-        db.app.verify(&[&CORE, &GOOD]).await.unwrap_err().code(),
-        "schema_older"
-    );
-
-    for (breaking, accepted) in [(false, true), (true, false)] {
-        let superuser = db.superuser().await?;
-        sqlx::query("INSERT INTO tenancy.schema_migrations (component, version, name, checksum, breaking) VALUES ('core', 9999, 'new', sha256(''), $1) ON CONFLICT (component, version) DO UPDATE SET breaking = $1")
-            .bind(breaking)
-            .execute(&superuser)
-            .await?;
-        assert_eq!(db.app.verify(&[&CORE]).await.is_ok(), accepted);
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn eight_databases_of_one_cluster_migrate_at_once() -> Result {
     let mut databases = Vec::new();
     for _ in 0..8 {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -73,6 +73,12 @@ impl Cluster {
         self.url("postgres", PASSWORD, database)
     }
 
+    /// Starts the server again where it was, after [`stop`](Self::stop).
+    pub async fn start_again(&mut self) -> Result<(), BoxError> {
+        self.process = spawn(&self.bin, &self.dir, self.port)?;
+        self.answering().await
+    }
+
     /// Ends the server at once, as a crash does.
     pub fn stop(&mut self) -> Result<(), BoxError> {
         let quit = ["-QUIT".to_owned(), self.process.id().to_string()];
@@ -83,24 +89,9 @@ impl Cluster {
 
     async fn launch(bin: PathBuf, dir: TempDir) -> Result<Self, BoxError> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut command = Command::new(bin.join("postgres"));
-        command
-            .arg("-D")
-            .arg(dir.path().join("data"))
-            .args(["-p", &port.to_string(), "-c", "fsync=off"])
-            .args([
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "unix_socket_directories=",
-            ])
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(dir.path().join("log"))?);
-        user::run_as_server(&mut command)?;
+        let process = spawn(&bin, &dir, port)?;
         let cluster = Self {
-            process: command.spawn()?,
+            process,
             bin,
             dir,
             port,
@@ -127,6 +118,26 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.stop();
     }
+}
+
+fn spawn(bin: &Path, dir: &TempDir, port: u16) -> Result<Child, BoxError> {
+    let mut command = Command::new(bin.join("postgres"));
+    command
+        .arg("-D")
+        .arg(dir.path().join("data"))
+        .args(["-p", &port.to_string(), "-c", "fsync=off"])
+        .args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ])
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.path().join("log"))?);
+    user::run_as_server(&mut command)?;
+    Ok(command.spawn()?)
 }
 
 const HBA: &str =

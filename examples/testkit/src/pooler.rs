@@ -1,4 +1,5 @@
-//! A real pgbouncer that gives out server connections by the transaction.
+//! A real pgbouncer that gives out server connections by the transaction, and can speak TLS for a
+//! server that does not.
 
 use std::{
     fs,
@@ -31,6 +32,24 @@ impl Pgbouncer {
     /// `None` only where `TENANCY_SKIP_PEERS=1` says that there is none. As root, a missing
     /// package is installed; anybody else is told how.
     pub async fn start(url: &str, pool_size: u32) -> Result<Option<Self>, BoxError> {
+        Self::start_with(url, pool_size, None).await
+    }
+
+    /// Starts one that lets in only those who speak TLS; it shows this certificate and has its key,
+    /// both as PEM. Otherwise as [`start`](Self::start).
+    pub async fn start_tls(
+        url: &str,
+        certificate: &str,
+        key: &str,
+    ) -> Result<Option<Self>, BoxError> {
+        Self::start_with(url, 10, Some((certificate, key))).await
+    }
+
+    async fn start_with(
+        url: &str,
+        pool_size: u32,
+        tls: Option<(&str, &str)>,
+    ) -> Result<Option<Self>, BoxError> {
         if std::env::var("TENANCY_SKIP_PEERS").as_deref() == Ok("1") {
             eprintln!("skipped: TENANCY_SKIP_PEERS=1");
             return Ok(None);
@@ -47,7 +66,11 @@ impl Pgbouncer {
             &users,
             format!("\"{}\" \"{password}\"\n", server.get_username()),
         )?;
-        fs::write(&settings, ini(&server, port, pool_size, &users))?;
+        let mut ini = ini(&server, port, pool_size, &users);
+        if let Some((certificate, key)) = tls {
+            ini.push_str(&encrypted(dir.path(), certificate, key)?);
+        }
+        fs::write(&settings, ini)?;
         let mut command = Command::new(program);
         command
             .arg(&settings)
@@ -59,7 +82,7 @@ impl Pgbouncer {
             user::give(path)?;
         }
         user::run_as_server(&mut command)?;
-        front.set_query(Some("sslmode=disable"));
+        front.set_query(tls.is_none().then_some("sslmode=disable"));
         front.set_host(Some("127.0.0.1"))?;
         front
             .set_port(Some(port))
@@ -76,6 +99,14 @@ impl Pgbouncer {
     /// The URL to connect to.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Shows another certificate to those who connect from here on.
+    pub fn change_certificate(&self, certificate: &str, key: &str) -> Result<(), BoxError> {
+        encrypted(self.dir.path(), certificate, key)?;
+        let reload = ["-HUP".to_owned(), self.process.id().to_string()];
+        Command::new("kill").args(reload).status()?;
+        Ok(())
     }
 
     async fn listening(&self, port: u16) -> Result<(), BoxError> {
@@ -96,6 +127,19 @@ impl Drop for Pgbouncer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Puts the certificate and its key into the folder, and says where they are.
+fn encrypted(dir: &Path, certificate: &str, key: &str) -> Result<String, BoxError> {
+    let files = [dir.join("server.crt"), dir.join("server.key")];
+    for (file, content) in files.iter().zip([certificate, key]) {
+        fs::write(file, content)?;
+        user::give(file)?;
+    }
+    let [certificate, key] = files.map(|file| file.display().to_string());
+    Ok(format!(
+        "client_tls_sslmode = require\nclient_tls_cert_file = {certificate}\nclient_tls_key_file = {key}\n"
+    ))
 }
 
 fn ini(server: &PgConnectOptions, port: u16, pool_size: u32, users: &Path) -> String {

@@ -207,7 +207,8 @@ impl Policy {
         now: DateTime<Utc>,
     ) -> Option<String> {
         let mut held = BTreeSet::new();
-        if let Some(user) = who.user().or(who.maker()) {
+        held.extend(who.principal().actor.permissions().into_iter().flatten());
+        if let Some(user) = who.user() {
             for (role, ends) in self.roles_of(user, now) {
                 let lasts = match (ends, until) {
                     (None, _) => true,
@@ -217,11 +218,6 @@ impl Policy {
                 let row = self.roles.get(role).filter(|_| lasts);
                 held.extend(row.into_iter().flat_map(|role| &role.permissions));
             }
-        }
-        match who.principal().actor.permissions() {
-            Some(brought) if who.maker().is_some() => held.retain(|key| brought.contains(key)),
-            Some(brought) => held.extend(brought),
-            None => {}
         }
         permissions
             .into_iter()

@@ -114,49 +114,59 @@ pub enum Isolation {
     Serializable,
 }
 
-/// The statements that bind a transaction, for a host that opens it with another library. See
-/// [`TenantDb::context_sql`](crate::TenantDb::context_sql).
-pub(crate) fn for_other_libraries(ctx: &TenantCtx) -> String {
-    let mut sql = settings(ctx);
+/// Binds a transaction that another library opened, or breaks it.
+/// See [`TenantDb::context_sql`](crate::TenantDb::context_sql).
+pub(crate) fn for_another_library(ctx: &TenantCtx) -> String {
+    let mut sql = String::with_capacity(768);
+    // Outside of a transaction, where the settings would be gone before the next statement, there
+    // is no savepoint.
+    sql.push_str("SAVEPOINT tenancy_context;RELEASE tenancy_context;");
+    sql.push_str("SELECT util.require_confined();");
+    // An earlier context of the same transaction must not show through.
+    for name in SETTINGS {
+        set(&mut sql, name, "");
+    }
+    put_settings(&mut sql, ctx);
     if ctx.access() == Access::ReadOnly {
         set(&mut sql, "transaction_read_only", "on");
     }
-    ask_anew(&mut sql, ctx);
     sql
 }
 
-/// Fails where the session of support is over that the context was made in.
-fn ask_anew(sql: &mut String, ctx: &TenantCtx) {
-    if ctx.is_in_session() {
-        sql.push_str("SELECT tenancy.require_impersonation();");
-    }
-}
+/// All that a context may set.
+const SETTINGS: [&str; 8] = [
+    "tenancy.tenant_id",
+    "tenancy.user_id",
+    "tenancy.request_id",
+    "tenancy.actor_kind",
+    "tenancy.actor_id",
+    "tenancy.on_behalf_of",
+    "tenancy.permissions",
+    "tenancy.roles",
+];
 
-/// The statements that set the context.
-fn settings(ctx: &TenantCtx) -> String {
-    let mut sql = String::with_capacity(192);
-    set(&mut sql, "tenancy.tenant_id", ctx.tenant());
+fn put_settings(sql: &mut String, ctx: &TenantCtx) {
+    set(sql, "tenancy.tenant_id", ctx.tenant());
     if let Some(user) = ctx.user() {
-        set(&mut sql, "tenancy.user_id", user);
+        set(sql, "tenancy.user_id", user);
     }
-    set(&mut sql, "tenancy.request_id", ctx.request_id());
+    set(sql, "tenancy.request_id", ctx.request_id());
     let principal = ctx.principal();
     let plain_user = principal.on_behalf_of.is_none() && principal.actor.permissions().is_none();
     if !plain_user {
-        set(&mut sql, "tenancy.actor_kind", principal.actor.kind());
-        set(&mut sql, "tenancy.actor_id", principal.actor.id());
+        set(sql, "tenancy.actor_kind", principal.actor.kind());
+        set(sql, "tenancy.actor_id", principal.actor.id());
     }
     if let Some(user) = principal.on_behalf_of {
-        set(&mut sql, "tenancy.on_behalf_of", user);
+        set(sql, "tenancy.on_behalf_of", user);
     }
     if let Some(permissions) = principal.actor.permissions() {
         set(
-            &mut sql,
+            sql,
             "tenancy.permissions",
             joined(permissions.iter().map(PermissionKey::as_str)),
         );
     }
-    sql
 }
 
 /// What kind of transaction is opened, and through what.
@@ -164,8 +174,6 @@ fn settings(ctx: &TenantCtx) -> String {
 pub(crate) struct Mode {
     pub(crate) read_only: bool,
     pub(crate) pooler: PoolerMode,
-    /// Whether a context of support has to be good at this moment.
-    pub(crate) asks: bool,
 }
 
 /// Opens a transaction on a server connection that others used before, by way of a pooler. sqlx
@@ -191,7 +199,7 @@ pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertS
     if mode.pooler == PoolerMode::Transaction {
         sql.push_str("DEALLOCATE ALL;");
     }
-    sql.push_str(&settings(ctx));
+    put_settings(&mut sql, ctx);
     let limits = [
         ("statement_timeout", options.statement_timeout),
         ("lock_timeout", options.lock_timeout),
@@ -202,9 +210,6 @@ pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertS
         if let Some(limit) = limit {
             set(&mut sql, name, millis(limit));
         }
-    }
-    if mode.asks {
-        ask_anew(&mut sql, ctx);
     }
     AssertSqlSafe(sql)
 }
@@ -262,7 +267,13 @@ fn millis(timeout: Duration) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Principal, ServiceKey, UserId};
+    use crate::{Access, Principal, ServiceKey, UserId};
+
+    fn settings(ctx: &TenantCtx) -> String {
+        let mut sql = String::new();
+        put_settings(&mut sql, ctx);
+        sql
+    }
 
     #[test]
     fn a_user_needs_three_settings_and_a_service_brings_its_permissions() {
@@ -286,6 +297,21 @@ mod tests {
         assert!(sql.contains("SET LOCAL tenancy.actor_kind='service';"));
         assert!(sql.contains("SET LOCAL tenancy.permissions='a.b,c.d';"));
         assert!(!sql.contains("tenancy.user_id"));
+    }
+
+    #[test]
+    fn whatever_a_context_can_set_is_cleared_for_another_library() {
+        let permissions = vec![PermissionKey::from_static("a.b")];
+        let service = Principal::service(ServiceKey::from_static("importer"), permissions);
+        let support = Principal::user(UserId::new()).on_behalf_of(UserId::new());
+        for principal in [service, support] {
+            let ctx = TenantCtx::proven(TenantId::new(), principal, Access::ReadWrite);
+            for setting in settings(&ctx).split_terminator(';') {
+                let name = setting.trim_start_matches("SET LOCAL ");
+                let name = name.split('=').next().unwrap();
+                assert!(SETTINGS.contains(&name), "{name}");
+            }
+        }
     }
 
     #[test]

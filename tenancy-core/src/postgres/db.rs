@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
 
 use super::{
+    connections::Connections,
     context_sql::{self, Mode, TxOptions},
     entered::Entered,
+    fault::lost_connection,
     login,
     migrate::{self, Component},
     options::{DbOptions, PoolerMode},
@@ -42,22 +45,13 @@ pub struct TenantDb(Arc<Pools>, Arc<dyn PlatformLog>);
 
 #[derive(Debug)]
 struct Pools {
-    main: PgPool,
-    aside: PgPool,
+    main: Connections,
+    aside: Connections,
     replica: Option<Replica>,
     entered: Entered,
     pooler: PoolerMode,
     /// What a session can't be told once and for all behind a pooler.
     limits: TxOptions,
-}
-
-/// What a transaction is opened for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Purpose {
-    Read,
-    Write,
-    /// The trail, which also has to tell of who comes when his session is over.
-    Aside,
 }
 
 impl TenantDb {
@@ -69,19 +63,20 @@ impl TenantDb {
     /// Connects, and refuses a login that row-level security does not bind: a superuser, one with
     /// `BYPASSRLS`, an owner of tenant tables, or a member of such a role.
     ///
+    /// The schema of this crate has to be one that it can work with; [`verify`](Self::verify) looks
+    /// at those of the others.
+    ///
     /// # Errors
-    /// [`Misconfigured`](ErrorKind::Misconfigured) with what to change.
+    /// [`Misconfigured`](ErrorKind::Misconfigured) with what to change;
+    /// [`Unavailable`](ErrorKind::Unavailable) after a moment if the server can't be reached.
     pub async fn connect_with(url: &str, options: DbOptions) -> Result<Self, Error> {
         let connect = options.connect_options(url)?;
-        let main = options
-            .pool(options.max_connections)
-            .connect_lazy_with(connect.clone());
+        let main = options.connections(options.max_connections, connect.clone());
         let mut conn = Unbound::open(&main, options.pooler).await?;
         login::check_app(&mut conn).await?;
+        migrate::verify(&mut conn, &[&migrate::CORE]).await?;
         drop(conn);
-        let aside = options
-            .pool(options.max_aside_connections.max(1))
-            .connect_lazy_with(connect);
+        let aside = options.connections(options.max_aside_connections.max(1), connect);
         let replica = match &options.replica {
             Some(url) => Some(Replica::connect(url.expose(), &options).await?),
             None => None,
@@ -188,19 +183,12 @@ impl TenantDb {
     }
 
     async fn admit(&self, tenant: TenantId, principal: Principal) -> Result<TenantCtx, Error> {
-        let mut maker = None;
         let (status, may_write) = match (&principal.actor, principal.on_behalf_of) {
             (Actor::User { id }, None) => (self.member_tenant_status(tenant, *id).await?, true),
             (Actor::User { id }, Some(member)) => self.impersonated(tenant, *id, member).await?,
-            (Actor::ApiKey { id, .. }, _) => {
-                let (status, by) = self.key_tenant_status(tenant, *id).await?.unzip();
-                maker = by;
-                (status, true)
-            }
+            (Actor::ApiKey { id, .. }, _) => (self.key_tenant_status(tenant, *id).await?, true),
             _ => (self.tenant_status(tenant).await?, true),
         };
-        let in_session =
-            matches!(principal.actor, Actor::User { .. }) && principal.on_behalf_of.is_some();
         let access = match status.as_deref().and_then(TenantStatus::parse) {
             Some(TenantStatus::Active) if may_write => Access::ReadWrite,
             Some(TenantStatus::Active | TenantStatus::SuspendedReadOnly) => Access::ReadOnly,
@@ -215,12 +203,7 @@ impl TenantDb {
                 return Err(Error::not_a_member());
             }
         };
-        let ctx = TenantCtx::proven(tenant, principal, access);
-        Ok(match maker {
-            Some(maker) => ctx.made_by(maker),
-            None if in_session => ctx.in_session(),
-            None => ctx,
-        })
+        Ok(TenantCtx::proven(tenant, principal, access))
     }
 
     /// The tenant's state and whether writing is open, if a session of support runs.
@@ -230,13 +213,13 @@ impl TenantDb {
         support: UserId,
         member: UserId,
     ) -> Result<(Option<String>, bool), Error> {
-        let row: Option<(String, bool)> =
-            sqlx::query_as(include_str!("sql/enter_impersonating.sql"))
-                .bind(tenant)
-                .bind(support)
-                .bind(member)
-                .fetch_optional(&mut *self.unbound_aside().await?)
-                .await?;
+        let row: Option<(String, bool)> = self
+            .ask(|conn| {
+                let question = sqlx::query_as(include_str!("sql/enter_impersonating.sql"));
+                let question = question.bind(tenant).bind(support).bind(member);
+                Box::pin(question.fetch_optional(conn))
+            })
+            .await?;
         Ok(row.map_or((None, false), |(status, may_write)| {
             (Some(status), may_write)
         }))
@@ -248,34 +231,52 @@ impl TenantDb {
         tenant: TenantId,
         user: UserId,
     ) -> Result<Option<String>, Error> {
-        let row: Option<(String, String)> = sqlx::query_as(include_str!("sql/enter.sql"))
-            .bind(tenant)
-            .bind(user)
-            .fetch_optional(&mut *self.unbound_aside().await?)
+        let row: Option<(String, String)> = self
+            .ask(|conn| {
+                let question = sqlx::query_as(include_str!("sql/enter.sql"));
+                Box::pin(question.bind(tenant).bind(user).fetch_optional(conn))
+            })
             .await?;
         Ok(row
             .filter(|(_, member)| member == "active")
             .map(|(tenant, _)| tenant))
     }
 
-    /// The tenant's state and who made the key, if it is one of its own that can be used.
+    /// The tenant's state, if the key is one of its own that can be used.
     async fn key_tenant_status(
         &self,
         tenant: TenantId,
         key: ApiKeyId,
-    ) -> Result<Option<(String, UserId)>, Error> {
-        Ok(sqlx::query_as(include_str!("sql/enter_api_key.sql"))
-            .bind(tenant)
-            .bind(key)
-            .fetch_optional(&mut *self.unbound_aside().await?)
-            .await?)
+    ) -> Result<Option<String>, Error> {
+        self.ask(|conn| {
+            let question = sqlx::query_scalar("SELECT tenancy.enter_api_key($1, $2)");
+            Box::pin(question.bind(tenant).bind(key).fetch_one(conn))
+        })
+        .await
     }
 
     pub(crate) async fn tenant_status(&self, tenant: TenantId) -> Result<Option<String>, Error> {
-        Ok(sqlx::query_scalar("SELECT tenancy.tenant_status($1)")
-            .bind(tenant)
-            .fetch_one(&mut *self.unbound_aside().await?)
-            .await?)
+        self.ask(|conn| {
+            let question = sqlx::query_scalar("SELECT tenancy.tenant_status($1)");
+            Box::pin(question.bind(tenant).fetch_one(conn))
+        })
+        .await
+    }
+
+    /// Asks something that changes nothing, and asks again where the connection turns out to be
+    /// dead: after a restart of the server, idle ones are.
+    async fn ask<T>(
+        &self,
+        question: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, Error> {
+        let mut left = self.0.aside.tries();
+        loop {
+            let mut conn = self.unbound_aside().await?;
+            match question(&mut conn).await {
+                Err(error) if left > 0 && lost_connection(&error) => left -= 1,
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     /// The user of an outside login, made at the first sight of it.
@@ -298,15 +299,13 @@ impl TenantDb {
 
     /// Opens a transaction for reading, with options.
     pub async fn read_with(&self, ctx: &TenantCtx, options: &TxOptions) -> Result<TenantTx, Error> {
-        self.open(ctx, Purpose::Read, options).await
+        self.open(&self.0.main, ctx, true, options).await
     }
 
     /// Opens a transaction for writing: one round trip. Nothing is kept without a commit.
     ///
     /// # Errors
-    /// [`Suspended`](ErrorKind::Suspended) if the context is read-only;
-    /// [`NotAMember`](ErrorKind::NotAMember), as of every transaction, if the session of support that
-    /// the context was made in is over.
+    /// [`Suspended`](ErrorKind::Suspended) if the context is read-only.
     pub async fn write(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
         self.write_with(ctx, &TxOptions::default()).await
     }
@@ -329,7 +328,7 @@ impl TenantDb {
                 message,
             ));
         }
-        self.open(ctx, Purpose::Write, options).await
+        self.open(&self.0.main, ctx, false, options).await
     }
 
     /// Opens a short transaction on connections that the host's open transactions can't use up.
@@ -337,22 +336,19 @@ impl TenantDb {
     /// For the crates of the family: denials and checks that happen while the caller holds a
     /// transaction. Open to a read-only context, since even that leaves a trail.
     pub async fn aside(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
-        self.open(ctx, Purpose::Aside, &TxOptions::default()).await
+        self.open(&self.0.aside, ctx, false, &TxOptions::default())
+            .await
     }
 
     async fn open(
         &self,
+        connections: &Connections,
         ctx: &TenantCtx,
-        purpose: Purpose,
+        read_only: bool,
         options: &TxOptions,
     ) -> Result<TenantTx, Error> {
         let pooler = self.0.pooler;
-        let read_only = purpose == Purpose::Read;
-        let mode = Mode {
-            read_only,
-            pooler,
-            asks: purpose != Purpose::Aside,
-        };
+        let mode = Mode { read_only, pooler };
         let with_limits;
         let options = match pooler {
             PoolerMode::Session => options,
@@ -368,19 +364,15 @@ impl TenantDb {
         {
             return Ok(tx);
         }
-        let pool = match purpose {
-            Purpose::Read | Purpose::Write => &self.0.main,
-            Purpose::Aside => &self.0.aside,
-        };
-        TenantTx::open(pool, ctx, mode, options).await
+        TenantTx::open(connections, ctx, mode, options).await
     }
 
     /// Uses another password for new connections; those that stand go on, and are replaced within
     /// half an hour. For hosts whose passwords rotate: set the new one here while the old one is
     /// still good, or right after the change.
     pub fn set_password(&self, password: &SecretText) {
-        set_password(&self.0.main, password);
-        set_password(&self.0.aside, password);
+        self.0.main.set_password(password);
+        self.0.aside.set_password(password);
         if let Some(replica) = &self.0.replica {
             replica.set_password(password);
         }
@@ -403,19 +395,22 @@ impl TenantDb {
     /// gives out connections by the transaction, use transactions only, or
     /// [`unbound`](Self::unbound).
     pub fn without_tenant(&self) -> &PgPool {
-        &self.0.main
+        self.0.main.pool()
     }
 
-    /// What stands between this handle and the database: LISTEN needs a session of its own.
-    pub fn pooler(&self) -> PoolerMode {
-        self.0.pooler
-    }
-
-    /// The statements that bind a transaction to a context, for hosts that open theirs with
-    /// Diesel, `SeaORM` or tokio-postgres. Send them right behind `BEGIN`. A context that may only
-    /// read makes the transaction one that can only read.
+    /// What binds a transaction to a context, for hosts that open theirs with Diesel, `SeaORM`,
+    /// tokio-postgres or another library. Send it first in the transaction, in one message of the
+    /// simple protocol: `batch_execute`, `execute_unprepared`, `raw_sql`.
+    ///
+    /// All of it holds or the transaction can only be rolled back. The server refuses it outside of
+    /// a transaction (`25P01`), where it would hold for nothing; on a login that row-level security
+    /// does not confine (`42501`); and as a prepared statement. A context that is read-only makes the
+    /// transaction read-only. Sent again in the same transaction, it replaces what it set.
+    ///
+    /// It is made of uuids, checked keys and constants. The limits of
+    /// [`DbOptions`] are the other library's to set.
     pub fn context_sql(&self, ctx: &TenantCtx) -> String {
-        context_sql::for_other_libraries(ctx)
+        context_sql::for_another_library(ctx)
     }
 
     /// Closes all connections; waits for those in use.
@@ -427,9 +422,4 @@ impl TenantDb {
             replica.close().await;
         }
     }
-}
-
-pub(crate) fn set_password(pool: &PgPool, password: &SecretText) {
-    let options = PgConnectOptions::clone(&pool.connect_options());
-    pool.set_connect_options(options.password(password.expose()));
 }

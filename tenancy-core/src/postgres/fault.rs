@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tls;
 use crate::{Error, ErrorKind, Retry};
 
 /// What is kept of a database error. Postgres' DETAIL and CONTEXT may hold whole rows, so they
@@ -41,10 +42,11 @@ impl From<sqlx::Error> for Error {
                 };
                 from_fault(fault)
             }
+            // The pool itself can't tell which; `Connections` can.
             sqlx::Error::PoolTimedOut => Self::new(
                 ErrorKind::Unavailable,
-                "pool_exhausted",
-                "no database connection became free in time",
+                "connection_timeout",
+                "no connection was to be had in time: all are in use, or the database does not answer",
             ),
             sqlx::Error::RowNotFound => {
                 Self::new(ErrorKind::NotFound, "not_found", "there is no such row")
@@ -60,9 +62,11 @@ impl From<sqlx::Error> for Error {
                 "the database connection's settings are not valid",
             ),
             // Certificates that don't fit; a connection that breaks is of another kind.
-            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => tls(&io),
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+                tls::failed(io.to_string())
+            }
             sqlx::Error::Io(io) => unreachable(&io),
-            sqlx::Error::Tls(cause) => tls(&cause),
+            sqlx::Error::Tls(cause) => tls::failed(cause.to_string()),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
                 unreachable(&"the pool is closed or its connection broke")
             }
@@ -75,20 +79,11 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-fn unreachable(cause: &dyn std::fmt::Display) -> Error {
+pub(crate) fn unreachable(cause: &dyn std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Unavailable,
         "database_unavailable",
         "the database can't be reached",
-    )
-    .with_source(Cause(cause.to_string()))
-}
-
-fn tls(cause: &dyn std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::Misconfigured,
-        "database_tls",
-        "the connection to the database can't be encrypted as it has to be",
     )
     .with_source(Cause(cause.to_string()))
 }
@@ -104,7 +99,18 @@ fn driver(cause: &'static str) -> Error {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Cause(String);
+pub(crate) struct Cause(pub(crate) String);
+
+pub(crate) const TOO_MANY: &str = "too_many_connections";
+
+pub(crate) fn too_many() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        TOO_MANY,
+        "the database has no connection to spare",
+    )
+    .with_retry(Retry::After(Duration::from_secs(1)))
+}
 
 /// What may succeed another time.
 fn passing(sqlstate: &str) -> Option<Error> {
@@ -115,12 +121,7 @@ fn passing(sqlstate: &str) -> Option<Error> {
         "55P03" => again("lock_timeout", "a lock did not become free in time"),
         "25P03" => again("idle_timeout", "the transaction did nothing for too long"),
         "25P04" => again("transaction_timeout", "the transaction took too long"),
-        "53300" | "53400" => Error::new(
-            ErrorKind::Unavailable,
-            "too_many_connections",
-            "the database has no connection to spare",
-        )
-        .with_retry(Retry::After(Duration::from_secs(1))),
+        "53300" | "53400" => too_many(),
         _ => return None,
     })
 }
@@ -134,8 +135,6 @@ fn from_fault(fault: DbFault) -> Error {
         .clone()
         .unwrap_or_else(|| "unnamed".to_owned());
     let error = match fault.sqlstate.as_str() {
-        // Raised by `tenancy.require_impersonation`.
-        "TN001" => Error::not_a_member(),
         "25P02" => Error::new(
             ErrorKind::Conflict,
             "transaction_aborted",

@@ -1,6 +1,7 @@
 //! The adapter: everything that knows SQL.
 
 mod alone;
+mod connections;
 mod context_sql;
 mod db;
 mod entered;
@@ -16,6 +17,7 @@ pub mod rls;
 mod store;
 mod tenant_list;
 pub(crate) mod tenant_rows;
+mod tls;
 mod to_end;
 mod tx;
 mod unbound;

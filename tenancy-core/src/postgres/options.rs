@@ -4,7 +4,7 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{context_sql::TxOptions, tx};
+use super::{connections::Connections, context_sql::TxOptions, tls, tx};
 use crate::{Error, SecretText};
 
 /// How [`TenantDb`](crate::TenantDb) connects.
@@ -16,7 +16,8 @@ pub struct DbOptions {
     /// Connections for what must not wait for the host's open transactions: denials, audit
     /// entries of their own, checks of rights; 4 by default.
     pub max_aside_connections: u32,
-    /// How long to wait for a free connection; 10 s by default.
+    /// How long to wait for a connection of the pool that is free; 10 s by default. A server that
+    /// can't be reached is reported sooner.
     pub acquire_timeout: Duration,
     /// How long a statement may take; 30 s by default.
     pub statement_timeout: Duration,
@@ -34,6 +35,10 @@ pub struct DbOptions {
     pub pooler: PoolerMode,
     /// The URL of a replica for the reads that may be behind; none by default.
     pub replica: Option<Arc<SecretText>>,
+    /// Whether a connection over TCP has to be encrypted, to a server whose certificate proves that
+    /// it is the host of the URL: `sslmode=verify-full`, whatever the URL says. No by default: the
+    /// URL decides, and modes that verify less are warned of. Needs the feature `tls`.
+    pub require_tls: bool,
 }
 
 /// What stands between the host and Postgres.
@@ -62,6 +67,7 @@ impl Default for DbOptions {
             max_entered: 10_000,
             pooler: PoolerMode::Session,
             replica: None,
+            require_tls: false,
         }
     }
 }
@@ -97,10 +103,22 @@ impl DbOptions {
         self
     }
 
+    /// Refuses connections that are not encrypted, and servers that can't prove who they are.
+    pub fn with_required_tls(mut self) -> Self {
+        self.require_tls = true;
+        self
+    }
+
     pub(crate) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, Error> {
         let options = PgConnectOptions::from_str(url).map_err(|_| {
             Error::invalid("database_url_invalid", "the database URL can't be read")
         })?;
+        let options = if self.require_tls {
+            tls::require(options)
+        } else {
+            options
+        };
+        tls::warn_if_weak(&options);
         Ok(match self.pooler {
             // Poolers refuse settings that they don't know.
             PoolerMode::Transaction => options.statement_cache_capacity(0).extra_float_digits(None),
@@ -129,7 +147,12 @@ impl DbOptions {
         }
     }
 
-    pub(crate) fn pool(&self, max: u32) -> PgPoolOptions {
+    /// Connections that are made when they are needed.
+    pub(crate) fn connections(&self, max: u32, connect: PgConnectOptions) -> Connections {
+        Connections::new(self.pool(max).connect_lazy_with(connect))
+    }
+
+    fn pool(&self, max: u32) -> PgPoolOptions {
         PgPoolOptions::new()
             .max_connections(max)
             .acquire_timeout(self.acquire_timeout)

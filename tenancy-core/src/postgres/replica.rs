@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgPool;
-
 use super::{
+    connections::Connections,
     context_sql::{Isolation, Mode, TxOptions},
     login,
     options::DbOptions,
@@ -21,7 +20,7 @@ use crate::{Error, ErrorKind, SecretText, TenantCtx};
 /// Connections to a replica, and whether it is worth asking.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pool: PgPool,
+    connections: Connections,
     /// Whether the login was found fit; a replica that is away when a service starts is looked at
     /// when it is back.
     checked: AtomicBool,
@@ -35,12 +34,10 @@ impl Replica {
     /// it can't be reached.
     pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Self, Error> {
         let connect = options.connect_options(url)?;
-        let pool = options
-            .pool(options.max_connections)
-            .acquire_timeout(PATIENCE.min(options.acquire_timeout))
-            .connect_lazy_with(connect);
+        let mut patient = options.clone();
+        patient.acquire_timeout = PATIENCE.min(options.acquire_timeout);
         let replica = Self {
-            pool,
+            connections: patient.connections(options.max_connections, connect),
             checked: AtomicBool::new(false),
             away_until: Mutex::new(None),
         };
@@ -70,7 +67,7 @@ impl Replica {
         }
         let opened = async {
             self.check().await?;
-            TenantTx::open(&self.pool, ctx, mode, options).await
+            TenantTx::open(&self.connections, ctx, mode, options).await
         };
         match opened.await {
             Ok(tx) => Ok(Some(tx)),
@@ -83,18 +80,18 @@ impl Replica {
     }
 
     pub(crate) fn set_password(&self, password: &SecretText) {
-        super::db::set_password(&self.pool, password);
+        self.connections.set_password(password);
     }
 
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
     async fn check(&self) -> Result<(), Error> {
         if self.checked.load(Ordering::Acquire) {
             return Ok(());
         }
-        login::check_app(&mut *self.pool.acquire().await?).await?;
+        login::check_app(&mut *self.connections.acquire().await?).await?;
         self.checked.store(true, Ordering::Release);
         Ok(())
     }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr, pool::PoolConnection,
+    Connection as _, PgConnection, Postgres, SqlSafeStr as _, pool::PoolConnection,
     postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager as _;
 
 use super::{
+    connections::Connections,
     context_sql::{self, Mode, TxOptions},
     fault::lost_connection,
     to_end::ToEnd,
@@ -38,35 +39,38 @@ pub struct TenantTx {
 impl TenantTx {
     /// Opens a transaction with its context in one round trip.
     ///
-    /// A caller who goes away while he waits for a connection gives up his place. One who goes away
-    /// half way through the opening leaves it to a task, which ends the transaction again: sqlx does
-    /// not count one whose beginning was cancelled.
+    /// A caller who goes away half way leaves it to a task, which ends the transaction again:
+    /// sqlx does not count one whose beginning was cancelled.
     ///
-    /// An idle connection that the server closed meanwhile is only found out by using it, so
-    /// opening is tried again until every idle one may have been used up.
+    /// Tried again until every idle connection that may be dead has been used up.
     pub(crate) async fn open(
-        pool: &PgPool,
+        connections: &Connections,
         ctx: &TenantCtx,
         mode: Mode,
         options: &TxOptions,
     ) -> Result<Self, Error> {
-        let begin = context_sql::begin(ctx, mode, options).into_sql_str();
-        let mut left = pool.size() + 1;
-        loop {
-            let conn = pool.acquire().await?;
-            options.check_server(conn.server_version_num())?;
-            match ToEnd::new(begun(conn, begin.clone())).await {
-                Ok(conn) => {
-                    return Ok(Self {
-                        conn,
-                        ctx: ctx.clone(),
-                        after_commit: Vec::new(),
-                    });
+        let (connections, ctx) = (connections.clone(), ctx.clone());
+        let begin = context_sql::begin(&ctx, mode, options).into_sql_str();
+        let options = options.clone();
+        ToEnd::new(async move {
+            let mut left = connections.tries();
+            loop {
+                let mut conn = connections.acquire().await?;
+                options.check_server(conn.server_version_num())?;
+                match PgTransactionManager::begin(&mut conn, Some(begin.clone())).await {
+                    Ok(()) => {
+                        return Ok(Self {
+                            conn,
+                            ctx,
+                            after_commit: Vec::new(),
+                        });
+                    }
+                    Err(error) if left > 0 && lost_connection(&error) => left -= 1,
+                    Err(error) => return Err(Error::from(error)),
                 }
-                Err(error) if left > 0 && lost_connection(&error) => left -= 1,
-                Err(error) => return Err(Error::from(error)),
             }
-        }
+        })
+        .await
     }
 
     /// Whose transaction it is.
@@ -131,21 +135,6 @@ impl TenantTx {
     pub async fn rollback(mut self) -> Result<(), Error> {
         Ok(PgTransactionManager::rollback(&mut self.conn).await?)
     }
-}
-
-/// The connection, with a transaction begun on it. One that the server refused to begin is open there
-/// and failed, and is ended here: the connection is still good.
-async fn begun(
-    mut conn: PoolConnection<Postgres>,
-    begin: SqlStr,
-) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    if let Err(error) = PgTransactionManager::begin(&mut conn, Some(begin)).await {
-        if !lost_connection(&error) {
-            sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
-        }
-        return Err(error);
-    }
-    Ok(conn)
 }
 
 /// One message, one round trip. `SELECT` fails where an earlier statement has failed; a `COMMIT`

@@ -3,10 +3,13 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::postgres::PgTransactionManager;
-use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr as _, pool::PoolConnection};
+use sqlx::{PgConnection, Postgres, SqlSafeStr as _, pool::PoolConnection};
 use sqlx_core::transaction::TransactionManager as _;
 
-use super::{context_sql::FRESH_BEGIN, options::PoolerMode, tx::COMMIT};
+use super::{
+    connections::Connections, context_sql::FRESH_BEGIN, fault::lost_connection,
+    options::PoolerMode, tx::COMMIT,
+};
 use crate::Error;
 
 /// A connection without a tenant, for statements that stand alone: it sees no row of any tenant
@@ -23,17 +26,26 @@ pub struct Unbound {
 }
 
 impl Unbound {
-    pub(crate) async fn open(pool: &PgPool, pooler: PoolerMode) -> Result<Self, Error> {
-        let mut conn = pool.acquire().await?;
+    pub(crate) async fn open(connections: &Connections, pooler: PoolerMode) -> Result<Self, Error> {
         let in_transaction = pooler == PoolerMode::Transaction;
-        if in_transaction {
-            let begin = FRESH_BEGIN.into_sql_str();
-            PgTransactionManager::begin(&mut conn, Some(begin)).await?;
+        let mut left = connections.tries();
+        loop {
+            let mut conn = connections.acquire().await?;
+            if in_transaction {
+                let begin = Some(FRESH_BEGIN.into_sql_str());
+                match PgTransactionManager::begin(&mut conn, begin).await {
+                    Err(error) if left > 0 && lost_connection(&error) => {
+                        left -= 1;
+                        continue;
+                    }
+                    opened => opened?,
+                }
+            }
+            return Ok(Self {
+                conn,
+                in_transaction,
+            });
         }
-        Ok(Self {
-            conn,
-            in_transaction,
-        })
     }
 
     /// Keeps what was done.

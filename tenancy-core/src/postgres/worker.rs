@@ -3,7 +3,8 @@
 use sqlx::PgPool;
 
 use super::{
-    login,
+    connections::Connections,
+    login, migrate,
     options::{DbOptions, PoolerMode},
 };
 use crate::{Error, ErrorKind};
@@ -14,7 +15,7 @@ use crate::{Error, ErrorKind};
 /// execute: claiming jobs, sweeping, sealing, purging. What a job does for a tenant it does on a
 /// [`TenantDb`](crate::TenantDb), in that tenant's context.
 #[derive(Clone, Debug)]
-pub struct WorkerDb(PgPool);
+pub struct WorkerDb(Connections);
 
 impl WorkerDb {
     /// Connects with the defaults of [`DbOptions`].
@@ -40,15 +41,16 @@ impl WorkerDb {
             ));
         }
         let connect = options.connect_options(url)?;
-        let pool = options
-            .pool(options.max_connections)
-            .connect_lazy_with(connect);
-        login::check_worker(&mut *pool.acquire().await?).await?;
-        Ok(Self(pool))
+        let connections = options.connections(options.max_connections, connect);
+        let mut conn = connections.acquire().await?;
+        login::check_worker(&mut conn).await?;
+        migrate::verify(&mut conn, &[&migrate::CORE]).await?;
+        drop(conn);
+        Ok(Self(connections))
     }
 
     /// The connections.
     pub fn pool(&self) -> &PgPool {
-        &self.0
+        self.0.pool()
     }
 }

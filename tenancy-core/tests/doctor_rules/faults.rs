@@ -189,7 +189,7 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("TEN607", "SET LOCAL tenancy.tenant_id = '01910000-0000-7000-8000-00000000000a'"),
     ("TEN701", "SET LOCAL tenancy_doctor.server_version_num = '160009'"),
     ("TEN701", "SET LOCAL tenancy_doctor.server_version_num = '170005'"),
-    ("TEN801", "DELETE FROM tenancy.schema_migrations; INSERT INTO tenancy.schema_migrations VALUES ('core', 2, 'x', decode(repeat('00', 32), 'hex'), false)"),
+    ("TEN801", "DELETE FROM tenancy.schema_migrations; INSERT INTO tenancy.schema_migrations VALUES ('core', 2, 'x', decode(repeat('00', 32), 'hex'), 0)"),
     ("TEN802", "CREATE TABLE tenancy.extra (id int)"),
     ("TEN802", "ALTER FUNCTION util.current_tenant() OWNER TO tenancy_dev_app"),
     ("TEN803", "GRANT CREATE ON SCHEMA util TO tenancy_app"),

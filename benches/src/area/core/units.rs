@@ -276,17 +276,18 @@ async fn read(db: TenantDb, ctx: TenantCtx, sql: &'static str, by_hand: bool) ->
     Ok(())
 }
 
-/// An implicit transaction: it ends with the message, however that ends.
+/// One message with a transaction in it.
 async fn one_message(db: TenantDb, ctx: TenantCtx) -> Result {
     let sql = format!(
-        "SET TRANSACTION READ ONLY;{}SELECT body FROM bench.guarded WHERE tenant_id = '{}' AND id = {}",
+        "BEGIN READ ONLY;{}SELECT body FROM bench.guarded WHERE tenant_id = '{}' AND id = {};COMMIT",
         db.context_sql(&ctx),
         ctx.tenant(),
         ROWS / 2
     );
-    let row = sqlx::raw_sql(AssertSqlSafe(sql))
-        .fetch_one(db.without_tenant())
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+        .fetch_all(db.without_tenant())
         .await?;
+    let row = rows.last().ok_or("the last statement answers with a row")?;
     let _: String = row.try_get(0)?;
     Ok(())
 }

@@ -2,20 +2,18 @@
 
 mod decide;
 mod directory;
-mod many;
-mod memory;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use tenancy_core::{
     AuditSink, DenyReason, Permission as _, PermissionKey, TenantCtx, TenantDb, TenantId, TenantTx,
 };
 
 use super::{
-    announcer::Announcer, cache::SnapshotCache, denials::Denials, options::AuthzOptions,
-    perm::RolesManage, registry::Registry,
+    cache::SnapshotCache, denials::Denials, options::AuthzOptions, perm::RolesManage,
+    registry::Registry,
 };
-use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore, postgres::PgAnnounce};
+use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore};
 
 /// Decides by the roles of each tenant, on Postgres, with a cache whose staleness is bounded.
 ///
@@ -44,10 +42,8 @@ use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore, postgres::PgAnnounce};
 pub struct PgAuthorizer {
     store: Arc<dyn PolicyStore>,
     cache: Arc<SnapshotCache>,
-    registry: Arc<Registry>,
+    registry: Registry,
     denials: Denials,
-    /// Tells other processes; none for a store that has none.
-    announcer: Option<Announcer>,
     options: AuthzOptions,
 }
 
@@ -59,14 +55,7 @@ impl PgAuthorizer {
 
     /// The same, with options.
     pub fn with_options(db: TenantDb, audit: Arc<dyn AuditSink>, options: AuthzOptions) -> Self {
-        let announcer = options
-            .announces
-            .then(|| Announcer::new(Box::new(PgAnnounce(db.clone()))));
-        let store = Arc::new(PgPolicyStore::new(db));
-        Self {
-            announcer,
-            ..Self::over(store, audit, options)
-        }
+        Self::over(Arc::new(PgPolicyStore::new(db)), audit, options)
     }
 
     /// Decides by the roles in another store, such as the in-memory one of the feature `testing`.
@@ -76,48 +65,24 @@ impl PgAuthorizer {
         options: AuthzOptions,
     ) -> Self {
         let cache = Arc::new(SnapshotCache::new(options.bound, options.max_snapshots));
-        let denials = Denials::new(audit, options.fold_denials);
+        let (registry, denials) = (Registry::default(), Denials::new(audit));
         Self {
             store,
             cache,
-            registry: Arc::default(),
+            registry,
             denials,
-            announcer: None,
             options,
         }
-    }
-
-    /// Records the denials that were counted and not recorded yet: before a process ends that
-    /// [folds](AuthzOptions::with_folded_denials) them.
-    pub async fn flush_denials(&self) {
-        self.denials.flush().await;
-    }
-
-    /// Lets the next check in each of these tenants ask the database. A change made through this
-    /// authorizer does it by itself; it is for a host that changed something behind it.
-    pub fn forget(&self, tenants: &HashSet<TenantId>) {
-        self.cache.forget(tenants);
-    }
-
-    /// Lets the next check of everybody ask whether what is known is still so.
-    pub(crate) fn doubt_all(&self) {
-        self.cache.doubt();
     }
 
     pub(crate) fn store(&self) -> &dyn PolicyStore {
         &*self.store
     }
 
-    /// Forgets the tenant once the transaction is committed, and tells other processes.
+    /// Forgets the tenant once the transaction is committed.
     pub(crate) fn forget_after(&self, tx: &mut TenantTx) {
-        let (cache, announcer) = (self.cache.clone(), self.announcer.clone());
-        let ctx = tx.ctx().clone();
-        tx.after_commit(move || {
-            cache.forget(&HashSet::from([ctx.tenant()]));
-            if let Some(announcer) = announcer {
-                announcer.changed(ctx);
-            }
-        });
+        let (cache, tenant): (_, TenantId) = (self.cache.clone(), tx.ctx().tenant());
+        tx.after_commit(move || cache.forget(tenant));
     }
 
     /// Puts a refusal of the store on record, if it was one for want of rights.
@@ -146,8 +111,7 @@ impl PgAuthorizer {
         permission: &PermissionKey,
         reason: DenyReason,
     ) {
-        let missing = std::slice::from_ref(permission);
-        self.denials.missing(ctx, missing, reason).await;
+        self.denials.missing(ctx, permission, reason).await;
     }
 }
 

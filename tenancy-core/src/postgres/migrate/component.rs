@@ -64,25 +64,34 @@ pub struct Migration {
     pub name: &'static str,
     /// The statements.
     pub sql: &'static str,
-    /// Whether older versions of the crate can't work with the schema afterwards.
-    pub breaking: bool,
+    /// The oldest program that can work with the schema after this step, by the last step that it
+    /// knows; 0 if all can, however old.
+    pub compatible_from: i32,
 }
 
 impl Migration {
-    /// A step that older versions of the crate can live with.
+    /// A step that every older program can live with: it adds, and takes nothing away.
     pub const fn new(version: i32, name: &'static str, sql: &'static str) -> Self {
         Self {
             version,
             name,
             sql,
-            breaking: false,
+            compatible_from: 0,
         }
     }
 
-    /// Marks a step that older versions of the crate can't live with.
-    pub const fn breaking(mut self) -> Self {
-        self.breaking = true;
+    /// Marks a step that takes away what only programs older than the step `version` use: those are
+    /// refused from here on. A number below this step's own lets the programs that run during the
+    /// deployment go on.
+    pub const fn compatible_from(mut self, version: i32) -> Self {
+        self.compatible_from = version;
         self
+    }
+
+    /// Marks a step that no older program can live with.
+    pub const fn breaking(self) -> Self {
+        let version = self.version;
+        self.compatible_from(version)
     }
 
     /// SHA-256 of the SQL.
@@ -98,6 +107,7 @@ pub fn fingerprint(components: &[&Component]) -> String {
         for step in component.migrations {
             hash.update(component.name);
             hash.update(step.version.to_be_bytes());
+            hash.update(step.compatible_from.to_be_bytes());
             hash.update(step.checksum());
         }
         for permission in component.permissions {

@@ -63,6 +63,11 @@ const CORE_STEPS: &[Migration] = &[
         "outbox",
         include_str!("../../../migrations/0009_outbox.sql"),
     ),
+    Migration::new(
+        10,
+        "confined",
+        include_str!("../../../migrations/0010_confined.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.
@@ -86,8 +91,9 @@ pub struct AppliedMigration {
 /// once don't disturb each other.
 ///
 /// # Errors
-/// [`Misconfigured`](ErrorKind::Misconfigured) if a step was changed after it ran, a required
-/// component or extension is missing, the server is too old, or the login may not create roles.
+/// [`Misconfigured`](ErrorKind::Misconfigured) if a step was changed after it ran, the schema no
+/// longer serves this program, a required component or extension is missing, the server is too
+/// old, or the login may not create roles.
 pub async fn migrate(
     operator: &OperatorDb,
     components: &[&Component],
@@ -129,7 +135,7 @@ fn printed(component: &str, step: &Migration) -> String {
         .replace("$2", &version.to_string())
         .replace("$3", &format!("'{name}'"))
         .replace("$4", &format!("'\\x{}'", hex::encode(step.checksum())))
-        .replace("$5", &step.breaking.to_string());
+        .replace("$5", &step.compatible_from.to_string());
     format!(
         "\n-- {component} {version}: {name}\n{steps};\n\
          SET LOCAL ROLE tenancy_owner;\n{};\nSET LOCAL ROLE NONE;\n",
@@ -198,6 +204,7 @@ async fn run(pool: &PgPool, ordered: &[&Component]) -> Result<Vec<AppliedMigrati
     let applied = applied(&mut tx).await?;
     let mut ran = Vec::new();
     for component in ordered {
+        plan::served(component, &applied)?;
         let pending = plan::pending(component, &applied)?;
         if !pending.is_empty() {
             check_extensions(&mut tx, component).await?;
@@ -239,7 +246,7 @@ async fn apply(
         .bind(step.version)
         .bind(step.name)
         .bind(step.checksum().as_slice())
-        .bind(step.breaking)
+        .bind(step.compatible_from)
         .execute(&mut *conn)
         .await?;
     sqlx::raw_sql("SET LOCAL ROLE NONE")
@@ -256,14 +263,20 @@ async fn applied(conn: &mut PgConnection) -> Result<Applied, sqlx::Error> {
     if !there {
         return Ok(Applied::new());
     }
-    let rows: Vec<(String, i32, Vec<u8>, bool)> =
+    let rows: Vec<(String, i32, Vec<u8>, i32)> =
         sqlx::query_as(include_str!("../sql/migrations_applied.sql"))
             .fetch_all(conn)
             .await?;
-    let step = |(component, version, checksum, breaking)| {
-        ((component, version), AppliedStep { checksum, breaking })
-    };
-    Ok(rows.into_iter().map(step).collect())
+    let steps = rows
+        .into_iter()
+        .map(|(component, version, checksum, compatible_from)| {
+            let step = AppliedStep {
+                checksum,
+                compatible_from,
+            };
+            ((component, version), step)
+        });
+    Ok(steps.collect())
 }
 
 async fn check_server(conn: &mut PgConnection) -> Result<(), Failure> {

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use super::component::{Component, Migration};
 use crate::{Error, ErrorKind};
 
-/// The steps that ran already: name and checksum by component and version.
+/// The steps that ran already, by component and version.
 pub(crate) type Applied = HashMap<(String, i32), AppliedStep>;
 
 #[derive(Debug)]
 pub(crate) struct AppliedStep {
     pub(crate) checksum: Vec<u8>,
-    pub(crate) breaking: bool,
+    pub(crate) compatible_from: i32,
 }
 
 /// Puts components behind what they require.
@@ -68,12 +68,14 @@ pub(crate) fn pending(
     Ok(pending)
 }
 
-/// Refuses a schema that is older than the component, or newer in a breaking way.
+/// Refuses a schema that is older than the component, or that no longer serves it.
 pub(crate) fn check(component: &Component, applied: &Applied) -> Result<(), Error> {
-    if let Some(step) = pending(component, applied)?.first() {
+    let pending = pending(component, applied)?;
+    if !pending.is_empty() {
         let message = format!(
-            "the schema lacks migration {} (`{}`) of `{}`: run `tenancy migrate`",
-            step.version, step.name, component.name
+            "the schema is older than this program: `{}` lacks {}: run `tenancy migrate`, or what runs your migrations, before the new version starts",
+            component.name,
+            named(&pending)
         );
         return Err(Error::new(
             ErrorKind::Misconfigured,
@@ -81,20 +83,47 @@ pub(crate) fn check(component: &Component, applied: &Applied) -> Result<(), Erro
             message,
         ));
     }
-    let newest = component.migrations.last().map_or(0, |step| step.version);
-    let breaking = applied
+    served(component, applied)
+}
+
+/// Refuses a schema with a step that no longer serves what this program knows of the component.
+pub(crate) fn served(component: &Component, applied: &Applied) -> Result<(), Error> {
+    let known = component.migrations.last().map_or(0, |step| step.version);
+    let newest = applied
         .iter()
-        .find(|((name, version), ran)| name == component.name && *version > newest && ran.breaking);
-    if let Some(((_, version), _)) = breaking {
-        let message = format!(
-            "the schema has migration {version} of `{}`, which this version can't work with: upgrade it",
-            component.name
-        );
-        return Err(Error::new(
-            ErrorKind::Misconfigured,
-            "schema_newer",
-            message,
-        ));
+        .filter(|((name, version), ran)| {
+            name == component.name && *version > known && ran.compatible_from > known
+        })
+        .max_by_key(|((_, version), ran)| (ran.compatible_from, *version));
+    let Some(((name, version), ran)) = newest else {
+        return Ok(());
+    };
+    let message = format!(
+        "the schema is newer than this program: since migration {version} of `{name}` it serves programs that know migration {} or later, and this one knows {known}: start a newer version",
+        ran.compatible_from
+    );
+    Err(Error::new(
+        ErrorKind::Misconfigured,
+        "schema_newer",
+        message,
+    ))
+}
+
+/// The steps by number and name, a few of them.
+fn named(steps: &[&Migration]) -> String {
+    const SHOWN: usize = 5;
+    let mut list: Vec<_> = steps
+        .iter()
+        .take(SHOWN)
+        .map(|step| format!("{} (`{}`)", step.version, step.name))
+        .collect();
+    if let Some(more) = steps.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        list.push(format!("and {more} more"));
     }
-    Ok(())
+    let word = if steps.len() == 1 {
+        "migration"
+    } else {
+        "migrations"
+    };
+    format!("{word} {}", list.join(", "))
 }

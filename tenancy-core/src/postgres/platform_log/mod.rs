@@ -10,12 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio::runtime::Handle;
 
 pub use events::{PlatformEvents, PlatformQuery};
 
-use super::{options::PoolerMode, unbound::Unbound};
+use super::{connections::Connections, options::PoolerMode, unbound::Unbound};
 use crate::{Error, PlatformEvent, PlatformLog, model::Fold};
 
 /// How many different events a process stores in a minute; the rest are folded together.
@@ -36,7 +35,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// in it. [`PlatformEvents`] reads it, as the operator.
 #[derive(Clone)]
 pub struct PgPlatformLog {
-    pool: PgPool,
+    connections: Connections,
     pooler: PoolerMode,
     state: Arc<Mutex<State>>,
     /// Held while events are stored: a flush waits for those that are on their way.
@@ -51,9 +50,9 @@ struct State {
 
 impl PgPlatformLog {
     /// Over connections of the app's login.
-    pub(super) fn new(pool: PgPool, pooler: PoolerMode) -> Self {
+    pub(super) fn new(connections: Connections, pooler: PoolerMode) -> Self {
         Self {
-            pool,
+            connections,
             pooler,
             state: Arc::default(),
             storing: Arc::default(),
@@ -110,7 +109,7 @@ impl PgPlatformLog {
 
     async fn write(&self, events: &HashMap<PlatformEvent, u64>) -> Result<(), Error> {
         let rows: Vec<Value> = events.iter().map(row).collect();
-        let mut conn = Unbound::open(&self.pool, self.pooler).await?;
+        let mut conn = Unbound::open(&self.connections, self.pooler).await?;
         sqlx::query("SELECT tenancy.note_platform_events($1)")
             .bind(Value::Array(rows))
             .execute(&mut *conn)

@@ -65,8 +65,11 @@ async fn bring_up_to_date(operator: &Operator) -> Result {
 fn list() {
     for part in tenancy::components() {
         for step in part.migrations {
-            let breaking = if step.breaking { " (breaking)" } else { "" };
-            println!("{} {}: {}{breaking}", part.name, step.version, step.name);
+            let serves = match step.compatible_from {
+                0 => String::new(),
+                from => format!(" (for programs that know {from} or later)"),
+            };
+            println!("{} {}: {}{serves}", part.name, step.version, step.name);
         }
     }
 }
