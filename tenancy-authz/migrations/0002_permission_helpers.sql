@@ -50,6 +50,24 @@ BEGIN
 END
 $$;
 
+-- Who made the API key of the transaction; NULL for anybody else.
+CREATE FUNCTION tenancy.context_maker() RETURNS uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    setting pg_catalog.text := current_setting('tenancy.actor_id', true);
+BEGIN
+    IF current_setting('tenancy.actor_kind', true) IS DISTINCT FROM 'api_key'
+        OR pg_input_is_valid(setting, 'pg_catalog.uuid') IS NOT TRUE
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT k.created_by FROM tenancy.api_keys k
+        WHERE k.tenant_id = util.current_tenant() AND k.id = setting::pg_catalog.uuid);
+END
+$$;
+
 CREATE FUNCTION util.user_has_permission(t uuid, p text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -63,9 +81,14 @@ BEGIN
     -- Into a variable before the query: the planner then sees a plain parameter.
     who := tenancy.context_user();
     IF who IS NULL THEN
-        RETURN coalesce(p = ANY (tenancy.context_permissions()), false);
-    END IF;
-    IF util.current_on_behalf_of() IS NOT NULL AND tenancy.closed_to_support(p) THEN
+        IF (p = ANY (tenancy.context_permissions())) IS NOT TRUE THEN
+            RETURN false;
+        ELSIF util.current_actor_kind() = 'service' THEN
+            RETURN true;
+        END IF;
+        -- What an API key brings along ends where its maker's rights do.
+        who := tenancy.context_maker();
+    ELSIF util.current_on_behalf_of() IS NOT NULL AND tenancy.closed_to_support(p) THEN
         RETURN false;
     END IF;
     RETURN EXISTS (
@@ -90,7 +113,11 @@ BEGIN
     END IF;
     who := tenancy.context_user();
     IF who IS NULL THEN
-        RETURN ARRAY(SELECT DISTINCT p FROM unnest(tenancy.context_permissions()) p ORDER BY p);
+        RETURN ARRAY(
+            SELECT DISTINCT p FROM unnest(tenancy.context_permissions()) p
+            WHERE util.user_has_permission(t, p)
+            ORDER BY p
+        );
     END IF;
     RETURN ARRAY(
         SELECT DISTINCT g.permission_key
@@ -132,6 +159,7 @@ REVOKE EXECUTE ON FUNCTION
     tenancy.context_is(uuid),
     tenancy.context_user(),
     tenancy.context_permissions(),
+    tenancy.context_maker(),
     util.user_has_permission(uuid, text),
     util.my_permissions(uuid),
     util.my_roles(uuid)

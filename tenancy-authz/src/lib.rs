@@ -6,7 +6,9 @@ mod port;
 mod postgres;
 mod service;
 
-#[cfg(feature = "axum")]
+#[cfg(feature = "tonic")]
+pub mod grpc;
+#[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -20,4 +22,4 @@ pub use model::{
 pub use port::MockPolicyStore;
 pub use port::PolicyStore;
 pub use postgres::{COMPONENT, PgPolicyStore, sync_permissions};
-pub use service::{AuthzOptions, PgAuthorizer, Roles, perm};
+pub use service::{AuthzOptions, PgAuthorizer, Rights, Roles, perm};

@@ -297,8 +297,9 @@ BEGIN
 END
 $$;
 
--- Takes the table from the app: no grant and none of our policies are left, and row-level security
--- stays on, so that nothing is opened by it. Who means to open the table to everybody says so
+-- Takes the table from the app: no grant to it and no policy for it are left, and row-level security
+-- stays on, so that nothing is opened by it. The owner's two policies stay: as long as the table holds
+-- rows of tenants, a purge has to remove them, and an export to say that it leaves them out. Who means to open the table to everybody says so
 -- himself: ALTER TABLE … DISABLE ROW LEVEL SECURITY, and GRANT.
 CREATE FUNCTION tenancy.unprotect_table(p_table regclass) RETURNS text[]
     LANGUAGE plpgsql
@@ -619,7 +620,8 @@ CREATE FUNCTION tenancy.tenant_status(p_tenant uuid) RETURNS text
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT status FROM tenancy.tenants WHERE id = p_tenant $$;
 
-CREATE FUNCTION tenancy.tenants_of(p_user uuid)
+-- In pages: behind this name and id, or from the first.
+CREATE FUNCTION tenancy.tenants_of(p_user uuid, p_after_name text, p_after_id uuid, p_limit integer)
     RETURNS TABLE (id uuid, slug text, name text, status text, created_at timestamptz, is_owner boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -629,8 +631,9 @@ AS $$
     JOIN tenancy.tenants t ON t.id = m.tenant_id
     JOIN tenancy.tenant_slugs s ON s.tenant_id = m.tenant_id AND s.former_until IS NULL
     WHERE m.user_id = p_user AND m.status = 'active' AND t.status NOT IN ('purging', 'deleted')
+      AND (p_after_id IS NULL OR (t.name, t.id) > (p_after_name, p_after_id))
     ORDER BY t.name, t.id
-    LIMIT 1000
+    LIMIT least(p_limit, 1000)
 $$;
 
 CREATE FUNCTION tenancy.user_for_identity(p_issuer text, p_subject text, p_new uuid) RETURNS uuid
@@ -671,7 +674,7 @@ $$;
 GRANT EXECUTE ON FUNCTION
     tenancy.enter(uuid, uuid),
     tenancy.tenant_status(uuid),
-    tenancy.tenants_of(uuid),
+    tenancy.tenants_of(uuid, text, uuid, integer),
     tenancy.user_for_identity(text, text, uuid),
     tenancy.create_tenant(text, text, uuid)
 TO tenancy_app;

@@ -225,7 +225,8 @@ END
 $$;
 
 -- Counts rows that the owner has just removed, in the same transaction; unless it answers ok, he
--- rolls back. The row's lock makes a hold stand before or after this batch, not within it.
+-- rolls back. The row's lock makes a hold stand before or after this batch, not within it. Rows that
+-- somebody wrote with an old context when the tenant was gone already are removed and counted as well.
 CREATE FUNCTION tenancy.purge_progress(p_table text, p_count bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -233,7 +234,7 @@ AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
 BEGIN
-    PERFORM FROM tenancy.tenants WHERE id = this_tenant AND status = 'purging' FOR NO KEY UPDATE;
+    PERFORM FROM tenancy.tenants WHERE id = this_tenant AND status IN ('purging', 'deleted') FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN 'not_purging';
     ELSIF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = this_tenant) THEN

@@ -173,11 +173,14 @@ BEGIN
 END
 $$;
 
+-- Locks the tenant's row as everybody does: an answer that has read the invitation as pending would
+-- otherwise write over the revocation.
 CREATE FUNCTION tenancy.revoke_invitation(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM tenancy.lock_tenant();
     UPDATE tenancy.invitations SET status = 'revoked'
     WHERE tenant_id = util.current_tenant() AND id = p_id AND status = 'pending';
     RETURN FOUND;

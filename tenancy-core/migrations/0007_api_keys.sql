@@ -47,7 +47,7 @@ AS $$
 $$;
 
 -- 'ok', or 'limit' where the tenant has p_most keys that can be used. Keys that have been dead for
--- 90 days go: the audit log has their story.
+-- 90 days go, and of the others that are dead all but the newest 500: the audit log has their story.
 CREATE FUNCTION tenancy.create_api_key(
     p_id uuid, p_name text, p_prefix text, p_permissions text[], p_hash bytea, p_valid_for interval, p_most integer
 ) RETURNS text
@@ -61,7 +61,10 @@ BEGIN
     -- One after the other, so that the limit holds.
     PERFORM FROM tenancy.tenants WHERE id = this_tenant FOR NO KEY UPDATE;
     DELETE FROM tenancy.api_keys
-    WHERE tenant_id = this_tenant AND least(revoked_at, expires_at) < at - interval '90 days';
+    WHERE tenant_id = this_tenant AND (least(revoked_at, expires_at) < at - interval '90 days' OR id IN (
+        SELECT k.id FROM tenancy.api_keys k
+        WHERE k.tenant_id = this_tenant AND least(k.revoked_at, k.expires_at) < at
+        ORDER BY k.id DESC OFFSET 500));
     IF (SELECT count(*) FROM tenancy.api_keys
         WHERE tenant_id = this_tenant AND revoked_at IS NULL AND rotated_to IS NULL AND expires_at > at) >= p_most
     THEN
@@ -75,9 +78,10 @@ END
 $$;
 
 -- Replaces a key by one with the same name and permissions; the old one works for p_overlap more.
--- 'ok', or 'unknown' where there is no such key that can be used and was not replaced yet.
+-- 'ok', 'unknown' where there is no such key that can be used and was not replaced yet, or 'limit'
+-- where p_most replaced ones still work: replacing them in a row would be a way past the limit.
 CREATE FUNCTION tenancy.rotate_api_key(
-    p_old uuid, p_id uuid, p_prefix text, p_hash bytea, p_valid_for interval, p_overlap interval
+    p_old uuid, p_id uuid, p_prefix text, p_hash bytea, p_valid_for interval, p_overlap interval, p_most integer
 ) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -87,6 +91,12 @@ DECLARE
     at timestamptz := clock_timestamp();
     old tenancy.api_keys;
 BEGIN
+    PERFORM FROM tenancy.tenants WHERE id = this_tenant FOR NO KEY UPDATE;
+    IF (SELECT count(*) FROM tenancy.api_keys
+        WHERE tenant_id = this_tenant AND revoked_at IS NULL AND rotated_to IS NOT NULL AND expires_at > at) >= p_most
+    THEN
+        RETURN 'limit';
+    END IF;
     UPDATE tenancy.api_keys SET rotated_to = p_id, expires_at = least(expires_at, at + p_overlap)
     WHERE tenant_id = this_tenant AND id = p_old
       AND revoked_at IS NULL AND rotated_to IS NULL AND expires_at > at
@@ -156,12 +166,13 @@ BEGIN
 END
 $$;
 
--- The state of the tenant, if the key can be used in it: how a stored principal comes back.
-CREATE FUNCTION tenancy.enter_api_key(p_tenant uuid, p_key uuid) RETURNS text
+-- The state of the tenant and who made the key, if it can be used: how a stored principal comes back.
+CREATE FUNCTION tenancy.enter_api_key(p_tenant uuid, p_key uuid)
+    RETURNS TABLE (tenant_status text, maker uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT t.status
+    SELECT t.status, k.created_by
     FROM tenancy.api_keys k
     JOIN tenancy.tenants t ON t.id = k.tenant_id
     WHERE k.tenant_id = p_tenant AND k.id = p_key AND k.revoked_at IS NULL AND k.expires_at > clock_timestamp()
@@ -170,7 +181,7 @@ $$;
 
 GRANT EXECUTE ON FUNCTION
     tenancy.create_api_key(uuid, text, text, text[], bytea, interval, integer),
-    tenancy.rotate_api_key(uuid, uuid, text, bytea, interval, interval),
+    tenancy.rotate_api_key(uuid, uuid, text, bytea, interval, interval, integer),
     tenancy.revoke_api_key(uuid),
     tenancy.open_api_key(bytea),
     tenancy.enter_api_key(uuid, uuid)

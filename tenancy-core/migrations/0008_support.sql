@@ -200,6 +200,22 @@ AS $$
       AND m.status = 'active' AND (NOT m.is_owner OR g.may_be_owner)
 $$;
 
+-- Asked by every transaction of somebody who acts for a member, in the message that opens it: a context
+-- that outlives its session opens nothing. It raises, because nothing else stops that message.
+CREATE FUNCTION tenancy.require_impersonation() RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM tenancy.enter_impersonating(
+            util.current_tenant(), util.current_actor_id()::pg_catalog.uuid, util.current_on_behalf_of())
+    ) THEN
+        RAISE EXCEPTION 'the session of support is over' USING ERRCODE = 'TN001';
+    END IF;
+END
+$$;
+
 -- What nobody does for another, whatever the other may do: who belongs to the tenant, what roles
 -- grant, what becomes of the tenant, and secrets in the clear.
 CREATE FUNCTION tenancy.closed_to_support(p_permission text) RETURNS boolean
@@ -218,6 +234,7 @@ REVOKE EXECUTE ON FUNCTION
     tenancy.start_impersonation(uuid, text, interval),
     tenancy.end_impersonation(uuid),
     tenancy.enter_impersonating(uuid, uuid, uuid),
+    tenancy.require_impersonation(),
     tenancy.closed_to_support(text)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
@@ -226,6 +243,7 @@ GRANT EXECUTE ON FUNCTION
     tenancy.start_impersonation(uuid, text, interval),
     tenancy.end_impersonation(uuid),
     tenancy.enter_impersonating(uuid, uuid, uuid),
+    tenancy.require_impersonation(),
     tenancy.closed_to_support(text)
 TO tenancy_app;
 GRANT EXECUTE ON FUNCTION tenancy.set_support_staff(uuid, boolean) TO tenancy_owner;

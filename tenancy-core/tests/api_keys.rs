@@ -488,3 +488,86 @@ impl LoginHost for Host {
 async fn the_suite_of_logins_passes() -> Result {
     Ok(conformance::authenticate(&host().await?).await?)
 }
+
+#[tokio::test]
+async fn a_key_does_not_keep_what_its_maker_loses() -> Result {
+    let host = host().await?;
+    let member = testing::member(&host.db.app, &host.owner).await?;
+    for permission in [MANAGE, READ, WRITE] {
+        host.authz.grant(&member, permission);
+    }
+    let key = host.keys.create(&member, new(&[READ, WRITE])).await?;
+    let principal = Principal::api_key(key.key.id, vec![READ, WRITE]);
+    let ctx = host.db.app.enter_as(host.owner.tenant(), principal).await?;
+    assert_eq!((ctx.maker(), ctx.user()), (member.user(), None));
+    assert!(host.authz.check(&ctx, &WRITE).await?.is_allowed());
+    host.authz.revoke(&member, &WRITE);
+    assert!(!host.authz.check(&ctx, &WRITE).await?.is_allowed());
+    assert!(host.authz.check(&ctx, &READ).await?.is_allowed());
+    // Nor has it ever more than it was made with.
+    assert!(!host.authz.check(&ctx, &MANAGE).await?.is_allowed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn replacing_in_a_row_is_no_way_past_the_limit_and_the_dead_do_not_pile_up() -> Result {
+    let host = host().await?;
+    sqlx::query(
+        "INSERT INTO tenancy.tenant_limits (tenant_id, key, value) VALUES ($1, 'api_keys.usable', 3)",
+    )
+    .bind(host.owner.tenant())
+    .execute(&host.db.superuser().await?)
+    .await?;
+    let mut key = host.issue().await?.key.id;
+    for _ in 0..3 {
+        key = host.keys.rotate(&host.owner, key, DAY, DAY).await?.key.id;
+    }
+    let fourth = host.keys.rotate(&host.owner, key, DAY, DAY).await;
+    assert_eq!(code(fourth), "api_key_limit");
+    host.sql("UPDATE tenancy.api_keys SET expires_at = now() WHERE rotated_to IS NOT NULL")
+        .await?;
+    host.keys.rotate(&host.owner, key, DAY, DAY).await?;
+
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at, revoked_at)
+         SELECT $1, gen_random_uuid(), 'dead', 'tk', '{a.b}', gen_random_uuid(), now() + interval '1 day', now()
+         FROM generate_series(1, 600)",
+    )
+    .bind(host.owner.tenant())
+    .execute(&host.db.superuser().await?)
+    .await?;
+    host.issue().await?;
+    let dead: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM tenancy.api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now()",
+    )
+    .fetch_one(&host.db.superuser().await?)
+    .await?;
+    assert_eq!(dead, 500);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_dead_twice_over() -> Result {
+    let host = host().await?;
+    let key = host.issue().await?;
+    let hash = "SELECT count(*) FROM tenancy.api_key_hashes";
+    let hashes = async || -> Result<i64> {
+        Ok(sqlx::query_scalar(hash)
+            .fetch_one(&host.db.superuser().await?)
+            .await?)
+    };
+    assert_eq!(hashes().await?, 1);
+    host.keys.revoke(&host.owner, key.key.id).await?;
+    assert_eq!(hashes().await?, 0, "its hash is nowhere any more");
+    // And if somebody put it back, from a backup say, the key would still be revoked.
+    sqlx::query(
+        "INSERT INTO tenancy.api_key_hashes VALUES (sha256(convert_to($1, 'UTF8')), $2, $3)",
+    )
+    .bind(key.secret.expose())
+    .bind(host.owner.tenant())
+    .bind(key.key.id)
+    .execute(&host.db.superuser().await?)
+    .await?;
+    assert_eq!(host.state(&key).await, "api_key_invalid");
+    Ok(())
+}

@@ -429,3 +429,98 @@ async fn only_a_person_by_his_own_hand_invites() -> Result {
     );
     Ok(())
 }
+
+/// Until somebody waits for a lock in this database.
+async fn somebody_waits(host: &Host) -> Result {
+    let superuser = host.kit.superuser().await?;
+    let mut waiting = false;
+    while !waiting {
+        waiting = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')",
+        )
+        .fetch_one(&superuser)
+        .await?;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_meets_a_revocation_does_not_write_over_it() -> Result {
+    let host = host().await?;
+    let owner = host.acme.owner();
+    for declines in [false, true] {
+        let sent = host.invite(owner, "ada@example.com").await?;
+        // Half of what `revoke` does: the invitation is revoked, and that is not committed yet.
+        let mut tx = host.kit.app.write(owner).await?;
+        let revoked: bool = sqlx::query_scalar("SELECT tenancy.revoke_invitation($1)")
+            .bind(sent.invitation.id)
+            .fetch_one(&mut *tx)
+            .await?;
+        assert!(revoked);
+        let (invitations, token) = (host.invitations.clone(), sent.token.expose().to_owned());
+        let ada = UserId::new();
+        let answering = tokio::spawn(async move {
+            let email = Email::parse("ada@example.com")?;
+            if declines {
+                return invitations.decline(&token, ada, &email).await;
+            }
+            invitations.accept(&token, ada, &email).await.map(drop)
+        });
+        somebody_waits(&host).await?;
+        tx.commit().await?;
+        assert_eq!(code(answering.await?), "invitation_revoked");
+        let member = host.members.get(owner, ada).await?;
+        assert!(member.is_none(), "revoked means that he is not in");
+    }
+    Ok(())
+}
+
+/// The service looks first; the function decides with the tenant's row locked.
+#[tokio::test]
+async fn a_tenant_that_closes_while_an_invitation_is_accepted_takes_nobody_in() -> Result {
+    let host = host().await?;
+    let owner = host.acme.owner();
+    let sent = host.invite(owner, "ada@example.com").await?;
+    let ada = UserId::new();
+    let answer = async |to: &str| -> Result<String> {
+        let mut tx = host.kit.app.write(owner).await?;
+        let word = sqlx::query_scalar("SELECT tenancy.answer_invitation(sha256(convert_to($1, 'UTF8')), $2, 'ada@example.com', $3, false)")
+            .bind(sent.token.expose())
+            .bind(ada)
+            .bind(to)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(word)
+    };
+    assert_eq!(answer("accepted").await?, "ok", "rolled back again");
+    for status in [
+        "UPDATE tenancy.tenants SET status = 'suspended_read_only'",
+        "UPDATE tenancy.tenants SET status = 'suspended_blocked'",
+        "UPDATE tenancy.tenants SET status = 'deleting', status_before = 'active', delete_after = now()",
+        "UPDATE tenancy.tenants SET status = 'purging', status_before = NULL, delete_after = NULL",
+        "UPDATE tenancy.tenants SET status = 'deleted'",
+    ] {
+        host.superuser(status).await?;
+        assert_eq!(answer("accepted").await?, "tenant_closed", "{status}");
+        assert_eq!(answer("declined").await?, "ok", "who says no may, always");
+    }
+
+    // And when the door closes behind the service's own look.
+    host.superuser("UPDATE tenancy.tenants SET status = 'active'")
+        .await?;
+    let superuser = host.kit.superuser().await?;
+    let mut closing = superuser.begin().await?;
+    sqlx::raw_sql("UPDATE tenancy.tenants SET status = 'suspended_blocked'")
+        .execute(&mut *closing)
+        .await?;
+    let (invitations, token) = (host.invitations.clone(), sent.token.expose().to_owned());
+    let accepting = tokio::spawn(async move {
+        let email = Email::parse("ada@example.com")?;
+        invitations.accept(&token, ada, &email).await
+    });
+    somebody_waits(&host).await?;
+    closing.commit().await?;
+    assert_eq!(code(accepting.await?), "tenant_suspended");
+    Ok(())
+}

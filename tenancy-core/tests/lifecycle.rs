@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tenancy_core::{
-    Error, ErrorKind, Grace, HoldReference, NewTenant, NoRoles, Permission, Platform, Principal,
-    Reason, ServiceKey, Slug, SlugOwner, Suspension, TenantCtx, TenantFilter, TenantId, TenantList,
-    TenantName, TenantStatus, Tenants, UserId,
+    Error, ErrorKind, Grace, HoldReference, MyTenantsPage, NewTenant, NoRoles, Permission,
+    Platform, Principal, Reason, ServiceKey, Slug, SlugOwner, Suspension, TenantCtx, TenantFilter,
+    TenantId, TenantList, TenantName, TenantStatus, Tenants, UserId,
     migrate::CORE,
     perm,
     testing::{self, FakeAuthorizer, MemoryAudit},
@@ -330,7 +330,13 @@ async fn a_former_slug_leads_to_its_tenant_until_it_is_free() -> Result {
     );
     assert_eq!(host.tenants.by_slug("no-name").await?, None);
     assert_eq!(host.tenants.get(&host.a).await?.slug, "second-name");
-    assert_eq!(host.tenants.of(host.a.user().unwrap()).await?.len(), 1);
+    assert_eq!(
+        host.tenants
+            .of(host.a.user().unwrap(), &MyTenantsPage::new())
+            .await?
+            .len(),
+        1
+    );
 
     // Kept: for another tenant's change and for a new tenant.
     assert_eq!(

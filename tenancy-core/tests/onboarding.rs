@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tenancy_core::{
-    Email, Error, ErrorKind, InvitationPage, Invitations, MemberStatus, Members, NewInvitation,
-    NewTenant, NoRoles, RoleKey, Slug, Suspension, TenantCtx, TenantDb, TenantName, TenantStatus,
-    Tenants, UserId,
+    Email, Error, ErrorKind, InvitationPage, Invitations, MemberStatus, Members, MyTenantsPage,
+    NewInvitation, NewTenant, NoRoles, RoleKey, Slug, Suspension, TenantCtx, TenantDb, TenantName,
+    TenantStatus, Tenants, UserId,
     migrate::CORE,
     testing::{self, FakeAuthorizer, MemoryAudit},
 };
@@ -62,7 +62,7 @@ async fn a_tenant_has_an_owner_a_slug_of_its_own_and_an_audit_entry() -> Result 
     let ctx = host.tenants.create(new_tenant("acme", owner)?).await?;
     assert_eq!(host.tenants.get(&ctx).await?.slug, "acme");
     assert_eq!(host.audit.of("tenant.created").len(), 1);
-    let mine = host.tenants.of(owner).await?;
+    let mine = host.tenants.of(owner, &MyTenantsPage::new()).await?;
     assert!(mine.len() == 1 && mine[0].is_owner);
 
     assert_eq!(
@@ -71,7 +71,10 @@ async fn a_tenant_has_an_owner_a_slug_of_its_own_and_an_audit_entry() -> Result 
     );
     let twin = new_tenant("other", owner)?.with_id(ctx.tenant());
     assert_eq!(code(host.tenants.create(twin).await), "tenant_exists");
-    assert_eq!(host.tenants.of(owner).await?.len(), 1);
+    assert_eq!(
+        host.tenants.of(owner, &MyTenantsPage::new()).await?.len(),
+        1
+    );
     assert_eq!(host.audit.entries().len(), 1);
     Ok(())
 }

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use tenancy_core::{
     Error, Member, MemberStatus, MembershipStore, PgStore, TenantTx, UserId,
     migrate::CORE,
-    testing::conformance::{invitation_store, membership_store, ownership_store, tenant_store},
+    testing::conformance::{
+        invitation_store, membership_store, ownership_store, support_store, tenant_life,
+        tenant_store,
+    },
 };
 use tenancy_testkit::Db;
 
@@ -34,6 +37,19 @@ async fn postgres_keeps_owners() -> Result {
 async fn postgres_keeps_invitations() -> Result {
     let db = Db::new(&[&CORE]).await?;
     Ok(invitation_store(&db.app, Arc::new(PgStore::new(db.app.clone()))).await?)
+}
+
+#[tokio::test]
+async fn postgres_keeps_the_lives_of_tenants() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    Ok(tenant_life(&db.app, Arc::new(PgStore::new(db.app.clone()))).await?)
+}
+
+#[tokio::test]
+async fn postgres_keeps_the_ways_of_support() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let store = Arc::new(PgStore::new(db.app.clone()));
+    Ok(support_store(&db.app, &db.operator, store).await?)
 }
 
 /// Does what it is told without looking at owners, as a hand-written UPDATE would.

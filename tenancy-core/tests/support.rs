@@ -303,3 +303,72 @@ async fn what_an_owner_decides_support_does_not_though_it_acts_for_one() -> Resu
     assert_eq!(code(more), "owner_only");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_context_that_is_kept_opens_nothing_when_its_session_is_over() -> Result {
+    let host = host().await?;
+    let owner = host.acme.owner();
+    let grant = SupportGrant::new(HOUR).with_writes();
+    host.support.grant(owner, grant).await?;
+    let bob = host.acme.user("bob")?;
+    let (session, ctx) = host.support.start(host.new_session(bob)).await?;
+    let again = host.again("bob").await?;
+    let traced = again
+        .clone()
+        .with_request_id(tenancy_core::RequestId::new());
+    for kept in [&ctx, &again, &traced] {
+        host.db().read(kept).await?;
+        host.db().write(kept).await?.commit().await?;
+    }
+    let by_hand = async |ctx: &TenantCtx| -> std::result::Result<(), sqlx::Error> {
+        let mut tx = host.db().without_tenant().begin().await?;
+        let sql = sqlx::AssertSqlSafe(host.db().context_sql(ctx));
+        sqlx::raw_sql(sql).execute(&mut *tx).await.map(drop)
+    };
+    by_hand(&ctx).await?;
+    host.support.end(owner, session.id).await?;
+    for kept in [&ctx, &again, &traced] {
+        let refused = host.db().read(kept).await.err().ok_or("it opened")?;
+        assert_eq!(refused.kind(), ErrorKind::NotAMember);
+        assert_eq!(code(host.db().write(kept).await.map(drop)), "not_a_member");
+        assert!(by_hand(kept).await.is_err(), "nor for other libraries");
+    }
+    // The trail goes on: what such a context is refused can be recorded.
+    host.db().aside(&ctx).await?;
+    // A refusal costs no connection.
+    let pool = host.db().without_tenant();
+    let before = pool.size();
+    for _ in 0..20 {
+        assert!(host.db().read(&ctx).await.is_err());
+    }
+    assert!(
+        pool.size() <= before.max(2),
+        "{} -> {}",
+        before,
+        pool.size()
+    );
+    host.db().read(owner).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reason_shows_all_that_is_in_it() -> Result {
+    let host = host().await?;
+    host.support
+        .grant(host.acme.owner(), SupportGrant::new(HOUR))
+        .await?;
+    let bob = host.acme.user("bob")?;
+    for reason in [
+        "ticket 4711\u{202e} troppmi eht",
+        "ticket\u{200b}\u{200b}\u{200b}\u{200b}",
+        "ticket 4711\0: the import hangs",
+        "ticket 4711\n\nowner: all is well",
+        "   a       ",
+    ] {
+        let mut new = host.new_session(bob);
+        reason.clone_into(&mut new.reason);
+        let refused = host.support.start(new).await;
+        assert_eq!(code(refused), "impersonation_reason", "{reason:?}");
+    }
+    Ok(())
+}

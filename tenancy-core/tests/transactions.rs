@@ -7,7 +7,7 @@ use std::{
 };
 
 use tenancy_core::{DbOptions, ErrorKind, TenantDb, migrate::CORE, testing};
-use tenancy_testkit::{Db, Soak, Subject};
+use tenancy_testkit::{Db, Proxy, Soak, Subject};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -155,5 +155,61 @@ async fn a_pool_of_one_does_not_deadlock_with_what_is_written_aside() -> Result 
     let _held = db.write(&ctx).await?;
     db.aside(&ctx).await?.commit().await?;
     db.enter(ctx.tenant(), ctx.user().unwrap()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_stops_waiting_for_a_connection_leaves_nothing_in_the_queue() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let ctx = testing::tenant(&kit.app).await?;
+    let proxy = Proxy::start(kit.server.app_url()).await?;
+    let options = DbOptions::default().with_max_connections(1);
+    let db = TenantDb::connect_with(proxy.url(), options).await?;
+    let held = db.write(&ctx).await?;
+    for _ in 0..10 {
+        let waiting = tokio::time::timeout(Duration::from_millis(5), db.read(&ctx));
+        assert!(waiting.await.is_err());
+    }
+    proxy.take_log();
+    drop(held);
+    drop(db.read(&ctx).await?);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let log = proxy.take_log();
+    let begun = log.iter().filter(|sql| sql.starts_with("BEGIN READ ONLY"));
+    assert_eq!(begun.count(), 1, "{log:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_context_that_may_only_read_binds_other_libraries_as_well() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let ctx = testing::tenant(&kit.app).await?;
+    let superuser = kit.superuser().await?;
+    sqlx::raw_sql(
+        "CREATE TABLE notes (tenant_id uuid NOT NULL, id int NOT NULL, PRIMARY KEY (tenant_id, id));
+         SELECT tenancy.protect_table('notes');",
+    )
+    .execute(&superuser)
+    .await?;
+    let add = async |ctx: &tenancy_core::TenantCtx| {
+        let mut tx = kit.app.without_tenant().begin().await?;
+        let sql = sqlx::AssertSqlSafe(kit.app.context_sql(ctx));
+        sqlx::raw_sql(sql).execute(&mut *tx).await?;
+        sqlx::query("INSERT INTO notes VALUES ($1, 1)")
+            .bind(ctx.tenant())
+            .execute(&mut *tx)
+            .await
+    };
+    assert!(add(&ctx).await.is_ok());
+    sqlx::raw_sql("UPDATE tenancy.tenants SET status = 'suspended_read_only'")
+        .execute(&superuser)
+        .await?;
+    let user = ctx.user().ok_or("an owner is a user")?;
+    let reader = kit.app.enter(ctx.tenant(), user).await?;
+    let refused = add(&reader).await.err().ok_or("it was written")?;
+    let code = refused
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    assert_eq!(code.as_deref(), Some("25006"), "{refused}");
     Ok(())
 }

@@ -46,6 +46,10 @@ CREATE TABLE tenancy.kb_quotas (
     held_chunks bigint NOT NULL DEFAULT 0 CHECK (held_chunks >= 0)
 );
 SELECT tenancy.protect_table('tenancy.kb_quotas', '{select,insert,update}');
+-- The app counts; the limits are set by the function below, for parts of the host alone.
+REVOKE INSERT, UPDATE ON tenancy.kb_quotas FROM tenancy_app;
+GRANT INSERT (tenant_id), UPDATE (used_bytes, used_docs, used_chunks, held_bytes, held_docs, held_chunks)
+    ON tenancy.kb_quotas TO tenancy_app;
 
 CREATE TABLE tenancy.kb_docs (
     tenant_id uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
@@ -221,6 +225,22 @@ SELECT tenancy.admit_definer('tenancy.kb_staged');
 
 SET LOCAL ROLE tenancy_definer;
 
+-- Sets the limits of the context's tenant, which has its row of counters. A tenant's own members and
+-- keys don't raise their quotas.
+CREATE FUNCTION tenancy.kb_set_limits(p_bytes bigint, p_docs bigint, p_chunks bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF util.current_actor_kind() IS DISTINCT FROM 'service' THEN
+        RETURN 'not_platform';
+    END IF;
+    UPDATE tenancy.kb_quotas SET limit_bytes = p_bytes, limit_docs = p_docs, limit_chunks = p_chunks
+    WHERE tenant_id = util.current_tenant();
+    RETURN CASE WHEN FOUND THEN 'ok' ELSE 'no_tenant' END;
+END
+$$;
+
 -- A document by its place, whoever may read it: an ingestion by a writer of the source has to know that
 -- it exists. Answers nothing that the document says.
 CREATE FUNCTION tenancy.kb_find_doc(p_source uuid, p_uri text)
@@ -300,6 +320,7 @@ AS $$
 $$;
 
 GRANT EXECUTE ON FUNCTION
+    tenancy.kb_set_limits(bigint, bigint, bigint),
     tenancy.kb_find_doc(uuid, text),
     tenancy.kb_doc_place(uuid),
     tenancy.kb_reap()

@@ -7,12 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{
-    extract::Request,
-    response::{IntoResponse as _, Response},
-};
 use futures_util::future::BoxFuture;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use tenancy_core::{
     Authorizer, InvalidInput, Permission, PermissionDef, PermissionKey, TenantCtx, http::Problem,
 };
@@ -99,10 +95,12 @@ impl Gate {
 }
 
 /// A layer that lets only those through who hold a permission; made by [`Gate`].
+///
+/// It takes any stack of tower services over the types of `http`, axum's among them.
 #[derive(Clone)]
 pub struct RequirePermission {
-    authorizer: Arc<dyn Authorizer>,
-    permission: PermissionKey,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) permission: PermissionKey,
 }
 
 impl RequirePermission {
@@ -133,32 +131,38 @@ pub struct RequirePermissionService<S> {
     guard: RequirePermission,
 }
 
-impl<S> Service<Request> for RequirePermissionService<S>
+impl<S, A, B> Service<Request<A>> for RequirePermissionService<S>
 where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
+    A: Send + 'static,
+    B: From<String>,
 {
-    type Response = Response;
+    type Response = Response<B>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        // The service that was polled ready is the one to call; a clone takes its place.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let mut inner = ready(&mut self.inner);
         let guard = self.guard.clone();
         let ctx = context(request.extensions());
         Box::pin(async move {
             match guard.pass(ctx).await {
                 Ok(()) => inner.call(request).await,
-                Err(problem) => Ok(problem.into_response()),
+                Err(problem) => Ok(problem.respond()),
             }
         })
     }
+}
+
+/// The service that was polled ready is the one to call; a clone takes its place.
+pub(crate) fn ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    std::mem::replace(inner, clone)
 }
 
 /// The context of the request; 401 without one.

@@ -44,7 +44,7 @@ pub trait PolicyStore: Send + Sync + 'static {
     /// Every registered permission.
     async fn registry(&self, ctx: &TenantCtx) -> Result<Vec<RegisteredPermission>, Error>;
 
-    /// What the user of the context may do; `None` if the tenant's epoch is still `known`.
+    /// What the user of the context may do, or the maker of its API key; `None` if the tenant's epoch is still `known`.
     async fn snapshot(
         &self,
         ctx: &TenantCtx,

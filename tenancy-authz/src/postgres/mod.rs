@@ -1,11 +1,13 @@
 //! The adapter: everything that knows SQL.
 
+mod announce;
 mod changes;
 mod component;
 mod reads;
 mod store;
 mod sync;
 
+pub(crate) use announce::PgAnnounce;
 pub use component::COMPONENT;
 pub use store::PgPolicyStore;
 pub use sync::sync_permissions;

@@ -40,7 +40,7 @@ pub(super) async fn epoch(tx: &mut TenantTx) -> Result<Option<Epoch>, Error> {
 type SnapshotRow = (Epoch, bool, Vec<String>, Vec<i32>, Option<f64>);
 
 pub(super) async fn snapshot(tx: &mut TenantTx) -> Result<Snapshot, Error> {
-    let (tenant, user) = (tx.ctx().tenant(), tx.ctx().user());
+    let (tenant, user) = (tx.ctx().tenant(), tx.ctx().user().or(tx.ctx().maker()));
     let row: Option<SnapshotRow> = sqlx::query_as(include_str!("sql/snapshot.sql"))
         .bind(tenant)
         .bind(user)
@@ -68,7 +68,7 @@ pub(super) async fn decide(
     let (allowed, is_member, is_registered): (bool, bool, bool) =
         sqlx::query_as(include_str!("sql/decide.sql"))
             .bind(ctx.tenant())
-            .bind(ctx.user())
+            .bind(ctx.user().or(ctx.maker()))
             .bind(permission.as_str())
             .fetch_one(&mut **tx)
             .await

@@ -1,33 +1,46 @@
 //! Puts denials on record.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tenancy_core::{AuditSink, DenyReason, Event, Outcome, PermissionKey, RoleKey, TenantCtx};
+
+use super::folds::{Counted, Fold, Folds, Same};
+
+/// How many of the missing permissions an entry names.
+const MAX_NAMED: usize = 50;
 
 /// Records each denial once, outside of the transaction that it ends.
 #[derive(Clone)]
 pub(crate) struct Denials {
     audit: Arc<dyn AuditSink>,
+    folds: Arc<Folds>,
 }
 
 impl Denials {
-    pub(crate) fn new(audit: Arc<dyn AuditSink>) -> Self {
-        Self { audit }
+    pub(crate) fn new(audit: Arc<dyn AuditSink>, window: Duration) -> Self {
+        let folds = Arc::new(Folds::new(window));
+        Self { audit, folds }
     }
 
-    /// A permission was asked for and is not held.
+    /// Permissions were asked for and are not held.
     pub(crate) async fn missing(
         &self,
         ctx: &TenantCtx,
-        permission: &PermissionKey,
+        missing: &[PermissionKey],
         reason: DenyReason,
     ) {
-        let event = denied(reason.as_str()).target("permission", permission);
-        self.record(ctx, event).await;
+        metrics::counter!("tenancy_denials_total").increment(1);
+        match self.folds.count(ctx, missing, reason) {
+            Counted::Alone => {}
+            Counted::Folded => return,
+            Counted::Opened(same) => self.close_later(same),
+        }
+        self.record(ctx, lacking(missing, reason)).await;
     }
 
     /// Somebody tried to give or take more than he holds.
     pub(crate) async fn exceeded(&self, ctx: &TenantCtx, roles: &[RoleKey], message: &str) {
+        metrics::counter!("tenancy_denials_total").increment(1);
         let event = roles
             .iter()
             .fold(denied("exceeds_own_permissions"), |event, role| {
@@ -37,9 +50,30 @@ impl Denials {
         self.record(ctx, event).await;
     }
 
+    /// Records what was counted and not recorded.
+    pub(crate) async fn flush(&self) {
+        for fold in self.folds.take() {
+            self.record_fold(fold).await;
+        }
+    }
+
+    fn close_later(&self, same: Same) {
+        let denials = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(denials.folds.window()).await;
+            if let Some(fold) = denials.folds.close(&same) {
+                denials.record_fold(fold).await;
+            }
+        });
+    }
+
+    async fn record_fold(&self, fold: Fold) {
+        let event = lacking(&fold.missing, fold.reason).meta("count", fold.count);
+        self.record(&fold.ctx, event).await;
+    }
+
     /// Records in a task of its own: whoever hangs up on being denied is on record all the same.
     async fn record(&self, ctx: &TenantCtx, event: Event) {
-        metrics::counter!("tenancy_denials_total").increment(1);
         let (audit, ctx) = (self.audit.clone(), ctx.clone());
         let recording = tokio::spawn(async move {
             if let Err(error) = audit.record(&ctx, event).await {
@@ -55,6 +89,13 @@ impl Denials {
             tracing::error!("the task that records a denial did not end");
         }
     }
+}
+
+fn lacking(missing: &[PermissionKey], reason: DenyReason) -> Event {
+    let named = missing.iter().take(MAX_NAMED);
+    named.fold(denied(reason.as_str()), |event, permission| {
+        event.target("permission", permission)
+    })
 }
 
 fn denied(reason: &str) -> Event {

@@ -1,14 +1,19 @@
 //! The use cases: they talk to ports and know no SQL.
 
+mod announcer;
 mod authorizer;
 mod cache;
 mod denials;
+mod folds;
 mod options;
 mod registry;
+mod rights;
 mod roles;
 
+pub(crate) use announcer::Announce;
 pub use authorizer::PgAuthorizer;
 pub use options::AuthzOptions;
+pub use rights::Rights;
 pub use roles::Roles;
 
 tenancy_core::permissions! {

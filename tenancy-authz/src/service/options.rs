@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a [`PgAuthorizer`](crate::PgAuthorizer) caches.
+/// How a [`PgAuthorizer`](crate::PgAuthorizer) caches, and how it records denials.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthzOptions {
@@ -11,6 +11,10 @@ pub struct AuthzOptions {
     pub(crate) bound: Duration,
     /// How many users' rights are kept in memory, over all tenants; 100,000 by default.
     pub(crate) max_snapshots: usize,
+    /// For how long equal denials are counted instead of recorded one by one; off by default.
+    pub(crate) fold_denials: Duration,
+    /// Whether other processes are told of changes; on by default.
+    pub(crate) announces: bool,
 }
 
 impl Default for AuthzOptions {
@@ -18,6 +22,8 @@ impl Default for AuthzOptions {
         Self {
             bound: Duration::from_secs(1),
             max_snapshots: 100_000,
+            fold_denials: Duration::ZERO,
+            announces: true,
         }
     }
 }
@@ -32,6 +38,22 @@ impl AuthzOptions {
     /// Sets how many users' rights are kept in memory; at least one for each of 16 shards.
     pub fn with_max_snapshots(mut self, snapshots: usize) -> Self {
         self.max_snapshots = snapshots;
+        self
+    }
+
+    /// Records a denial at once and equal ones of the next while, a minute at most, as one entry
+    /// with their `count` when it is over: against a client that fills the log. Equal are those of
+    /// the same principal in the same tenant for the same permissions and reason. What is counted
+    /// and not yet recorded is lost with the process; before it ends,
+    /// [`PgAuthorizer::flush_denials`](crate::PgAuthorizer::flush_denials) records it.
+    pub fn with_folded_denials(mut self, window: Duration) -> Self {
+        self.fold_denials = window.min(Duration::from_mins(1));
+        self
+    }
+
+    /// Tells no other process of changes: the bound alone says how soon they count there.
+    pub fn without_announcements(mut self) -> Self {
+        self.announces = false;
         self
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tenancy_core::{
-    AuditSink, Authorizer, AuthorizerExt as _, Permission as _, PermissionKey, RoleKey, TenantCtx,
-    TenantDb, TenantTx, UserId,
+    AuditSink, Authorizer, Permission as _, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx,
+    UserId,
 };
 
 use super::{authorizer::PgAuthorizer, perm};

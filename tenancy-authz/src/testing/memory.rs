@@ -140,7 +140,7 @@ impl PolicyStore for MemoryPolicyStore {
         if known == Some(policy.epoch) {
             return Ok(None);
         }
-        let Some(user) = ctx.user() else {
+        let Some(user) = ctx.user().or(ctx.maker()) else {
             return Ok(Some(Snapshot::default()));
         };
         let now = Utc::now();
@@ -174,18 +174,15 @@ impl PolicyStore for MemoryPolicyStore {
     ) -> Result<Decision, Error> {
         let policy = self.seen(tx);
         let deny = |reason| Ok(Decision::Deny(reason));
-        if let Some(brought) = tx.ctx().principal().actor.permissions() {
-            let held = brought.contains(permission);
-            return if held {
-                Ok(Decision::Allow)
-            } else {
-                deny(DenyReason::NotGranted)
-            };
+        match tx.ctx().principal().actor.permissions() {
+            Some(brought) if !brought.contains(permission) => return deny(DenyReason::NotGranted),
+            Some(_) if tx.ctx().maker().is_none() => return Ok(Decision::Allow),
+            _ => {}
         }
         if !lock(&self.0).registry.contains_key(permission) {
             return deny(DenyReason::UnknownPermission);
         }
-        let user = tx.ctx().user().filter(|user| {
+        let user = tx.ctx().user().or(tx.ctx().maker()).filter(|user| {
             policy
                 .members
                 .get(user)

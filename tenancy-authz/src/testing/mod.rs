@@ -5,6 +5,10 @@ pub mod conformance;
 mod fixture;
 mod memory;
 mod policy;
+#[cfg(feature = "axum")]
+mod routes;
 
 pub use fixture::{join, member, tenant};
 pub use memory::MemoryPolicyStore;
+#[cfg(feature = "axum")]
+pub use routes::{Guard, RouteCheck, RouteReport, RouteSeen};

@@ -207,8 +207,7 @@ impl Policy {
         now: DateTime<Utc>,
     ) -> Option<String> {
         let mut held = BTreeSet::new();
-        held.extend(who.principal().actor.permissions().into_iter().flatten());
-        if let Some(user) = who.user() {
+        if let Some(user) = who.user().or(who.maker()) {
             for (role, ends) in self.roles_of(user, now) {
                 let lasts = match (ends, until) {
                     (None, _) => true,
@@ -218,6 +217,11 @@ impl Policy {
                 let row = self.roles.get(role).filter(|_| lasts);
                 held.extend(row.into_iter().flat_map(|role| &role.permissions));
             }
+        }
+        match who.principal().actor.permissions() {
+            Some(brought) if who.maker().is_some() => held.retain(|key| brought.contains(key)),
+            Some(brought) => held.extend(brought),
+            None => {}
         }
         permissions
             .into_iter()

@@ -177,13 +177,23 @@ async fn what_a_service_or_an_api_key_holds_is_exactly_what_it_brings() -> Resul
     assert!(!world.allowed_by_sql(&service, &PURGE).await?);
     assert!(!world.allowed(&service, &PURGE).await?);
 
-    // Whoever it may act for: the roles of a user it names give it nothing.
+    // Whoever it may act for: the roles of a user it names give it nothing. A key's maker is the owner.
+    let made = "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+        VALUES ($1, $2, 'key', 'tk', '{templates.read}', $3, now() + interval '1 day')";
+    let key = uuid::Uuid::now_v7();
+    sqlx::query(made)
+        .bind(here)
+        .bind(key)
+        .bind(user(&world.owner))
+        .execute(&world.db.superuser().await?)
+        .await?;
     let conn = &mut PgConnection::connect(world.db.server.app_url()).await?;
     for kind in ["service", "api_key"] {
         let settings = [
             ("tenancy.tenant_id", here.to_string()),
             ("tenancy.user_id", user(&world.owner).to_string()),
             ("tenancy.actor_kind", kind.to_owned()),
+            ("tenancy.actor_id", key.to_string()),
             (
                 "tenancy.permissions",
                 "templates.write,templates.read".to_owned(),
@@ -201,6 +211,42 @@ async fn what_a_service_or_an_api_key_holds_is_exactly_what_it_brings() -> Resul
             .await?
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_holds_what_its_maker_holds_and_loses_what_he_loses() -> Result {
+    let world = World::new().await?;
+    let here = world.owner.tenant();
+    let member = world.member(&["viewer"]).await?;
+    let key = tenancy_core::ApiKeyId::new();
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+         VALUES ($1, $2, 'key', 'tk', '{templates.read,templates.purge}', $3, now() + interval '1 day')",
+    )
+    .bind(here)
+    .bind(key)
+    .bind(user(&member))
+    .execute(&world.db.superuser().await?)
+    .await?;
+    let principal = tenancy_core::Principal::api_key(key, vec![READ, PURGE]);
+    let ctx = world.db.app.enter_as(here, principal).await?;
+    assert!(world.allowed_by_sql(&ctx, &READ).await? && world.allowed(&ctx, &READ).await?);
+    // Brought along, but not his to give any more.
+    assert!(!world.allowed_by_sql(&ctx, &PURGE).await? && !world.allowed(&ctx, &PURGE).await?);
+    let mut tx = world.db.app.read(&ctx).await?;
+    let mine: Vec<String> = sqlx::query_scalar("SELECT util.my_permissions($1)")
+        .bind(here)
+        .fetch_one(&mut *tx)
+        .await?;
+    assert_eq!(mine, ["templates.read"]);
+    drop(tx);
+    sqlx::query("DELETE FROM tenancy.member_roles WHERE tenant_id = $1 AND user_id = $2")
+        .bind(here)
+        .bind(user(&member))
+        .execute(&world.db.superuser().await?)
+        .await?;
+    assert!(!world.allowed_by_sql(&ctx, &READ).await?);
     Ok(())
 }
 

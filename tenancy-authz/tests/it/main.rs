@@ -9,13 +9,18 @@
 
 mod attacks;
 mod gates;
+mod grpc;
 mod helper;
+mod listening;
+mod many;
 mod members;
 mod permissions;
 mod policy;
 mod ports;
+mod processes;
 mod properties;
 mod roles;
+mod routes;
 mod staleness;
 mod stores;
 mod support;

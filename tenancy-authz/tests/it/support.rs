@@ -43,10 +43,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
+        Self::with(AuthzOptions::default()).await
+    }
+
+    pub(crate) async fn with(options: AuthzOptions) -> Result<Self> {
         let db = Db::new(&[&CORE, &COMPONENT]).await?;
         sync_permissions(&db.operator, &definitions()).await?;
         let audit = MemoryAudit::new();
-        let authz = authorizer(&db.app, &audit, AuthzOptions::default());
+        let authz = authorizer(&db.app, &audit, options);
         let roles = Roles::new(db.app.clone(), authz.clone(), Arc::new(audit.clone()));
         let owner = testing::tenant(&db.app, &authz).await?;
         let other_owner = testing::tenant(&db.app, &authz).await?;

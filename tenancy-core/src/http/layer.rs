@@ -1,20 +1,16 @@
 //! From a request to a caller.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response, header::AUTHORIZATION, request::Parts};
+use async_trait::async_trait;
+use http::{header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
-use tower_service::Service;
 use tracing::Span;
 
 use super::{
     correlation::Correlation,
-    problem::{Problem, UNAUTHENTICATED, no_login},
+    problem::{UNAUTHENTICATED, no_login},
+    service::{LayerService, Pass},
 };
 use crate::{
     Authenticate, CallerKind, Error, ErrorKind, Identity, PlatformEvent, PlatformEventKind,
@@ -53,70 +49,28 @@ impl AuthLayer {
         self.log = Some(log);
         self
     }
-
-    async fn pass(&self, parts: &mut Parts) -> Result<(), Error> {
-        let identity = identify(parts, &*self.authenticate, self.log.as_deref()).await?;
-        if !self.api_keys {
-            identity.require_user()?;
-        }
-        Ok(())
-    }
 }
 
 impl<S> Layer<S> for AuthLayer {
     type Service = AuthService<S>;
 
     fn layer(&self, inner: S) -> AuthService<S> {
-        AuthService {
-            inner,
-            layer: self.clone(),
-        }
+        LayerService::new(inner, self.clone())
     }
 }
 
 /// The service of [`AuthLayer`].
-#[derive(Clone)]
-pub struct AuthService<S> {
-    inner: S,
-    layer: AuthLayer,
-}
+pub type AuthService<S> = LayerService<S, AuthLayer>;
 
-impl<S, A, B> Service<Request<A>> for AuthService<S>
-where
-    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    A: Send + 'static,
-    B: From<String>,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+#[async_trait]
+impl Pass for AuthLayer {
+    async fn pass(&self, parts: &mut Parts, _: &Correlation) -> Result<(), Error> {
+        let identity = identify(parts, &*self.authenticate, self.log.as_deref()).await?;
+        if !self.api_keys {
+            identity.require_user()?;
+        }
+        Ok(())
     }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
-        let layer = self.layer.clone();
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            let correlation = Correlation::of(&mut parts);
-            let answering = async move {
-                match layer.pass(&mut parts).await {
-                    Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                    Err(error) => Ok(Problem::logged(&error).respond()),
-                }
-            };
-            correlation.answer(correlation.span(), answering).await
-        })
-    }
-}
-
-/// The service that was polled ready; a clone takes its place.
-pub(super) fn ready<S: Clone>(inner: &mut S) -> S {
-    let clone = inner.clone();
-    std::mem::replace(inner, clone)
 }
 
 /// Who sent the request: what a layer further out has found out, or what the authenticator says.
@@ -152,14 +106,16 @@ fn note(log: Option<&dyn PlatformLog>, error: &Error) {
 }
 
 async fn ask(parts: &Parts, authenticate: &dyn Authenticate) -> Result<Identity, Error> {
-    if parts.headers.get_all(AUTHORIZATION).iter().count() > 1 {
+    let refused = |code, message| Err(Error::new(ErrorKind::Unauthenticated, code, message));
+    let mut logins = parts.headers.get_all(AUTHORIZATION).iter();
+    let (login, another) = (logins.next(), logins.next());
+    if another.is_some() {
         // A proxy and this service could each look at another one.
-        let message = "the request carries more than one login";
-        return Err(Error::new(
-            ErrorKind::Unauthenticated,
-            "login_ambiguous",
-            message,
-        ));
+        return refused("login_ambiguous", "the request carries more than one login");
+    }
+    if login.is_some_and(|login| login.to_str().is_err()) {
+        // Left out as the other headers are, it would be a request without a login.
+        return refused("login_unreadable", "the request's login can't be read");
     }
     let headers = parts
         .headers
@@ -173,11 +129,5 @@ async fn ask(parts: &Parts, authenticate: &dyn Authenticate) -> Result<Identity,
 impl fmt::Debug for AuthLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthLayer")
-    }
-}
-
-impl<S> fmt::Debug for AuthService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuthService")
     }
 }

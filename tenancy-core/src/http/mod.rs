@@ -30,6 +30,7 @@ mod correlation;
 pub(crate) mod host;
 mod layer;
 mod problem;
+mod service;
 mod source;
 mod tenant_layer;
 
@@ -42,5 +43,6 @@ mod guide {}
 pub use self::axum::{Caller, Tenant};
 pub use layer::{AuthLayer, AuthService};
 pub use problem::{DenialRecorded, Problem};
+pub use service::LayerService;
 pub use source::TenantSource;
 pub use tenant_layer::{TenantLayer, TenantService};

@@ -1,21 +1,16 @@
 //! From a caller to a tenant context.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response, request::Parts};
+use async_trait::async_trait;
+use http::request::Parts;
 use tower_layer::Layer;
-use tower_service::Service;
 use tracing::Span;
 
 use super::{
     correlation::Correlation,
-    layer::{identify, ready},
-    problem::Problem,
+    layer::identify,
+    service::{LayerService, Pass},
     source::{Named, TenantSource, resolve},
 };
 use crate::{
@@ -67,24 +62,6 @@ impl TenantLayer {
         }
     }
 
-    async fn enter(&self, parts: &mut Parts, correlation: &Correlation) -> Result<(), Error> {
-        let identity =
-            identify(parts, &*self.authenticate, Some(&**self.db.platform_log())).await?;
-        let named = resolve(&self.sources, parts, &identity, &self.db).await?;
-        let ctx = self.admit(&identity, named.tenant()).await?;
-        // Told only to those who are in the first one: see `Named`.
-        if let Named::Several(_) = named {
-            let message = "the request names two different tenants";
-            return Err(Error::invalid("tenant_ambiguous", message));
-        }
-        Span::current().record("tenant", tracing::field::display(ctx.tenant()));
-        let ctx = ctx
-            .with_request_id(correlation.request)
-            .with_trace(correlation.trace.trace());
-        parts.extensions.insert(ctx);
-        Ok(())
-    }
-
     async fn admit(&self, identity: &Identity, tenant: TenantId) -> Result<TenantCtx, Error> {
         match &identity.caller {
             CallerKind::User(user) => self.db.enter(tenant, *user).await,
@@ -107,49 +84,31 @@ impl<S> Layer<S> for TenantLayer {
     type Service = TenantService<S>;
 
     fn layer(&self, inner: S) -> TenantService<S> {
-        TenantService {
-            inner,
-            layer: self.clone(),
-        }
+        LayerService::new(inner, self.clone())
     }
 }
 
 /// The service of [`TenantLayer`].
-#[derive(Clone)]
-pub struct TenantService<S> {
-    inner: S,
-    layer: TenantLayer,
-}
+pub type TenantService<S> = LayerService<S, TenantLayer>;
 
-impl<S, A, B> Service<Request<A>> for TenantService<S>
-where
-    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    A: Send + 'static,
-    B: From<String>,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
-        let layer = self.layer.clone();
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            let correlation = Correlation::of(&mut parts);
-            let answering = async move {
-                match layer.enter(&mut parts, &correlation).await {
-                    Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                    Err(error) => Ok(Problem::logged(&error).respond()),
-                }
-            };
-            correlation.answer(correlation.span(), answering).await
-        })
+#[async_trait]
+impl Pass for TenantLayer {
+    async fn pass(&self, parts: &mut Parts, correlation: &Correlation) -> Result<(), Error> {
+        let identity =
+            identify(parts, &*self.authenticate, Some(&**self.db.platform_log())).await?;
+        let named = resolve(&self.sources, parts, &identity, &self.db).await?;
+        let ctx = self.admit(&identity, named.tenant()).await?;
+        // Told only to those who are in the first one: see `Named`.
+        if let Named::Several(_) = named {
+            let message = "the request names two different tenants";
+            return Err(Error::invalid("tenant_ambiguous", message));
+        }
+        Span::current().record("tenant", tracing::field::display(ctx.tenant()));
+        let ctx = ctx
+            .with_request_id(correlation.request)
+            .with_trace(correlation.trace.trace());
+        parts.extensions.insert(ctx);
+        Ok(())
     }
 }
 
@@ -158,11 +117,5 @@ impl fmt::Debug for TenantLayer {
         f.debug_struct("TenantLayer")
             .field("sources", &self.sources)
             .finish_non_exhaustive()
-    }
-}
-
-impl<S> fmt::Debug for TenantService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TenantService")
     }
 }

@@ -24,6 +24,17 @@ struct Inner {
     access: Access,
     request: RequestId,
     trace: Option<TraceId>,
+    bound: Bound,
+}
+
+/// What a context depends on beyond its principal.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    Nothing,
+    /// The member who made the key that acts.
+    Maker(UserId),
+    /// A session of support, which may end before the context does.
+    Session,
 }
 
 /// What a context may be used for.
@@ -44,6 +55,28 @@ impl TenantCtx {
             access,
             request: RequestId::new(),
             trace: None,
+            bound: Bound::Nothing,
+        }))
+    }
+
+    /// The same context of a key that this member made.
+    pub(crate) fn made_by(self, maker: UserId) -> Self {
+        self.bound_to(Bound::Maker(maker))
+    }
+
+    /// The same context in a session of support: each of its transactions asks whether it runs.
+    pub(crate) fn in_session(self) -> Self {
+        self.bound_to(Bound::Session)
+    }
+
+    pub(crate) fn is_in_session(&self) -> bool {
+        matches!(self.0.bound, Bound::Session)
+    }
+
+    fn bound_to(self, bound: Bound) -> Self {
+        Self(Arc::new(Inner {
+            bound,
+            ..Arc::unwrap_or_clone(self.0)
         }))
     }
 
@@ -60,6 +93,15 @@ impl TenantCtx {
     /// The user whose rights count; `None` for services and API keys.
     pub fn user(&self) -> Option<UserId> {
         self.0.principal.effective_user()
+    }
+
+    /// Who made the API key that acts; `None` for everybody else. A key may do what it was made for
+    /// as long as its maker may: an [`Authorizer`](crate::Authorizer) asks about both.
+    pub fn maker(&self) -> Option<UserId> {
+        match self.0.bound {
+            Bound::Maker(user) => Some(user),
+            Bound::Nothing | Bound::Session => None,
+        }
     }
 
     /// Whether writes are open.

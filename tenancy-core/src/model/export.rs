@@ -1,6 +1,6 @@
 //! What an export of a tenant holds, and whether it is whole.
 
-use std::{collections::BTreeMap, io::BufRead};
+use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,42 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, ErrorKind};
 
-/// What an export leaves out, beside what the app itself may not read and hashes of secrets.
-#[derive(Clone, Debug, Default)]
+/// What an export leaves out, beside what the app itself may not read and hashes of secrets; and how
+/// long it may take.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExportOptions {
+    /// How long all of it may take; 6 hours by default. While it runs it holds a snapshot and one of
+    /// the operator's few connections.
+    pub time: Duration,
+    /// How long a reader may leave 64 KiB lying; a minute by default.
+    pub patience: Duration,
     without: Vec<(String, Option<String>, String)>,
 }
 
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_hours(6),
+            patience: Duration::from_mins(1),
+            without: Vec::new(),
+        }
+    }
+}
+
 impl ExportOptions {
+    /// Sets how long all of it may take.
+    pub fn with_time(mut self, time: Duration) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// Sets how long a reader may leave 64 KiB lying.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Leaves out a column, or a whole table, and says in the manifest why. The table is named
     /// with its schema, as in `public.invoices`.
     pub fn without(

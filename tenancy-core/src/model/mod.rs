@@ -50,7 +50,7 @@ pub use lifecycle::{
 };
 pub use member::{Member, MemberStatus, OfferAnswer, OwnershipOffer};
 pub use outbox::{Drained, OutboxJob};
-pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef};
+pub use permission::{Decision, DenyReason, Granted, Permission, PermissionDef, PermissionNote};
 pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
 pub use purge::{DeletionCertificate, PurgeOptions};
@@ -59,6 +59,6 @@ pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
 pub use subject::{SealedText, Subject};
 pub use support::{Impersonation, NewImpersonation, SupportGrant};
-pub use tenant::{MyTenant, NewTenant, Suspension, Tenant, TenantStatus};
+pub use tenant::{MyTenant, MyTenantsPage, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};
 pub use trace::{TraceId, Traceparent};

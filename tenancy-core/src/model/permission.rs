@@ -1,6 +1,10 @@
 //! Permissions as types: an unknown one does not compile.
 
-use std::{fmt, marker::PhantomData};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{PermissionKey, Principal, TenantCtx, TenantId};
 
@@ -8,6 +12,36 @@ use crate::{PermissionKey, Principal, TenantCtx, TenantId};
 pub trait Permission: Copy + Default + Send + Sync + 'static {
     /// The key that the database and messages use.
     const KEY: PermissionKey;
+
+    /// Where an authorizer of this process notes what it found out about the permission, so that it
+    /// need not look its key up again; without one it looks.
+    #[doc(hidden)]
+    fn note() -> Option<&'static PermissionNote> {
+        None
+    }
+}
+
+/// A number that an authorizer notes about a permission, for itself; 0 at first.
+///
+/// Several authorizers of a process share it: what is noted has to say whose it is.
+#[derive(Debug, Default)]
+pub struct PermissionNote(AtomicU64);
+
+impl PermissionNote {
+    /// Nothing noted.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// What was noted last.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Notes something.
+    pub fn set(&self, note: u64) {
+        self.0.store(note, Ordering::Relaxed);
+    }
 }
 
 /// A permission as it is registered: its key, what it allows, and which default roles have it.
@@ -84,6 +118,11 @@ macro_rules! permissions {
 
                 impl $crate::Permission for $name {
                     const KEY: $crate::PermissionKey = $crate::PermissionKey::from_static($key);
+
+                    fn note() -> ::std::option::Option<&'static $crate::PermissionNote> {
+                        static NOTE: $crate::PermissionNote = $crate::PermissionNote::new();
+                        ::std::option::Option::Some(&NOTE)
+                    }
                 }
             )+
 
@@ -112,6 +151,13 @@ impl<P: Permission> Granted<P> {
             principal: ctx.principal().clone(),
             permission: PhantomData,
         }
+    }
+
+    /// The proof that an [`Authorizer`](crate::Authorizer) answered, if its answer was yes. For
+    /// implementors that answer a permission as a type without the detour over its key.
+    #[doc(hidden)]
+    pub fn decided(ctx: &TenantCtx, decision: Decision) -> Option<Self> {
+        decision.is_allowed().then(|| Self::to(ctx))
     }
 
     /// Whether this proof was given for the tenant and principal of `ctx`.

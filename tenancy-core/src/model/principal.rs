@@ -36,7 +36,7 @@ pub enum Actor {
         /// What it may do.
         permissions: Vec<PermissionKey>,
     },
-    /// An API key of the tenant, with exactly the permissions it was made with.
+    /// An API key of the tenant, with the permissions it was made with, as far as its maker has them.
     ApiKey {
         /// Which key; never the key itself.
         id: ApiKeyId,
@@ -64,7 +64,8 @@ impl Actor {
         }
     }
 
-    /// The permissions the actor brings along; `None` where roles decide.
+    /// The permissions the actor brings along, and beyond which it has none; `None` where roles alone
+    /// decide.
     pub fn permissions(&self) -> Option<&[PermissionKey]> {
         match self {
             Self::User { .. } => None,
@@ -112,12 +113,15 @@ impl Principal {
     pub fn is_closed_to(&self, permission: &PermissionKey) -> bool {
         let acts_for_another =
             matches!(self.actor, Actor::User { .. }) && self.on_behalf_of.is_some();
+        if !acts_for_another {
+            return false;
+        }
         let (topic, _) = permission.as_str().split_once('.').unwrap_or_default();
         let closed = matches!(
             permission.as_str(),
             "members.invite" | "members.manage" | "roles.manage"
         );
-        acts_for_another && (closed || matches!(topic, "api_keys" | "secrets" | "tenant"))
+        closed || matches!(topic, "api_keys" | "secrets" | "tenant")
     }
 
     /// The person who acts for himself; `None` for services, API keys, and whoever acts for another.

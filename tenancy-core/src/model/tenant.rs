@@ -117,3 +117,41 @@ pub struct MyTenant {
     /// Whether the user is one of its owners.
     pub is_owner: bool,
 }
+
+/// A page of a user's tenants, in the order of their names.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MyTenantsPage {
+    /// Behind the tenant of this name and id; from the first, if `None`.
+    pub after: Option<(String, TenantId)>,
+    /// At most so many: 100, and never more than 1,000.
+    pub limit: u16,
+}
+
+impl Default for MyTenantsPage {
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: 100,
+        }
+    }
+}
+
+impl MyTenantsPage {
+    /// The first hundred.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes on behind the last tenant of a page.
+    pub fn with_after(mut self, last: &MyTenant) -> Self {
+        self.after = Some((last.tenant.name.clone(), last.tenant.id));
+        self
+    }
+
+    /// Sets the size of a page.
+    pub fn with_limit(mut self, tenants: u16) -> Self {
+        self.limit = tenants;
+        self
+    }
+}

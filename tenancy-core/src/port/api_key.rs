@@ -16,6 +16,18 @@ pub struct StoredKey {
     pub hash: [u8; 32],
 }
 
+/// What a key is replaced by, and when it ends.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Replacement {
+    /// The new key.
+    pub stored: StoredKey,
+    /// For how long the new one works.
+    pub valid_for: Duration,
+    /// For how long the old one still works.
+    pub overlap: Duration,
+}
+
 /// What a key opens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -70,15 +82,14 @@ pub trait ApiKeyStore: Send + Sync + 'static {
         stored: &StoredKey,
         most: u64,
     ) -> Result<(), Error>;
-    /// Replaces a usable key that was not replaced yet; `false` if there is none. The old one works
-    /// for `overlap` more.
+    /// Replaces a usable key that was not replaced yet; `false` if there is none.
+    /// [`Limit`](crate::ErrorKind::Limit) if `most` replaced ones still work.
     async fn rotate_in(
         &self,
         tx: &mut TenantTx,
         old: ApiKeyId,
-        stored: &StoredKey,
-        valid_for: Duration,
-        overlap: Duration,
+        replacement: &Replacement,
+        most: u64,
     ) -> Result<bool, Error>;
     /// Ends a key now; `false` if there is none that is not revoked.
     async fn revoke_in(&self, tx: &mut TenantTx, id: ApiKeyId) -> Result<bool, Error>;

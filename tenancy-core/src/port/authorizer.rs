@@ -9,7 +9,9 @@ use crate::{Decision, Error, Granted, Permission, PermissionKey, RoleKey, Tenant
 /// [`Denied`](crate::ErrorKind::Denied); a denial that can't be recorded is a denial all the same,
 /// and is counted. [`check`](Self::check) records nothing: it is for hiding a button. A back end
 /// that can't answer is [`Unavailable`](crate::ErrorKind::Unavailable), never an allowance and
-/// never a denial. Services and API keys have exactly the permissions of their principal.
+/// never a denial. A service has exactly the permissions of its principal. An API key has those of its
+/// principal that its [maker](crate::TenantCtx::maker) holds himself: who is demoted keeps no way around
+/// it in his pocket.
 ///
 /// # Concurrency
 /// A cached answer may be stale for a bound that the implementation documents. The `*_in` forms

@@ -21,7 +21,7 @@ mod setting;
 mod store;
 mod support;
 
-pub use api_key::{ApiKeyStore, KeyState, OpenedKey, StoredKey};
+pub use api_key::{ApiKeyStore, KeyState, OpenedKey, Replacement, StoredKey};
 pub use audit::AuditSink;
 pub use authenticate::{Authenticate, CallerKind, Identity, RequestHead};
 pub use authorizer::{Authorizer, AuthorizerExt};

@@ -3,8 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Error, HoldReference, MyTenant, NewTenant, Slug, SlugOwner, Tenant, TenantName, TenantState,
-    TenantTx, Transition, UserId,
+    Error, HoldReference, MyTenant, MyTenantsPage, NewTenant, Slug, SlugOwner, Tenant, TenantName,
+    TenantState, TenantTx, Transition, UserId,
 };
 
 /// Stores tenants.
@@ -53,8 +53,8 @@ pub trait TenantStore: Send + Sync + 'static {
         reference: &HoldReference,
         place: bool,
     ) -> Result<bool, Error>;
-    /// The tenants a user is an active member of, by name; at most 1,000.
-    async fn for_user(&self, user: UserId) -> Result<Vec<MyTenant>, Error>;
+    /// A page of the tenants a user is an active member of, by name; never more than 1,000.
+    async fn for_user(&self, user: UserId, page: &MyTenantsPage) -> Result<Vec<MyTenant>, Error>;
     /// The tenant that has this slug now, or had it and is still known by it.
     async fn by_slug(&self, slug: &str) -> Result<Option<SlugOwner>, Error>;
 }

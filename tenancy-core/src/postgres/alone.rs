@@ -109,7 +109,7 @@ impl RoleDirectory for NoRoles {
 
 /// Lets owners do everything and other members nothing: for a host without `tenancy-authz`.
 ///
-/// Services and API keys have the permissions they bring along.
+/// Services have the permissions they bring along, and so have API keys whose maker is an owner.
 #[derive(Clone)]
 pub struct OwnerAuthorizer {
     db: TenantDb,
@@ -159,16 +159,16 @@ impl Authorizer for OwnerAuthorizer {
         if ctx.principal().is_closed_to(permission) {
             return Ok(Decision::Deny(DenyReason::NotGranted));
         }
-        if let Some(brought) = ctx.principal().actor.permissions() {
-            return Ok(if brought.contains(permission) {
-                Decision::Allow
-            } else {
-                Decision::Deny(DenyReason::NotGranted)
-            });
+        match ctx.principal().actor.permissions() {
+            Some(brought) if !brought.contains(permission) => {
+                return Ok(Decision::Deny(DenyReason::NotGranted));
+            }
+            Some(_) if ctx.maker().is_none() => return Ok(Decision::Allow),
+            _ => {}
         }
         let is_owner: Option<bool> = sqlx::query_scalar(include_str!("sql/member_is_owner.sql"))
             .bind(ctx.tenant())
-            .bind(ctx.user())
+            .bind(ctx.user().or(ctx.maker()))
             .fetch_optional(&mut **tx)
             .await?;
         Ok(match is_owner {

@@ -130,7 +130,15 @@ pub(crate) fn for_another_library(ctx: &TenantCtx) -> String {
     if ctx.access() == Access::ReadOnly {
         set(&mut sql, "transaction_read_only", "on");
     }
+    ask_anew(&mut sql, ctx);
     sql
+}
+
+/// Fails where the session of support is over that the context was made in.
+fn ask_anew(sql: &mut String, ctx: &TenantCtx) {
+    if ctx.is_in_session() {
+        sql.push_str("SELECT tenancy.require_impersonation();");
+    }
 }
 
 /// All that a context may set.
@@ -174,6 +182,8 @@ fn put_settings(sql: &mut String, ctx: &TenantCtx) {
 pub(crate) struct Mode {
     pub(crate) read_only: bool,
     pub(crate) pooler: PoolerMode,
+    /// Whether a context of support has to be good at this moment.
+    pub(crate) asks: bool,
 }
 
 /// Opens a transaction on a server connection that others used before, by way of a pooler. sqlx
@@ -210,6 +220,9 @@ pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertS
         if let Some(limit) = limit {
             set(&mut sql, name, millis(limit));
         }
+    }
+    if mode.asks {
+        ask_anew(&mut sql, ctx);
     }
     AssertSqlSafe(sql)
 }
@@ -267,7 +280,7 @@ fn millis(timeout: Duration) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Principal, ServiceKey, UserId};
+    use crate::{Principal, ServiceKey, UserId};
 
     fn settings(ctx: &TenantCtx) -> String {
         let mut sql = String::new();

@@ -54,6 +54,15 @@ struct Pools {
     limits: TxOptions,
 }
 
+/// What a transaction is opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    Read,
+    Write,
+    /// The trail, which also has to tell of who comes when his session is over.
+    Aside,
+}
+
 impl TenantDb {
     /// Connects with the defaults of [`DbOptions`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
@@ -183,12 +192,19 @@ impl TenantDb {
     }
 
     async fn admit(&self, tenant: TenantId, principal: Principal) -> Result<TenantCtx, Error> {
+        let mut maker = None;
         let (status, may_write) = match (&principal.actor, principal.on_behalf_of) {
             (Actor::User { id }, None) => (self.member_tenant_status(tenant, *id).await?, true),
             (Actor::User { id }, Some(member)) => self.impersonated(tenant, *id, member).await?,
-            (Actor::ApiKey { id, .. }, _) => (self.key_tenant_status(tenant, *id).await?, true),
+            (Actor::ApiKey { id, .. }, _) => {
+                let (status, by) = self.key_tenant_status(tenant, *id).await?.unzip();
+                maker = by;
+                (status, true)
+            }
             _ => (self.tenant_status(tenant).await?, true),
         };
+        let in_session =
+            matches!(principal.actor, Actor::User { .. }) && principal.on_behalf_of.is_some();
         let access = match status.as_deref().and_then(TenantStatus::parse) {
             Some(TenantStatus::Active) if may_write => Access::ReadWrite,
             Some(TenantStatus::Active | TenantStatus::SuspendedReadOnly) => Access::ReadOnly,
@@ -203,7 +219,12 @@ impl TenantDb {
                 return Err(Error::not_a_member());
             }
         };
-        Ok(TenantCtx::proven(tenant, principal, access))
+        let ctx = TenantCtx::proven(tenant, principal, access);
+        Ok(match maker {
+            Some(maker) => ctx.made_by(maker),
+            None if in_session => ctx.in_session(),
+            None => ctx,
+        })
     }
 
     /// The tenant's state and whether writing is open, if a session of support runs.
@@ -242,15 +263,15 @@ impl TenantDb {
             .map(|(tenant, _)| tenant))
     }
 
-    /// The tenant's state, if the key is one of its own that can be used.
+    /// The tenant's state and who made the key, if it is one of its own that can be used.
     async fn key_tenant_status(
         &self,
         tenant: TenantId,
         key: ApiKeyId,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<(String, UserId)>, Error> {
         self.ask(|conn| {
-            let question = sqlx::query_scalar("SELECT tenancy.enter_api_key($1, $2)");
-            Box::pin(question.bind(tenant).bind(key).fetch_one(conn))
+            let question = sqlx::query_as(include_str!("sql/enter_api_key.sql"));
+            Box::pin(question.bind(tenant).bind(key).fetch_optional(conn))
         })
         .await
     }
@@ -299,13 +320,15 @@ impl TenantDb {
 
     /// Opens a transaction for reading, with options.
     pub async fn read_with(&self, ctx: &TenantCtx, options: &TxOptions) -> Result<TenantTx, Error> {
-        self.open(&self.0.main, ctx, true, options).await
+        self.open(ctx, Purpose::Read, options).await
     }
 
     /// Opens a transaction for writing: one round trip. Nothing is kept without a commit.
     ///
     /// # Errors
-    /// [`Suspended`](ErrorKind::Suspended) if the context is read-only.
+    /// [`Suspended`](ErrorKind::Suspended) if the context is read-only;
+    /// [`NotAMember`](ErrorKind::NotAMember), as of every transaction, if the session of support that
+    /// the context was made in is over.
     pub async fn write(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
         self.write_with(ctx, &TxOptions::default()).await
     }
@@ -328,7 +351,7 @@ impl TenantDb {
                 message,
             ));
         }
-        self.open(&self.0.main, ctx, false, options).await
+        self.open(ctx, Purpose::Write, options).await
     }
 
     /// Opens a short transaction on connections that the host's open transactions can't use up.
@@ -336,19 +359,22 @@ impl TenantDb {
     /// For the crates of the family: denials and checks that happen while the caller holds a
     /// transaction. Open to a read-only context, since even that leaves a trail.
     pub async fn aside(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
-        self.open(&self.0.aside, ctx, false, &TxOptions::default())
-            .await
+        self.open(ctx, Purpose::Aside, &TxOptions::default()).await
     }
 
     async fn open(
         &self,
-        connections: &Connections,
         ctx: &TenantCtx,
-        read_only: bool,
+        purpose: Purpose,
         options: &TxOptions,
     ) -> Result<TenantTx, Error> {
         let pooler = self.0.pooler;
-        let mode = Mode { read_only, pooler };
+        let read_only = purpose == Purpose::Read;
+        let mode = Mode {
+            read_only,
+            pooler,
+            asks: purpose != Purpose::Aside,
+        };
         let with_limits;
         let options = match pooler {
             PoolerMode::Session => options,
@@ -364,6 +390,10 @@ impl TenantDb {
         {
             return Ok(tx);
         }
+        let connections = match purpose {
+            Purpose::Read | Purpose::Write => &self.0.main,
+            Purpose::Aside => &self.0.aside,
+        };
         TenantTx::open(connections, ctx, mode, options).await
     }
 
@@ -396,6 +426,11 @@ impl TenantDb {
     /// [`unbound`](Self::unbound).
     pub fn without_tenant(&self) -> &PgPool {
         self.0.main.pool()
+    }
+
+    /// What stands between this handle and the database: LISTEN needs a session of its own.
+    pub fn pooler(&self) -> PoolerMode {
+        self.0.pooler
     }
 
     /// What binds a transaction to a context, for hosts that open theirs with Diesel, `SeaORM`,

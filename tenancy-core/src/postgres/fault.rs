@@ -135,6 +135,8 @@ fn from_fault(fault: DbFault) -> Error {
         .clone()
         .unwrap_or_else(|| "unnamed".to_owned());
     let error = match fault.sqlstate.as_str() {
+        // Raised by `tenancy.require_impersonation`.
+        "TN001" => Error::not_a_member(),
         "25P02" => Error::new(
             ErrorKind::Conflict,
             "transaction_aborted",

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, PgConnection, Postgres, SqlSafeStr as _, pool::PoolConnection,
+    Connection as _, PgConnection, Postgres, SqlSafeStr as _, SqlStr, pool::PoolConnection,
     postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager as _;
@@ -39,8 +39,9 @@ pub struct TenantTx {
 impl TenantTx {
     /// Opens a transaction with its context in one round trip.
     ///
-    /// A caller who goes away half way leaves it to a task, which ends the transaction again:
-    /// sqlx does not count one whose beginning was cancelled.
+    /// A caller who goes away while he waits for a connection gives up his place. One who goes away
+    /// half way through the opening leaves it to a task, which ends the transaction again: sqlx does
+    /// not count one whose beginning was cancelled.
     ///
     /// Tried again until every idle connection that may be dead has been used up.
     pub(crate) async fn open(
@@ -49,28 +50,23 @@ impl TenantTx {
         mode: Mode,
         options: &TxOptions,
     ) -> Result<Self, Error> {
-        let (connections, ctx) = (connections.clone(), ctx.clone());
-        let begin = context_sql::begin(&ctx, mode, options).into_sql_str();
-        let options = options.clone();
-        ToEnd::new(async move {
-            let mut left = connections.tries();
-            loop {
-                let mut conn = connections.acquire().await?;
-                options.check_server(conn.server_version_num())?;
-                match PgTransactionManager::begin(&mut conn, Some(begin.clone())).await {
-                    Ok(()) => {
-                        return Ok(Self {
-                            conn,
-                            ctx,
-                            after_commit: Vec::new(),
-                        });
-                    }
-                    Err(error) if left > 0 && lost_connection(&error) => left -= 1,
-                    Err(error) => return Err(Error::from(error)),
+        let begin = context_sql::begin(ctx, mode, options).into_sql_str();
+        let mut left = connections.tries();
+        loop {
+            let conn = connections.acquire().await?;
+            options.check_server(conn.server_version_num())?;
+            match ToEnd::new(begun(conn, begin.clone())).await {
+                Ok(conn) => {
+                    return Ok(Self {
+                        conn,
+                        ctx: ctx.clone(),
+                        after_commit: Vec::new(),
+                    });
                 }
+                Err(error) if left > 0 && lost_connection(&error) => left -= 1,
+                Err(error) => return Err(Error::from(error)),
             }
-        })
-        .await
+        }
     }
 
     /// Whose transaction it is.
@@ -135,6 +131,21 @@ impl TenantTx {
     pub async fn rollback(mut self) -> Result<(), Error> {
         Ok(PgTransactionManager::rollback(&mut self.conn).await?)
     }
+}
+
+/// The connection, with a transaction begun on it. One that the server refused to begin is open there
+/// and failed, and is ended here: the connection is still good.
+async fn begun(
+    mut conn: PoolConnection<Postgres>,
+    begin: SqlStr,
+) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    if let Err(error) = PgTransactionManager::begin(&mut conn, Some(begin)).await {
+        if !lost_connection(&error) {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+        }
+        return Err(error);
+    }
+    Ok(conn)
 }
 
 /// One message, one round trip. `SELECT` fails where an earlier statement has failed; a `COMMIT`

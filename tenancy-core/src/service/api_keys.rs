@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ApiKey, ApiKeyId, ApiKeyStore, AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind,
-    Event, IssuedApiKey, KeyEnvironment, Limits, NewApiKey, PermissionKey, PgStore, StoredKey,
-    TenantCtx, TenantDb, TenantTx, limit, model::KeyText, perm,
+    Event, IssuedApiKey, KeyEnvironment, Limits, NewApiKey, PermissionKey, PgStore, Replacement,
+    StoredKey, TenantCtx, TenantDb, TenantTx, limit, model::KeyText, perm,
 };
 
 const MAX_VALIDITY: Duration = Duration::from_hours(2 * 365 * 24);
@@ -15,8 +15,9 @@ const MAX_PERMISSIONS: usize = 50;
 /// Makes, lists, rotates and revokes the API keys of a tenant.
 ///
 /// A key has 32 random bytes, is shown once, and only its SHA-256 is stored. It belongs to one
-/// tenant, does exactly what it was made for, and works until it expires, is revoked, or its maker
-/// is no longer an active member. Each takes effect with the next request. A key can't make keys.
+/// tenant, does what it was made for as long as its maker may do that himself, and works until it
+/// expires, is revoked, or its maker is no longer an active member. Each takes effect with the next
+/// request. A key can't make keys.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -99,6 +100,7 @@ impl ApiKeys {
     /// # Errors
     /// As [`create`](Self::create), also for a permission of the key that the caller does not hold;
     /// [`NotFound`](ErrorKind::NotFound) if no such key is usable, or it was replaced already;
+    /// [`Limit`](ErrorKind::Limit) if as many replaced keys still work as a tenant may have keys;
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an overlap of more than 30 days.
     pub async fn rotate(
         &self,
@@ -118,13 +120,20 @@ impl ApiKeys {
         // Whoever gets to see the new secret can do what the key can do.
         let old = self.get_in(&mut tx, id).await?;
         self.holds(&mut tx, &old.permissions).await?;
-        let rotated = self
+        let most = self.limits.get_in(&mut tx, &limit::API_KEYS).await?;
+        let replacement = Replacement {
+            stored,
+            valid_for,
+            overlap,
+        };
+        if !self
             .store
-            .rotate_in(&mut tx, id, &stored, valid_for, overlap)
-            .await?;
-        if !rotated {
+            .rotate_in(&mut tx, id, &replacement, most)
+            .await?
+        {
             return Err(unknown());
         }
+        let stored = replacement.stored;
         let key = self.get_in(&mut tx, stored.id).await?;
         let event = Event::new("api_key.rotated")
             .target("api_key", id)
@@ -148,7 +157,8 @@ impl ApiKeys {
             .await
     }
 
-    /// The newest 500 keys, with those that no longer work; these are kept for 90 days.
+    /// The newest 500 keys, with those that no longer work: the newest 500 of these are kept, for 90
+    /// days.
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `api_keys.manage`.

@@ -68,8 +68,9 @@ impl Exports {
     /// # Errors
     /// [`Denied`](crate::ErrorKind::Denied) without `tenant.export`;
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) `table_not_protected`;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) `export_sink`. What was written before an
-    /// error lacks its last line.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) `export_sink`, also where nobody takes what is
+    /// written; [`Limit`](crate::ErrorKind::Limit) `export_too_long`. What was written before an error
+    /// lacks its last line.
     pub async fn export<W: AsyncWrite + Send + Unpin>(
         &self,
         ctx: &TenantCtx,
@@ -125,7 +126,8 @@ impl Platform {
     /// size. A process that is killed has lost nothing but its last transaction: run it again. It
     /// removes as the owner of the family's tables in the tenant's context, so that row-level
     /// security keeps other tenants' rows out of reach. A tenant that is deleted already gets its
-    /// certificate again.
+    /// certificate again; rows that somebody wrote afterwards, with a context from before, go and are
+    /// counted in it.
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) `legal_hold`, also in the middle of the work,
@@ -148,10 +150,10 @@ impl Platform {
             self.audit.record_in(&mut tx, event).await?;
         }
         tx.commit().await?;
-        remove_rows(operator, tenant, options).await?;
+        let removed = remove_rows(operator, tenant, options).await?;
         let mut tx = self.db.write(&ctx).await?;
         let (certificate, now) = finish(&mut tx, options).await?;
-        if now {
+        if now || removed > 0 {
             let event = self
                 .lifecycle
                 .event(&tx, "tenant.purged")

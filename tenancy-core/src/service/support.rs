@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::refusal::recorded;
 use crate::{
     Access, AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind, Event, Impersonation,
-    ImpersonationId, NewImpersonation, PgStore, Principal, SupportGrant, SupportStore, TenantCtx,
-    TenantDb, perm,
+    ImpersonationId, NewImpersonation, PgStore, Principal, Reason, SupportGrant, SupportStore,
+    TenantCtx, TenantDb, perm,
 };
 
 const MAX_GRANT: Duration = Duration::from_hours(7 * 24);
@@ -40,7 +40,8 @@ const MAX_SESSION: Duration = Duration::from_hours(8);
 ///
 /// A later request of the same session enters by
 /// [`enter_as`](crate::TenantDb::enter_as)`(tenant, Principal::user(staff).on_behalf_of(member))`,
-/// which checks it anew. A context lasts for its request: keep none beyond it.
+/// which checks it anew. So does each of its transactions: whoever keeps a context beyond the end of its
+/// session opens nothing with it.
 #[derive(Clone)]
 pub struct Support {
     db: TenantDb,
@@ -127,9 +128,10 @@ impl Support {
             MAX_SESSION,
             "a session of support lasts a minute to 8 hours",
         )?;
-        let length = new.reason.trim().chars().count();
-        if !(10..=500).contains(&length) || new.reason.contains('\0') {
-            let message = "say why, in 10 to 500 characters: the tenant reads it";
+        let reason = Reason::parse(&new.reason).ok();
+        if reason.is_none_or(|reason| reason.as_str().chars().count() < 10) {
+            let message =
+                "say why, in 10 to 500 characters, none of them invisible: the tenant reads it";
             return Err(Error::invalid("impersonation_reason", message));
         }
         let principal = Principal::user(new.support).on_behalf_of(new.member);

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::lifecycle::{Lifecycle, Step};
 use crate::{
     Access, AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind, Event, Grace, MyTenant,
-    NewTenant, PgStore, Principal, Reason, RoleDirectory, Slug, SlugOwner, Suspension, Tenant,
-    TenantCtx, TenantDb, TenantId, TenantName, TenantState, TenantStatus, TenantStore, UserId,
-    perm,
+    MyTenantsPage, NewTenant, PgStore, Principal, Reason, RoleDirectory, Slug, SlugOwner,
+    Suspension, Tenant, TenantCtx, TenantDb, TenantId, TenantName, TenantState, TenantStatus,
+    TenantStore, UserId, perm,
 };
 
 /// How long a former slug is kept for its tenant, unless the host says otherwise.
@@ -117,9 +117,9 @@ impl Tenants {
         self.store.state_in(&mut self.db.read(ctx).await?).await
     }
 
-    /// The tenants a user is an active member of, by name; at most 1,000. Needs no context.
-    pub async fn of(&self, user: UserId) -> Result<Vec<MyTenant>, Error> {
-        self.store.for_user(user).await
+    /// A page of the tenants a user is an active member of, by name. Needs no context.
+    pub async fn of(&self, user: UserId, page: &MyTenantsPage) -> Result<Vec<MyTenant>, Error> {
+        self.store.for_user(user, page).await
     }
 
     /// The tenant that has this slug, or had it and is still known by it: then redirect. It tells

@@ -207,12 +207,13 @@ impl FakeAuthorizer {
 
     fn decide(&self, ctx: &TenantCtx, permission: &PermissionKey) -> Decision {
         let brought = ctx.principal().actor.permissions();
-        let held = match (brought, ctx.user()) {
-            (Some(brought), _) => brought.contains(permission),
-            (None, Some(user)) => {
-                self.all
-                    || locked(&self.granted).contains(&(ctx.tenant(), user, permission.clone()))
-            }
+        let has = |user| {
+            self.all || locked(&self.granted).contains(&(ctx.tenant(), user, permission.clone()))
+        };
+        let held = match (brought, ctx.user().or(ctx.maker())) {
+            (Some(brought), None) => brought.contains(permission),
+            (Some(brought), Some(maker)) => brought.contains(permission) && has(maker),
+            (None, Some(user)) => has(user),
             (None, None) => false,
         };
         if held && !ctx.principal().is_closed_to(permission) {

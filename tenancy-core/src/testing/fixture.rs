@@ -148,6 +148,11 @@ pub fn acting_for(ctx: &TenantCtx, support: UserId, member: UserId) -> TenantCtx
     TenantCtx::proven(ctx.tenant(), principal, Access::ReadWrite)
 }
 
+/// A context that no database vouched for, for tests that ask none.
+pub fn imagined(tenant: TenantId, principal: Principal) -> TenantCtx {
+    TenantCtx::proven(tenant, principal, Access::ReadWrite)
+}
+
 async fn found(
     db: &TenantDb,
     roles: Arc<dyn RoleDirectory>,

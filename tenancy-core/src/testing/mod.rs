@@ -15,5 +15,5 @@ pub use fakes::{
     FakeAuthorizer, FakeCredentials, MemoryAudit, MemoryPlatformLog, NoProgress, Recorded,
     TestLogin,
 };
-pub use fixture::{TestTenant, TestTenantBuilder, acting_for, join, member, tenant};
+pub use fixture::{TestTenant, TestTenantBuilder, acting_for, imagined, join, member, tenant};
 pub use jobs::MemoryJobs;

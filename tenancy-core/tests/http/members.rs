@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{Router, routing::get};
+use async_trait::async_trait;
+use axum::{Router, body::Body, routing::get};
+use http::{HeaderValue, Request};
 use tenancy_core::{
-    PlatformEvent, PlatformLog,
+    Authenticate, Error, Identity, LoginByToken, PlatformEvent, PlatformLog, RequestHead, UserId,
     http::{AuthLayer, TenantLayer, TenantSource},
     testing::{self, TestLogin},
 };
+
+use tower::ServiceExt as _;
 
 use crate::app::{App, Result, ask, login};
 
@@ -86,7 +90,7 @@ async fn a_member_who_left_is_a_stranger() -> Result {
 #[derive(Clone, Debug, Default)]
 struct Noted(Arc<Mutex<Vec<String>>>);
 
-#[async_trait::async_trait]
+#[async_trait]
 impl PlatformLog for Noted {
     fn note(&self, event: PlatformEvent) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,5 +132,32 @@ async fn what_is_refused_is_noted_in_the_log_of_the_platform() -> Result {
         .clone();
     let refused = "login.refused login_invalid";
     assert_eq!(noted, [refused, refused, "enter.refused not_a_member"]);
+    Ok(())
+}
+
+/// A cookie, say: it always knows who calls.
+struct Session(UserId);
+
+#[async_trait]
+impl Authenticate for Session {
+    async fn authenticate(&self, _: &RequestHead) -> std::result::Result<Option<Identity>, Error> {
+        Ok(Some(Identity::new(self.0)))
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_can_not_be_read_is_not_passed_over_for_another() -> Result {
+    let session = LoginByToken::new().without_token(Session(UserId::new()));
+    let router = Router::new()
+        .route("/", get(async || "in"))
+        .layer(AuthLayer::new(Arc::new(session)));
+    for (login, status) in [(None, 200), (Some(&b"Bearer \xff"[..]), 401)] {
+        let mut request = Request::get("/");
+        if let Some(login) = login {
+            request = request.header("authorization", HeaderValue::from_bytes(login)?);
+        }
+        let answer = router.clone().oneshot(request.body(Body::empty())?).await?;
+        assert_eq!(answer.status(), status, "{login:?}");
+    }
     Ok(())
 }

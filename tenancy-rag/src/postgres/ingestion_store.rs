@@ -299,14 +299,17 @@ impl IngestionStore for PgKnowledgeBase {
             .bind(tenant)
             .execute(&mut **tx)
             .await?;
-        sqlx::query(include_str!("sql/quota_set.sql"))
-            .bind(tenant)
+        let answer: String = sqlx::query_scalar(include_str!("sql/quota_set.sql"))
             .bind(limits.bytes)
             .bind(limits.docs)
             .bind(limits.chunks)
-            .execute(&mut **tx)
+            .fetch_one(&mut **tx)
             .await?;
-        Ok(())
+        if answer == "ok" {
+            return Ok(());
+        }
+        let message = "only a service of the host may set a quota";
+        Err(Error::new(ErrorKind::Denied, "quota_denied", message))
     }
 
     async fn free_in(&self, tx: &mut TenantTx, amount: Amount) -> Result<(), Error> {

@@ -111,6 +111,25 @@ async fn an_administrator_of_the_tenant_can_not_raise_his_own_quota() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(world.audit.of("kb.quota.changed").len(), 1);
+    // Neither by hand, as the app's role in his context.
+    for sql in [
+        "UPDATE tenancy.kb_quotas SET limit_docs = 1000000",
+        "INSERT INTO tenancy.kb_quotas (tenant_id, limit_docs) VALUES (util.current_tenant(), 1000000)",
+    ] {
+        let mut tx = world.db.app.write(&world.admin).await.unwrap();
+        let refused = sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap_err();
+        let code = refused
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        assert_eq!(code.as_deref(), Some("42501"), "{sql}");
+    }
+    let mut tx = world.db.app.write(&world.admin).await.unwrap();
+    let answer: String = sqlx::query_scalar("SELECT tenancy.kb_set_limits(1, 1, 1)")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(answer, "not_platform");
+    drop(tx);
 
     let keys = ["kb.manage", "kb.write"].map(PermissionKey::from_static);
     let host = world

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tenancy_core::{
-    Authorizer, Decision, DenyReason, Error, PermissionKey, RoleKey, TenantCtx, TenantTx,
+    Authorizer, Decision, DenyReason, Error, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId,
 };
 
 use super::PgAuthorizer;
@@ -15,7 +17,7 @@ impl PgAuthorizer {
         if let Some(decision) = brought_along(ctx, permission) {
             return Ok(decision);
         }
-        let Some(user) = ctx.user() else {
+        let Some(user) = ctx.user().or(ctx.maker()) else {
             return Ok(Decision::Deny(DenyReason::NotAMember));
         };
         let bound = self.options.bound;
@@ -26,16 +28,25 @@ impl PgAuthorizer {
         let Some(bit) = registered.map_err(|error| crate::Error::unavailable(&error))? else {
             return Ok(Decision::Deny(DenyReason::UnknownPermission));
         };
+        Ok(judge(&*self.snapshot(ctx, user).await?, bit))
+    }
+
+    /// From memory, or loaded.
+    pub(super) async fn snapshot(
+        &self,
+        ctx: &TenantCtx,
+        user: UserId,
+    ) -> Result<Arc<Snapshot>, crate::Error> {
         let key = Key {
             tenant: ctx.tenant(),
             user,
         };
-        if let Some(decision) = self.cache.peek(key, |snapshot| judge(snapshot, bit)) {
-            return Ok(decision);
+        if let Some(snapshot) = self.cache.get(key) {
+            return Ok(snapshot);
         }
         let (store, ctx) = (self.store.clone(), ctx.clone());
         let load = move |known| async move { store.snapshot(&ctx, known).await };
-        Ok(judge(&*self.cache.load(key, load).await?, bit))
+        self.cache.load(key, load).await
     }
 
     async fn conclude(
@@ -56,12 +67,16 @@ impl PgAuthorizer {
 }
 
 /// What no role decides: what a service or an API key brings along, and what is closed to support.
-fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision> {
+pub(super) fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision> {
     if ctx.principal().is_closed_to(permission) {
         return Some(Decision::Deny(DenyReason::NotGranted));
     }
     let brought = ctx.principal().actor.permissions()?;
     let held = brought.contains(permission);
+    // How far an API key goes is for the roles of its maker to say.
+    if held && ctx.maker().is_some() {
+        return None;
+    }
     Some(if held {
         Decision::Allow
     } else {
@@ -69,7 +84,7 @@ fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision
     })
 }
 
-fn judge(snapshot: &Snapshot, bit: u16) -> Decision {
+pub(super) fn judge(snapshot: &Snapshot, bit: u16) -> Decision {
     match (snapshot.is_member, snapshot.permissions.contains(bit)) {
         (true, true) => Decision::Allow,
         (true, false) => Decision::Deny(DenyReason::NotGranted),

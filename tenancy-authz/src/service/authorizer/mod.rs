@@ -2,18 +2,20 @@
 
 mod decide;
 mod directory;
+mod many;
+mod memory;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tenancy_core::{
     AuditSink, DenyReason, Permission as _, PermissionKey, TenantCtx, TenantDb, TenantId, TenantTx,
 };
 
 use super::{
-    cache::SnapshotCache, denials::Denials, options::AuthzOptions, perm::RolesManage,
-    registry::Registry,
+    announcer::Announcer, cache::SnapshotCache, denials::Denials, options::AuthzOptions,
+    perm::RolesManage, registry::Registry,
 };
-use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore};
+use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore, postgres::PgAnnounce};
 
 /// Decides by the roles of each tenant, on Postgres, with a cache whose staleness is bounded.
 ///
@@ -42,8 +44,10 @@ use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore};
 pub struct PgAuthorizer {
     store: Arc<dyn PolicyStore>,
     cache: Arc<SnapshotCache>,
-    registry: Registry,
+    registry: Arc<Registry>,
     denials: Denials,
+    /// Tells other processes; none for a store that has none.
+    announcer: Option<Announcer>,
     options: AuthzOptions,
 }
 
@@ -55,7 +59,14 @@ impl PgAuthorizer {
 
     /// The same, with options.
     pub fn with_options(db: TenantDb, audit: Arc<dyn AuditSink>, options: AuthzOptions) -> Self {
-        Self::over(Arc::new(PgPolicyStore::new(db)), audit, options)
+        let announcer = options
+            .announces
+            .then(|| Announcer::new(Box::new(PgAnnounce(db.clone()))));
+        let store = Arc::new(PgPolicyStore::new(db));
+        Self {
+            announcer,
+            ..Self::over(store, audit, options)
+        }
     }
 
     /// Decides by the roles in another store, such as the in-memory one of the feature `testing`.
@@ -65,24 +76,48 @@ impl PgAuthorizer {
         options: AuthzOptions,
     ) -> Self {
         let cache = Arc::new(SnapshotCache::new(options.bound, options.max_snapshots));
-        let (registry, denials) = (Registry::default(), Denials::new(audit));
+        let denials = Denials::new(audit, options.fold_denials);
         Self {
             store,
             cache,
-            registry,
+            registry: Arc::default(),
             denials,
+            announcer: None,
             options,
         }
+    }
+
+    /// Records the denials that were counted and not recorded yet: before a process ends that
+    /// [folds](AuthzOptions::with_folded_denials) them.
+    pub async fn flush_denials(&self) {
+        self.denials.flush().await;
+    }
+
+    /// Lets the next check in each of these tenants ask the database. A change made through this
+    /// authorizer does it by itself; it is for a host that changed something behind it.
+    pub fn forget(&self, tenants: &HashSet<TenantId>) {
+        self.cache.forget(tenants);
+    }
+
+    /// Lets the next check of everybody ask whether what is known is still so.
+    pub(crate) fn doubt_all(&self) {
+        self.cache.doubt();
     }
 
     pub(crate) fn store(&self) -> &dyn PolicyStore {
         &*self.store
     }
 
-    /// Forgets the tenant once the transaction is committed.
+    /// Forgets the tenant once the transaction is committed, and tells other processes.
     pub(crate) fn forget_after(&self, tx: &mut TenantTx) {
-        let (cache, tenant): (_, TenantId) = (self.cache.clone(), tx.ctx().tenant());
-        tx.after_commit(move || cache.forget(tenant));
+        let (cache, announcer) = (self.cache.clone(), self.announcer.clone());
+        let ctx = tx.ctx().clone();
+        tx.after_commit(move || {
+            cache.forget(&HashSet::from([ctx.tenant()]));
+            if let Some(announcer) = announcer {
+                announcer.changed(ctx);
+            }
+        });
     }
 
     /// Puts a refusal of the store on record, if it was one for want of rights.
@@ -111,7 +146,8 @@ impl PgAuthorizer {
         permission: &PermissionKey,
         reason: DenyReason,
     ) {
-        self.denials.missing(ctx, permission, reason).await;
+        let missing = std::slice::from_ref(permission);
+        self.denials.missing(ctx, missing, reason).await;
     }
 }
 

@@ -13,7 +13,5 @@ pub(crate) struct Flight {
     pub(crate) id: u64,
     /// Before the query was sent: what it shows is at least as new.
     pub(crate) started: Instant,
-    /// That of the shard when it was started.
-    pub(crate) generation: u64,
     pub(crate) outcome: watch::Receiver<Option<Outcome>>,
 }

@@ -6,16 +6,16 @@
 //! - A load that began before the tenant was forgotten is neither kept nor joined afterwards.
 
 mod flight;
+#[cfg(test)]
+mod interleavings;
 mod shard;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::HashSet,
+    hash::BuildHasher as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 
 use crate::{Epoch, Error, ErrorKind, Snapshot};
 use flight::{Flight, Outcome};
-use shard::{Entry, Shard};
+use shard::{Begun, Entry, Shard};
 
 const SHARDS: usize = 16;
 
@@ -38,9 +38,9 @@ pub(crate) struct Key {
 
 pub(crate) struct SnapshotCache {
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    /// Not the one of the maps: with the same bits a shard's keys would crowd in few buckets.
+    hasher: foldhash::fast::RandomState,
     bound: Duration,
-    next_flight: AtomicU64,
 }
 
 impl SnapshotCache {
@@ -48,18 +48,23 @@ impl SnapshotCache {
         let each = (max_snapshots / SHARDS).max(1);
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(each))).collect(),
-            hasher: RandomState::new(),
+            hasher: foldhash::fast::RandomState::default(),
             bound,
-            next_flight: AtomicU64::new(0),
         }
     }
 
     /// Asks a fresh snapshot without waiting and without allocating; `None` if there is none.
     pub(crate) fn peek<T>(&self, key: Key, ask: impl FnOnce(&Snapshot) -> T) -> Option<T> {
         let now = Instant::now();
+        self.shard(key).fresh(key, now).map(ask)
+    }
+
+    /// A fresh snapshot without waiting; `None` if there is none.
+    pub(crate) fn get(&self, key: Key) -> Option<Arc<Snapshot>> {
+        let now = Instant::now();
         let shard = self.shard(key);
         let entry = shard.entries.get(&key)?;
-        entry.is_fresh(now).then(|| ask(&entry.snapshot))
+        entry.is_fresh(now).then(|| entry.snapshot.clone())
     }
 
     /// Loads a snapshot. Many who ask at once load it once.
@@ -85,12 +90,18 @@ impl SnapshotCache {
         }
     }
 
-    /// Forgets a tenant: what was loaded, and what is being loaded.
-    pub(crate) fn forget(&self, tenant: TenantId) {
+    /// Forgets tenants: what was loaded, and what is being loaded.
+    pub(crate) fn forget(&self, tenants: &HashSet<TenantId>) {
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.generation += 1;
-            shard.entries.retain(|key, _| key.tenant != tenant);
+            lock(shard).forget(tenants);
+        }
+    }
+
+    /// Lets the next check of everybody ask whether what is known is still so.
+    pub(crate) fn doubt(&self) {
+        let now = Instant::now();
+        for shard in &self.shards {
+            lock(shard).doubt(now);
         }
     }
 
@@ -102,36 +113,23 @@ impl SnapshotCache {
     where
         F: Future<Output = Result<Option<Snapshot>, Error>> + Send,
     {
-        let started = Instant::now();
-        let mut shard = self.shard(key);
-        if let Some(flight) = shard.flights.get(&key)
-            && flight.generation == shard.generation
-            && started < flight.started + self.bound
-        {
-            return flight.outcome.clone();
-        }
-        let (landing, outcome) = watch::channel(None);
-        let flight = Flight {
-            id: self.next_flight.fetch_add(1, Ordering::Relaxed),
-            started,
-            generation: shard.generation,
-            outcome: outcome.clone(),
+        let begun = self.shard(key).begin(key, Instant::now(), self.bound);
+        let (flight, landing, known) = match begun {
+            Begun::Joined(outcome) => return outcome,
+            Begun::Started {
+                flight,
+                landing,
+                known,
+            } => (flight, landing, known),
         };
-        let known = shard
-            .entries
-            .get(&key)
-            .filter(|entry| !entry.has_ended(started))
-            .cloned();
-        shard.flights.insert(key, flight.clone());
-        drop(shard);
-        let cache = self.clone();
+        let (cache, outcome) = (self.clone(), flight.outcome.clone());
         // In a task: a caller who goes away must not leave those who joined him waiting.
         let loading = async move {
             // Also when the load panics, nobody may find its flight.
             let landed = Landing {
                 cache: &cache,
                 key,
-                flight: flight.id,
+                flight: &flight,
             };
             metrics::counter!("tenancy_authz_loads_total").increment(1);
             let loaded = load(known.as_ref().map(|entry| entry.snapshot.epoch)).await;
@@ -183,19 +181,12 @@ impl std::fmt::Debug for SnapshotCache {
 struct Landing<'a> {
     cache: &'a SnapshotCache,
     key: Key,
-    flight: u64,
+    flight: &'a Flight,
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        let mut shard = self.cache.shard(self.key);
-        if shard
-            .flights
-            .get(&self.key)
-            .is_some_and(|flight| flight.id == self.flight)
-        {
-            shard.flights.remove(&self.key);
-        }
+        self.cache.shard(self.key).end(self.key, self.flight);
     }
 }
 

@@ -1,10 +1,21 @@
-//! A part of the cache under one lock.
+//! A part of the cache under one lock: what happens between locking and unlocking.
+//!
+//! INVARIANT: only a load that is still among `flights` when it lands is kept, and forgetting a
+//! tenant takes its loads out of there. So nothing that was asked before a change is kept after it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tenancy_core::TenantId;
+use tokio::{sync::watch, time::Instant};
 
-use super::{Key, flight::Flight};
+use super::{
+    Key,
+    flight::{Flight, Outcome},
+};
 use crate::Snapshot;
 
 /// How many entries are looked at to find an old one that makes room.
@@ -46,49 +57,108 @@ impl Entry {
         now < self.fresh_until
     }
 
-    fn is_newer_than(&self, other: &Self) -> bool {
-        let moment = |entry: &Self| (entry.snapshot.epoch, entry.fresh_until);
-        moment(self) > moment(other)
-    }
-
-    pub(crate) fn has_ended(&self, now: Instant) -> bool {
+    fn has_ended(&self, now: Instant) -> bool {
         self.ends.is_some_and(|ends| now >= ends)
     }
 }
 
+/// What a check does that found nothing fresh.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Waits for a load of another.
+    Joined(watch::Receiver<Option<Outcome>>),
+    /// Loads itself, and tells those who join.
+    Started {
+        flight: Flight,
+        landing: watch::Sender<Option<Outcome>>,
+        /// What is known and only has to be confirmed.
+        known: Option<Entry>,
+    },
+}
+
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) entries: HashMap<Key, Entry>,
+    pub(crate) entries: HashMap<Key, Entry, foldhash::fast::RandomState>,
     pub(crate) flights: HashMap<Key, Flight>,
-    /// Counts how often something was forgotten.
-    pub(crate) generation: u64,
     capacity: usize,
+    next_flight: u64,
 }
 
 impl Shard {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             flights: HashMap::new(),
-            generation: 0,
             capacity,
+            next_flight: 0,
         }
     }
 
-    /// Keeps what a load found, unless something was forgotten since it began, or a load that began
-    /// later found something newer.
+    pub(crate) fn fresh(&self, key: Key, now: Instant) -> Option<&Snapshot> {
+        let entry = self.entries.get(&key)?;
+        entry.is_fresh(now).then_some(&*entry.snapshot)
+    }
+
+    /// Joins a load that was started less than the bound ago, or starts one.
+    pub(crate) fn begin(&mut self, key: Key, started: Instant, bound: Duration) -> Begun {
+        if let Some(flight) = self.flights.get(&key)
+            && started < flight.started + bound
+        {
+            return Begun::Joined(flight.outcome.clone());
+        }
+        let (landing, outcome) = watch::channel(None);
+        self.next_flight += 1;
+        let flight = Flight {
+            id: self.next_flight,
+            started,
+            outcome,
+        };
+        self.flights.insert(key, flight.clone());
+        let known = self.entries.get(&key);
+        let known = known.filter(|entry| !entry.has_ended(started)).cloned();
+        Begun::Started {
+            flight,
+            landing,
+            known,
+        }
+    }
+
+    /// Keeps what a load found, unless the tenant was forgotten since it began, or another load
+    /// took its place.
     pub(crate) fn keep(&mut self, key: Key, entry: Entry, flight: &Flight) {
-        if flight.generation != self.generation {
+        if !self.is_under_way(key, flight) {
             return;
         }
-        match self.entries.get_mut(&key) {
-            Some(kept) if kept.is_newer_than(&entry) => {}
-            Some(kept) => *kept = entry,
-            None => {
-                self.make_room();
-                self.entries.insert(key, entry);
-            }
+        if !self.entries.contains_key(&key) {
+            self.make_room();
         }
+        self.entries.insert(key, entry);
+    }
+
+    /// The load is over, whatever came of it.
+    pub(crate) fn end(&mut self, key: Key, flight: &Flight) {
+        if self.is_under_way(key, flight) {
+            self.flights.remove(&key);
+        }
+    }
+
+    /// Forgets tenants: what was loaded, and what is being loaded.
+    pub(crate) fn forget(&mut self, tenants: &HashSet<TenantId>) {
+        self.entries.retain(|key, _| !tenants.contains(&key.tenant));
+        self.flights.retain(|key, _| !tenants.contains(&key.tenant));
+    }
+
+    /// Believes nothing any more until the database confirmed it.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        self.flights.clear();
+        for entry in self.entries.values_mut() {
+            entry.fresh_until = entry.fresh_until.min(now);
+        }
+    }
+
+    fn is_under_way(&self, key: Key, flight: &Flight) -> bool {
+        let registered = self.flights.get(&key);
+        registered.is_some_and(|registered| registered.id == flight.id)
     }
 
     fn make_room(&mut self) {

@@ -168,7 +168,7 @@ async fn a_load_that_began_before_a_revoke_is_neither_kept_nor_joined_after_it()
         tokio::spawn(async move { cache.load(key, move |_| load_before).await })
     };
     tokio::task::yield_now().await;
-    cache.forget(key.tenant);
+    cache.forget(&[key.tenant].into());
     assert!(
         !load(&cache, key, says(false)).await,
         "a check after the revoke asks anew"
@@ -194,7 +194,7 @@ async fn what_was_being_loaded_when_a_tenant_was_forgotten_is_not_kept() {
         tokio::spawn(async move { cache.load(key, move |_| load_before).await })
     };
     tokio::task::yield_now().await;
-    cache.forget(key.tenant);
+    cache.forget(&[key.tenant].into());
     land.send(()).unwrap();
     before.await.unwrap().unwrap();
     assert_eq!(cache.peek(key, allows), None);
@@ -246,9 +246,48 @@ async fn forgetting_a_tenant_leaves_the_others() {
     for key in [one, two, colleague] {
         load(&cache, key, says(true)).await;
     }
-    cache.forget(one.tenant);
+    cache.forget(&[one.tenant].into());
     let kept = [one, two, colleague].map(|key| cache.peek(key, allows));
     assert_eq!(kept, [None, Some(true), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forgetting_a_tenant_leaves_what_others_are_loading() {
+    let (cache, one, two) = (cache(BOUND), somebody(), somebody());
+    let (land, loading) = pending(says(true));
+    let other = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.load(two, move |_| loading).await })
+    };
+    tokio::task::yield_now().await;
+    cache.forget(&[one.tenant].into());
+    land.send(()).unwrap();
+    other.await.unwrap().unwrap();
+    assert_eq!(cache.peek(two, allows), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_doubted_is_confirmed_by_the_epoch_before_it_counts_again() {
+    let (cache, key) = (cache(BOUND), somebody());
+    load(&cache, key, says(true)).await;
+    let (land, slow) = pending(says(true));
+    let other = somebody();
+    let loading = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.load(other, move |_| slow).await })
+    };
+    tokio::task::yield_now().await;
+    cache.doubt();
+    assert_eq!(cache.peek(key, allows), None);
+    let confirmed = cache.load(key, |known| async move {
+        assert_eq!(known, Some(1));
+        Ok(None)
+    });
+    assert!(allows(&confirmed.await.unwrap()));
+    assert_eq!(cache.peek(key, allows), Some(true));
+    land.send(()).unwrap();
+    loading.await.unwrap().unwrap();
+    assert_eq!(cache.peek(other, allows), None, "asked before the doubt");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,12 +27,17 @@ SELECT t.rel,
               SELECT FROM pg_catalog.pg_policy p
               WHERE p.polrelid = t.rel AND p.polpermissive AND p.polcmd::text IN (admitted.code, '*')
                 AND p.polroles && ARRAY[0::oid, 'tenancy_owner'::regrole::oid]))) AS admitted,
-    ARRAY(
-        SELECT DISTINCT k.confrelid FROM pg_catalog.pg_constraint k
-        WHERE k.contype = 'f' AND k.conrelid = t.rel AND k.confrelid <> t.rel) AS refers_to,
-    EXISTS (
-        SELECT FROM pg_catalog.pg_constraint k
-        WHERE k.contype = 'f' AND k.conrelid = t.rel AND k.confrelid = t.rel AND k.confdeltype <> 'c') AS refers_to_itself
+    (SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'to', k.confrelid::int8, 'cascades', k.confdeltype = 'c',
+            'columns', (SELECT jsonb_agg(quote_ident(x.attname) ORDER BY u.place)
+                FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
+                JOIN pg_catalog.pg_attribute x ON x.attrelid = k.conrelid AND x.attnum = u.attnum),
+            'to_columns', (SELECT jsonb_agg(quote_ident(x.attname) ORDER BY u.place)
+                FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, place)
+                JOIN pg_catalog.pg_attribute x ON x.attrelid = k.confrelid AND x.attnum = u.attnum))
+            ORDER BY k.conname), '[]')
+        FROM pg_catalog.pg_constraint k
+        WHERE k.contype = 'f' AND k.conrelid = t.rel AND k.conparentid = 0) AS refers_to
 FROM unnest($1::oid[], $2::int2[]) AS t (rel, col)
 JOIN pg_catalog.pg_class c ON c.oid = t.rel
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -7,7 +7,7 @@ use sqlx::postgres::types::PgInterval;
 use super::PgStore;
 use crate::{
     ApiKey, ApiKeyId, ApiKeyStore, Error, ErrorKind, KeyState, NewApiKey, OpenedKey, PermissionKey,
-    StoredKey, TenantId, TenantTx, UserId,
+    Replacement, StoredKey, TenantId, TenantTx, UserId,
 };
 
 #[derive(Debug, sqlx::FromRow)]
@@ -92,19 +92,24 @@ impl ApiKeyStore for PgStore {
         &self,
         tx: &mut TenantTx,
         old: ApiKeyId,
-        stored: &StoredKey,
-        valid_for: Duration,
-        overlap: Duration,
+        replacement: &Replacement,
+        most: u64,
     ) -> Result<bool, Error> {
+        let stored = &replacement.stored;
         let answer: String = sqlx::query_scalar(include_str!("../sql/api_key_rotate.sql"))
             .bind(old)
             .bind(stored.id)
             .bind(&stored.prefix)
             .bind(stored.hash.as_slice())
-            .bind(interval(valid_for)?)
-            .bind(interval(overlap)?)
+            .bind(interval(replacement.valid_for)?)
+            .bind(interval(replacement.overlap)?)
+            .bind(i32::try_from(most).unwrap_or(i32::MAX))
             .fetch_one(&mut **tx)
             .await?;
+        if answer == "limit" {
+            let message = format!("{most} replaced API keys still work: revoke one first");
+            return Err(Error::new(ErrorKind::Limit, "api_key_limit", message));
+        }
         Ok(answer == "ok")
     }
 

@@ -5,12 +5,16 @@ use chrono::{DateTime, Utc};
 
 use super::{PgStore, interval};
 use crate::{
-    Error, ErrorKind, HoldReference, MyTenant, NewTenant, Reason, Slug, SlugOwner, Tenant,
-    TenantId, TenantName, TenantState, TenantStatus, TenantStore, TenantTx, Transition, UserId,
+    Error, ErrorKind, HoldReference, MyTenant, MyTenantsPage, NewTenant, Reason, Slug, SlugOwner,
+    Tenant, TenantId, TenantName, TenantState, TenantStatus, TenantStore, TenantTx, Transition,
+    UserId,
 };
 
 /// How many former slugs are kept for a tenant at once: it does not hoard names.
 const MAX_FORMER_SLUGS: i32 = 10;
+
+/// The most tenants that one page of a user's holds.
+const MOST_TENANTS: u16 = 1_000;
 
 #[derive(Debug, sqlx::FromRow)]
 struct TenantRow {
@@ -179,9 +183,13 @@ impl TenantStore for PgStore {
         }
     }
 
-    async fn for_user(&self, user: UserId) -> Result<Vec<MyTenant>, Error> {
+    async fn for_user(&self, user: UserId, page: &MyTenantsPage) -> Result<Vec<MyTenant>, Error> {
+        let (name, id) = page.after.clone().unzip();
         let rows: Vec<TenantRow> = sqlx::query_as(include_str!("../sql/tenants_of.sql"))
             .bind(user)
+            .bind(name)
+            .bind(id)
+            .bind(i32::from(page.limit.clamp(1, MOST_TENANTS)))
             .fetch_all(&mut *self.db.unbound().await?)
             .await?;
         rows.into_iter().map(MyTenant::try_from).collect()

@@ -1,11 +1,16 @@
 //! A tenant's rows as lines of JSON, from one snapshot.
 
+use std::{io, time::Duration};
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    time::timeout,
+};
 
 use super::{Table, require, sql, tables};
 use crate::{Error, ErrorKind, ExportOptions, ExportSummary, OperatorDb, TenantId};
@@ -16,7 +21,22 @@ const BUFFER: usize = 64 * 1024;
 /// Columns that hold a hash by which something secret is found.
 const SECRET_HASHES: [&str; 3] = ["key_hash", "secret_hash", "token_hash"];
 
+/// Not for longer than the options say: a reader who takes nothing would otherwise keep a snapshot
+/// open, and Postgres from clearing dead rows away.
 pub(crate) async fn export<W: AsyncWrite + Send + Unpin>(
+    operator: &OperatorDb,
+    tenant: TenantId,
+    options: &ExportOptions,
+    out: &mut W,
+) -> Result<ExportSummary, Error> {
+    let exporting = whole(operator, tenant, options, out);
+    let message = "the export took longer than it may";
+    timeout(options.time, exporting)
+        .await
+        .map_err(|_| Error::new(ErrorKind::Limit, "export_too_long", message))?
+}
+
+async fn whole<W: AsyncWrite + Send + Unpin>(
     operator: &OperatorDb,
     tenant: TenantId,
     options: &ExportOptions,
@@ -32,7 +52,7 @@ pub(crate) async fn export<W: AsyncWrite + Send + Unpin>(
         .iter()
         .map(|table| Part::of(table, options))
         .collect();
-    let mut lines = Lines::new(out);
+    let mut lines = Lines::new(out, options.patience);
     lines.write(&manifest(tenant, taken, &parts)).await?;
     let mut summary = ExportSummary::new(taken);
     for part in parts.iter().filter(|part| !part.columns.is_empty()) {
@@ -121,15 +141,17 @@ fn manifest(tenant: TenantId, taken: DateTime<Utc>, parts: &[Part<'_>]) -> Strin
 /// Writes lines and hashes them.
 struct Lines<'a, W> {
     out: &'a mut W,
+    patience: Duration,
     buffer: Vec<u8>,
     hash: Sha256,
     bytes: u64,
 }
 
 impl<'a, W: AsyncWrite + Send + Unpin> Lines<'a, W> {
-    fn new(out: &'a mut W) -> Self {
+    fn new(out: &'a mut W, patience: Duration) -> Self {
         Self {
             out,
+            patience,
             buffer: Vec::with_capacity(BUFFER),
             hash: Sha256::new(),
             bytes: 0,
@@ -148,10 +170,7 @@ impl<'a, W: AsyncWrite + Send + Unpin> Lines<'a, W> {
     async fn flush(&mut self) -> Result<(), Error> {
         self.hash.update(&self.buffer);
         self.bytes += self.buffer.len() as u64;
-        self.out
-            .write_all(&self.buffer)
-            .await
-            .map_err(|io| sink(&io))?;
+        in_time(self.patience, self.out.write_all(&self.buffer)).await?;
         self.buffer.clear();
         Ok(())
     }
@@ -162,16 +181,24 @@ impl<'a, W: AsyncWrite + Send + Unpin> Lines<'a, W> {
         summary.bytes = self.bytes;
         summary.sha256 = hex::encode(self.hash.clone().finalize());
         let last = summary.to_line();
-        self.out
-            .write_all(last.as_bytes())
-            .await
-            .map_err(|io| sink(&io))?;
-        self.out.flush().await.map_err(|io| sink(&io))?;
+        in_time(self.patience, self.out.write_all(last.as_bytes())).await?;
+        in_time(self.patience, self.out.flush()).await?;
         Ok(summary)
     }
 }
 
-fn sink(io: &std::io::Error) -> Error {
+/// What is written, unless nobody takes it.
+async fn in_time(
+    patience: Duration,
+    writing: impl Future<Output = io::Result<()>>,
+) -> Result<(), Error> {
+    let written = timeout(patience, writing).await;
+    written
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(|io| sink(&io))
+}
+
+fn sink(io: &io::Error) -> Error {
     let message = format!("the export can't be written: {}", io.kind());
     Error::new(ErrorKind::Unavailable, "export_sink", message)
 }

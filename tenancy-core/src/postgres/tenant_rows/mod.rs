@@ -24,8 +24,30 @@ struct Table {
     key_columns: Vec<String>,
     columns: Json<Vec<Column>>,
     admitted: Vec<String>,
-    refers_to: Vec<Oid>,
-    refers_to_itself: bool,
+    refers_to: Json<Vec<Reference>>,
+}
+
+/// A foreign key.
+#[derive(Debug, Deserialize)]
+struct Reference {
+    to: u32,
+    /// Whether the row goes by itself when the one it refers to goes.
+    cascades: bool,
+    columns: Vec<String>,
+    to_columns: Vec<String>,
+}
+
+impl Table {
+    fn refers(&self, other: &Self) -> bool {
+        self.refers_to.0.iter().any(|key| key.to == other.rel.0)
+    }
+
+    /// The foreign keys to another table, or to itself, that keep rows there from going first.
+    fn holds<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Reference> {
+        let to = other.rel.0;
+        let keys = self.refers_to.0.iter();
+        keys.filter(move |key| key.to == to && !key.cascades)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,25 +105,58 @@ fn require(tables: &[Table], command: &str) -> Result<(), Error> {
     ))
 }
 
-/// Puts tables before those they refer to, so that rows can be removed in this order.
-///
-/// A circle has no such order: its tables come last, by name.
-fn children_first(mut waiting: Vec<Table>) -> Vec<Table> {
+/// Puts tables before those they refer to, so that rows can be removed in this order. Tables that
+/// refer to each other in a circle come together.
+fn children_first(mut waiting: Vec<Table>) -> Vec<Vec<Table>> {
     let mut ordered = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let free = waiting.iter().position(|table| {
-            !waiting
-                .iter()
-                .any(|other| other.refers_to.contains(&table.rel))
-        });
-        ordered.push(waiting.remove(free.unwrap_or_default()));
+    loop {
+        let circle = (0..waiting.len())
+            .map(|at| referring(&waiting, at))
+            .min_by_key(Vec::len);
+        let Some(circle) = circle else {
+            return ordered;
+        };
+        // Whoever has the fewest that refer to him is referred to by nobody outside of his circle.
+        let (mut group, mut rest) = (Vec::new(), Vec::new());
+        for (at, table) in waiting.into_iter().enumerate() {
+            if circle.contains(&at) {
+                group.push(table);
+            } else {
+                rest.push(table);
+            }
+        }
+        ordered.push(group);
+        waiting = rest;
     }
-    ordered
+}
+
+/// A table, and all that refer to it, directly or by others.
+fn referring(tables: &[Table], at: usize) -> Vec<usize> {
+    let mut found = vec![at];
+    let mut next = 0;
+    while let Some(to) = found.get(next).and_then(|at| tables.get(*at)) {
+        for (from, table) in tables.iter().enumerate() {
+            if table.refers(to) && !found.contains(&from) {
+                found.push(from);
+            }
+        }
+        next += 1;
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn key(to: u32) -> Reference {
+        Reference {
+            to,
+            cascades: false,
+            columns: Vec::new(),
+            to_columns: Vec::new(),
+        }
+    }
 
     fn table(rel: u32, refers_to: &[u32]) -> Table {
         Table {
@@ -113,22 +168,27 @@ mod tests {
             key_columns: Vec::new(),
             columns: Json(Vec::new()),
             admitted: vec!["SELECT".to_owned()],
-            refers_to: refers_to.iter().copied().map(Oid).collect(),
-            refers_to_itself: false,
+            refers_to: Json(refers_to.iter().copied().map(key).collect()),
         }
     }
 
     #[test]
-    fn who_refers_goes_first_and_a_circle_does_not_hang() {
+    fn who_refers_goes_first_and_who_refers_to_each_other_goes_together() {
         let tables = vec![
             table(1, &[]),
             table(2, &[1]),
             table(3, &[2, 1]),
-            table(4, &[5]),
+            table(4, &[5, 1]),
             table(5, &[4]),
+            table(6, &[6]),
+            table(7, &[4]),
         ];
-        let order: Vec<u32> = children_first(tables).iter().map(|t| t.rel.0).collect();
-        assert_eq!(order, [3, 2, 1, 4, 5]);
+        let rels = |group: &Vec<Table>| group.iter().map(|t| t.rel.0).collect::<Vec<_>>();
+        let order: Vec<_> = children_first(tables).iter().map(rels).collect();
+        assert_eq!(
+            order,
+            [vec![3], vec![2], vec![6], vec![7], vec![4, 5], vec![1]]
+        );
     }
 
     #[test]

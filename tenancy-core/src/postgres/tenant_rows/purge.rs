@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{postgres::types::PgInterval, types::Json};
+use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
 
 use super::{Table, children_first, require, sql, tables};
 use crate::{DeletionCertificate, Error, ErrorKind, OperatorDb, PurgeOptions, TenantId, TenantTx};
@@ -16,6 +16,9 @@ const STAYS: [&str; 4] = [
     "tenancy.tenant_slugs",
     "tenancy.tenants",
 ];
+
+/// How many levels of rows that refer to each other go batch by batch.
+const LEVELS: usize = 100;
 
 /// How often all tables are gone through for rows that came late.
 const ROUNDS: usize = 10;
@@ -38,19 +41,26 @@ pub(crate) async fn begin(tx: &mut TenantTx, force: bool, by: &str) -> Result<bo
     }
 }
 
-/// Removes every row but what stays. Can be cut off at any point and run again.
+/// Removes every row but what stays, and says how many. Can be cut off at any point and run again.
 pub(crate) async fn remove_rows(
     operator: &OperatorDb,
     tenant: TenantId,
     options: &PurgeOptions,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
+    let purge = Purge {
+        operator,
+        tenant,
+        options,
+    };
+    let mut total = 0;
     for _ in 0..ROUNDS {
         let mut removed = 0;
-        for table in doomed(operator, tenant).await? {
-            removed += empty(operator, tenant, &table, options).await?;
+        for group in doomed(operator, tenant).await? {
+            removed += purge.empty(&group).await?;
         }
+        total += removed;
         if removed == 0 {
-            return Ok(());
+            return Ok(total);
         }
     }
     let message = "rows of the tenant keep coming: stop whoever writes them, and run it again";
@@ -58,7 +68,7 @@ pub(crate) async fn remove_rows(
 }
 
 /// The tables to be emptied, in their order; an error if one is out of reach.
-async fn doomed(operator: &OperatorDb, tenant: TenantId) -> Result<Vec<Table>, Error> {
+async fn doomed(operator: &OperatorDb, tenant: TenantId) -> Result<Vec<Vec<Table>>, Error> {
     let mut tx = operator.snapshot_of(tenant).await?;
     let found = tables(&mut tx).await?;
     let doomed: Vec<Table> = found.into_iter().filter(goes).collect();
@@ -71,35 +81,89 @@ pub(crate) async fn can_remove_rows(operator: &OperatorDb, tenant: TenantId) -> 
     doomed(operator, tenant).await.map(drop)
 }
 
-/// Removes one table's rows, batch by batch, each counted in its own transaction.
-async fn empty(
-    operator: &OperatorDb,
+struct Purge<'a> {
+    operator: &'a OperatorDb,
     tenant: TenantId,
-    table: &Table,
-    options: &PurgeOptions,
-) -> Result<u64, Error> {
-    let mut removed = 0;
-    loop {
-        let mut tx = operator.inside(tenant).await?;
-        let gone = sqlx::query(sql::remove(table, tenant, options.batch.max(1)))
+    options: &'a PurgeOptions,
+}
+
+impl Purge<'_> {
+    /// Removes the rows of tables that refer to each other, or of one that does not.
+    ///
+    /// Batch by batch those go that no other refers to, and so level by level of a hierarchy. What
+    /// is left then refers to each other in a circle, or lies deeper than [`LEVELS`], and goes in one
+    /// statement.
+    async fn empty(&self, group: &[Table]) -> Result<u64, Error> {
+        let mut removed = 0;
+        for _ in 0..LEVELS {
+            let mut level = 0;
+            for table in group {
+                level += self.free_rows(table, group).await?;
+            }
+            if level == 0 {
+                break;
+            }
+            removed += level;
+        }
+        let tangled = group
+            .iter()
+            .any(|table| group.iter().any(|other| other.refers(table)));
+        if tangled {
+            removed += self.all_at_once(group).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes rows of a table until a batch is not full.
+    async fn free_rows(&self, table: &Table, group: &[Table]) -> Result<u64, Error> {
+        let batch = self.options.batch.max(1);
+        let mut removed = 0;
+        loop {
+            let mut tx = self.operator.inside(self.tenant).await?;
+            let gone = sqlx::query(sql::remove_some(table, group, self.tenant, batch))
+                .persistent(false)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            self.count(&mut tx, table, gone).await?;
+            tx.commit().await?;
+            removed += gone;
+            if gone < u64::from(batch) {
+                return Ok(removed);
+            }
+            tokio::time::sleep(self.options.pause).await;
+        }
+    }
+
+    async fn all_at_once(&self, group: &[Table]) -> Result<u64, Error> {
+        let mut tx = self.operator.inside(self.tenant).await?;
+        let gone: Vec<i64> = sqlx::query_scalar(sql::remove_all(group, self.tenant))
             .persistent(false)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+            .fetch_one(&mut *tx)
+            .await?;
+        let mut removed = 0;
+        for (table, gone) in group.iter().zip(gone) {
+            self.count(&mut tx, table, gone.unsigned_abs()).await?;
+            removed += gone.unsigned_abs();
+        }
+        tx.commit().await?;
+        Ok(removed)
+    }
+
+    /// Counts what went, in the same transaction; an error if it may not go.
+    async fn count(&self, tx: &mut PgConnection, table: &Table, gone: u64) -> Result<(), Error> {
         if gone == 0 {
-            return Ok(removed);
+            return Ok(());
         }
         let answer: String = sqlx::query_scalar("SELECT tenancy.purge_progress($1, $2)")
             .bind(&table.name)
             .bind(i64::try_from(gone).unwrap_or(i64::MAX))
-            .fetch_one(&mut *tx)
+            .fetch_one(tx)
             .await?;
-        if answer != "ok" {
-            return Err(refused(&answer));
+        match answer.as_str() {
+            "ok" => Ok(()),
+            answer => Err(refused(answer)),
         }
-        tx.commit().await?;
-        removed += gone;
-        tokio::time::sleep(options.pause).await;
     }
 }
 

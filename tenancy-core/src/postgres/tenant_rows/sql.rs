@@ -2,9 +2,11 @@
 //!
 //! What goes in are names that Postgres itself has quoted, uuids and numbers.
 
+use std::fmt::Write as _;
+
 use sqlx::AssertSqlSafe;
 
-use super::Table;
+use super::{Reference, Table};
 use crate::TenantId;
 
 /// Each row as a JSON object, in an order that depends on the rows alone.
@@ -27,23 +29,70 @@ pub(super) fn rows(table: &Table, columns: &[&str], tenant: TenantId) -> AssertS
     ))
 }
 
-/// Removes some rows. A table that refers to itself is emptied at once: within one statement its
-/// rows may go in any order.
-pub(super) fn remove(table: &Table, tenant: TenantId, batch: u16) -> AssertSqlSafe<String> {
+/// Removes some rows that no row of these tables stands in the way of.
+pub(super) fn remove_some(
+    table: &Table,
+    among: &[Table],
+    tenant: TenantId,
+    batch: u16,
+) -> AssertSqlSafe<String> {
     let Table {
         name,
         tenant_column,
         ..
     } = table;
-    let mine = format!("{tenant_column} = '{tenant}'");
-    let some = if table.refers_to_itself {
-        String::new()
-    } else if table.partitioned {
+    let mut free = format!("doomed.{tenant_column} = '{tenant}'");
+    for child in among {
+        for key in child.holds(table) {
+            // Writing to a String can't fail.
+            let _ = write!(free, " AND NOT EXISTS ({})", held_by(table, child, key));
+        }
+    }
+    let some = if table.partitioned {
         format!(
-            " AND (tableoid, ctid) IN (SELECT tableoid, ctid FROM {name} WHERE {mine} LIMIT {batch})"
+            "(tableoid, ctid) IN (SELECT tableoid, ctid FROM {name} AS doomed WHERE {free} LIMIT {batch})"
         )
     } else {
-        format!(" AND ctid = ANY (ARRAY(SELECT ctid FROM {name} WHERE {mine} LIMIT {batch}))")
+        format!("ctid = ANY (ARRAY(SELECT ctid FROM {name} AS doomed WHERE {free} LIMIT {batch}))")
     };
-    AssertSqlSafe(format!("DELETE FROM {name} WHERE {mine}{some}"))
+    AssertSqlSafe(format!(
+        "DELETE FROM {name} WHERE {tenant_column} = '{tenant}' AND {some}"
+    ))
+}
+
+/// The rows that refer to a doomed one by this key; one that refers to itself goes with itself.
+fn held_by(table: &Table, child: &Table, key: &Reference) -> String {
+    let pairs: Vec<String> = key
+        .columns
+        .iter()
+        .zip(&key.to_columns)
+        .map(|(from, to)| format!("child.{from} = doomed.{to}"))
+        .collect();
+    let another = if table.rel == child.rel {
+        " AND (child.tableoid, child.ctid) <> (doomed.tableoid, doomed.ctid)"
+    } else {
+        ""
+    };
+    let (name, pairs) = (&child.name, pairs.join(" AND "));
+    format!("SELECT FROM {name} AS child WHERE {pairs}{another}")
+}
+
+/// Removes all rows of these tables. Within one statement they may go in any order. Answers how many
+/// of each went.
+pub(super) fn remove_all(tables: &[Table], tenant: TenantId) -> AssertSqlSafe<String> {
+    let mut removals = Vec::with_capacity(tables.len());
+    let mut counts = Vec::with_capacity(tables.len());
+    for (at, table) in tables.iter().enumerate() {
+        let Table {
+            name,
+            tenant_column,
+            ..
+        } = table;
+        removals.push(format!(
+            "gone{at} AS (DELETE FROM {name} WHERE {tenant_column} = '{tenant}' RETURNING 1)"
+        ));
+        counts.push(format!("(SELECT count(*) FROM gone{at})"));
+    }
+    let (removals, counts) = (removals.join(", "), counts.join(", "));
+    AssertSqlSafe(format!("WITH {removals} SELECT ARRAY[{counts}]"))
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use sha2::Digest as _;
+
 use super::{SeenEntry, unusable};
 use crate::{
-    Authorizer, Error, ErrorKind, Outcome, PermissionKey, ServiceKey, TenantCtx, TenantDb, UserId,
+    ApiKeyId, ApiKeyStore as _, Authorizer, Error, ErrorKind, NewApiKey, Outcome, PermissionKey,
+    PgStore, Principal, ServiceKey, StoredKey, TenantCtx, TenantDb, TenantId, TenantName, UserId,
     testing,
 };
 
@@ -51,6 +54,7 @@ pub async fn authorizer(host: &dyn AuthorizerHost) -> Result<(), Error> {
     a_denial_outlives_the_rollback_and_leaves_the_transaction_usable(host).await?;
     a_denial_that_can_not_be_recorded_is_a_denial(host).await?;
     a_service_has_exactly_what_it_brings(host).await?;
+    a_key_goes_no_further_than_its_maker(host).await?;
     rights_count_in_their_own_tenant_only(host).await?;
     whoever_is_impersonated_counts(host).await?;
     inside_a_transaction_nothing_is_stale(host).await?;
@@ -172,6 +176,36 @@ async fn a_service_has_exactly_what_it_brings(host: &dyn AuthorizerHost) -> Resu
         .map(|denial| denial.actor_kind.as_str())
         .collect();
     assert_eq!(actors, ["service"]);
+    Ok(())
+}
+
+async fn a_key_goes_no_further_than_its_maker(host: &dyn AuthorizerHost) -> Result<(), Error> {
+    let (holder, permission) = (host.holder().await?, host.permission());
+    let store = PgStore::new(host.db().clone());
+    let other = PermissionKey::from_static("suite.other");
+    for (brought, expected) in [(permission.clone(), true), (other, false)] {
+        let stored = StoredKey {
+            id: ApiKeyId::new(),
+            prefix: "suite".to_owned(),
+            hash: sha2::Sha256::digest(TenantId::new().as_uuid()).into(),
+        };
+        let new = NewApiKey::new(TenantName::parse("suite")?, vec![brought.clone()]);
+        let mut tx = host.db().write(&holder).await?;
+        store.create_in(&mut tx, &new, &stored, 100).await?;
+        tx.commit().await?;
+        let principal = Principal::api_key(stored.id, vec![brought]);
+        let key = host.db().enter_as(holder.tenant(), principal).await?;
+        assert_eq!(allowed(host, &key).await?, expected);
+        let asked = async || {
+            let mut tx = host.db().read(&key).await?;
+            host.authorizer().check_in(&mut tx, &permission).await
+        };
+        assert_eq!(asked().await?.is_allowed(), expected);
+        if expected {
+            host.revoke(&holder).await?;
+            assert!(!asked().await?.is_allowed(), "its maker may not any more");
+        }
+    }
     Ok(())
 }
 

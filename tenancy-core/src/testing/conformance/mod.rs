@@ -12,6 +12,8 @@ mod membership_store;
 mod platform_log;
 mod role_directory;
 mod subject_cipher;
+mod support_store;
+mod tenant_life;
 mod tenant_store;
 
 pub use audit_sink::{AuditReader, SeenEntry, audit_sink, silent_audit_sink};
@@ -23,6 +25,8 @@ pub use membership_store::{membership_store, ownership_store};
 pub use platform_log::{PlatformReader, platform_log};
 pub use role_directory::role_directory;
 pub use subject_cipher::subject_cipher;
+pub use support_store::support_store;
+pub use tenant_life::tenant_life;
 pub use tenant_store::tenant_store;
 
 /// What a call was refused with; `ok`, if it was not.

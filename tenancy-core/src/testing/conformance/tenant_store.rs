@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::code;
 use crate::{
-    Access, Error, NewTenant, Principal, Slug, TenantCtx, TenantDb, TenantId, TenantName,
-    TenantStore, UserId,
+    Access, Error, MyTenantsPage, NewTenant, Principal, Slug, TenantCtx, TenantDb, TenantId,
+    TenantName, TenantStore, UserId,
 };
 
 /// Runs the suite.
@@ -43,7 +43,7 @@ pub async fn tenant_store(db: &TenantDb, store: Arc<dyn TenantStore>) -> Result<
     let stored = store.get_in(&mut db.read(&won).await?).await?;
     assert_eq!((stored.id, stored.slug), (won.tenant(), slug));
     for tenant in [&one, &two] {
-        let mine = store.for_user(tenant.owner).await?;
+        let mine = store.for_user(tenant.owner, &MyTenantsPage::new()).await?;
         assert_eq!(mine.len(), usize::from(tenant.id == won.tenant()));
         assert!(mine.iter().all(|mine| mine.is_owner));
     }

@@ -1,4 +1,3 @@
 -- role: app
--- Sets the limits. $1 tenant, $2 bytes, $3 documents, $4 chunks. Index: primary key.
-UPDATE tenancy.kb_quotas SET limit_bytes = $2, limit_docs = $3, limit_chunks = $4
-WHERE tenant_id = $1
+-- Sets the limits of the context's tenant. $1 bytes, $2 documents, $3 chunks. Answers a word.
+SELECT tenancy.kb_set_limits($1, $2, $3)

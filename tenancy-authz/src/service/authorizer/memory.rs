@@ -1,0 +1,46 @@
+//! Answers from memory: what a check costs when nothing has to be asked.
+
+use tenancy_core::{AuthorizerExt, Decision, Error, Granted, Permission, TenantCtx};
+
+use super::{
+    PgAuthorizer,
+    decide::{brought_along, judge},
+};
+use crate::service::cache::Key;
+
+impl PgAuthorizer {
+    /// What memory says, without waiting and without allocating; `None` if the database would have
+    /// to be asked. Never older than the bound. Leaves no entry.
+    pub fn peek<P: Permission>(&self, ctx: &TenantCtx, _: P) -> Option<Decision> {
+        let principal = ctx.principal();
+        if (principal.on_behalf_of.is_some() || ctx.user().is_none())
+            && let Some(decision) = brought_along(ctx, &P::KEY)
+        {
+            return Some(decision);
+        }
+        let key = Key {
+            tenant: ctx.tenant(),
+            user: ctx.user()?,
+        };
+        let bit = self.registry.known_type::<P>()?;
+        self.cache.peek(key, |snapshot| judge(snapshot, bit))
+    }
+
+    /// Returns the proof that the permission is held; records the denial otherwise. It is what
+    /// [`AuthorizerExt::require`] is, without an allocation while memory has the answer.
+    ///
+    /// # Errors
+    /// [`Denied`](tenancy_core::ErrorKind::Denied) and on record, or
+    /// [`Unavailable`](tenancy_core::ErrorKind::Unavailable).
+    pub async fn require<P: Permission>(
+        &self,
+        ctx: &TenantCtx,
+        permission: P,
+    ) -> Result<Granted<P>, Error> {
+        let decision = self.peek(ctx, permission);
+        match decision.and_then(|decision| Granted::decided(ctx, decision)) {
+            Some(granted) => Ok(granted),
+            None => AuthorizerExt::require(self, ctx, permission).await,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Several permissions at once, and what is looked at without asking.
+
+use std::{sync::Arc, time::Duration};
+
+use tenancy_authz::{AuthzOptions, ErrorKind, PgAuthorizer};
+use tenancy_core::{Decision, PermissionKey, ServiceKey, TenantDb, UserId, testing::acting_for};
+
+use crate::support::{PURGE, READ, Result, WRITE, World, authorizer, definitions, perm};
+
+const MANAGE: PermissionKey = PermissionKey::from_static("roles.manage");
+
+#[tokio::test]
+async fn all_any_filter_and_the_whole_set_agree() -> Result {
+    let world = World::new().await?;
+    let member = world.member(&["member"]).await?;
+    let authz = &world.authz;
+
+    authz.require_all(&member, &[READ, WRITE]).await?;
+    assert_eq!(
+        authz.require_any(&member, &[PURGE, WRITE, READ]).await?,
+        WRITE
+    );
+    assert_eq!(
+        authz.filter(&member, &[PURGE, WRITE, READ]).await?,
+        [WRITE, READ]
+    );
+    let rights = authz.permissions(&member).await?;
+    assert!(rights.allows(perm::TemplatesRead::get()) && rights.allows_key(&WRITE));
+    assert!(!rights.allows(perm::TemplatesPurge::get()) && !rights.allows_key(&PURGE));
+    assert!(rights.covers(&member) && !rights.covers(&world.owner));
+    let mut tx = world.db.app.read(&member).await?;
+    let by_sql: Vec<String> = sqlx::query_scalar("SELECT unnest(util.my_permissions($1))")
+        .bind(member.tenant())
+        .fetch_all(&mut *tx)
+        .await?;
+    let keys: Vec<_> = rights.keys()?.into_iter().map(String::from).collect();
+    assert_eq!(keys, by_sql);
+    assert!(
+        world.audit.of("access.denied").is_empty(),
+        "nobody was denied anything"
+    );
+
+    let owner = authz.permissions(&world.owner).await?;
+    assert_eq!(owner.keys()?.len(), definitions().len());
+    // Of another tenant nothing is held, whichever rights he has in his own.
+    let other = authz.permissions(&world.other_owner).await?;
+    assert!(other.allows(perm::TemplatesPurge::get()) && !other.covers(&world.owner));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_missing_of_several_is_one_entry_that_names_it() -> Result {
+    let world = World::new().await?;
+    let reader = world.member(&["viewer"]).await?;
+    let denied = world
+        .authz
+        .require_all(&reader, &[READ, WRITE, PURGE])
+        .await
+        .unwrap_err();
+    assert_eq!(denied.kind(), ErrorKind::Denied);
+    assert_eq!(
+        denied.to_string(),
+        "the permissions `templates.write`, `templates.purge` are missing"
+    );
+    let denied = world
+        .authz
+        .require_all(&reader, &[READ, WRITE])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        "permission `templates.write` is missing"
+    );
+    let denied = world
+        .authz
+        .require_any(&reader, &[WRITE, PURGE])
+        .await
+        .unwrap_err();
+    assert_eq!(denied.code(), "permission_denied");
+    assert!(tenancy_core::Error::from(denied).is_on_record());
+    let entries = world.audit.of("access.denied");
+    let named: Vec<Vec<_>> = entries
+        .iter()
+        .map(|entry| {
+            entry
+                .event
+                .targets
+                .iter()
+                .map(|target| target.id.as_str())
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        named,
+        [
+            vec!["templates.write", "templates.purge"],
+            vec!["templates.write"],
+            vec!["templates.write", "templates.purge"]
+        ]
+    );
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.event.meta["reason"] == "not_granted")
+    );
+
+    // Of no permission at all nothing follows.
+    for refused in [
+        world.authz.require_all(&world.owner, &[]).await,
+        world.authz.require_any(&world.owner, &[]).await.map(drop),
+    ] {
+        assert_eq!(
+            refused.map_err(|error| error.kind()),
+            Err(ErrorKind::InvalidInput)
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_have_what_they_bring_and_support_what_is_not_closed_to_it() -> Result {
+    let world = World::new().await?;
+    let key = ServiceKey::from_static("importer");
+    let brought = vec![READ, MANAGE];
+    let service = world
+        .db
+        .app
+        .enter_system(world.owner.tenant(), key, brought)
+        .await?;
+    let rights = world.authz.permissions(&service).await?;
+    assert_eq!(rights.keys()?, [MANAGE, READ]);
+    assert!(rights.allows(perm::TemplatesRead::get()) && !rights.allows_key(&PURGE));
+    world.authz.require_all(&service, &[READ, MANAGE]).await?;
+    assert_eq!(
+        world
+            .authz
+            .peek(&service, perm::TemplatesRead::get())
+            .map(Decision::is_allowed),
+        Some(true)
+    );
+
+    let member = crate::support::user(&world.owner);
+    let support = acting_for(&world.owner, UserId::new(), member);
+    let rights = world.authz.permissions(&support).await?;
+    assert!(rights.allows_key(&PURGE) && !rights.allows_key(&MANAGE));
+    assert!(!rights.allows(tenancy_authz::perm::RolesManage::get()));
+    assert!(rights.keys()?.contains(&PURGE) && !rights.keys()?.contains(&MANAGE));
+    let closed = tenancy_authz::perm::RolesManage::get();
+    assert!(world.authz.require(&support, closed).await.is_err());
+    let said = world.authz.peek(&support, closed);
+    assert_eq!(said.map(Decision::is_allowed), Some(false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_unavailable_for_all_of_them() -> Result {
+    let world = World::new().await?;
+    let reader = world.member(&["viewer"]).await?;
+    let own = TenantDb::connect(world.db.server.app_url()).await?;
+    let authz = authorizer(
+        &own,
+        &world.audit,
+        AuthzOptions::default().with_bound(Duration::ZERO),
+    );
+    authz.permissions(&reader).await?;
+    own.close().await;
+    for failed in [
+        authz.require_all(&reader, &[READ]).await,
+        authz.require_any(&reader, &[READ]).await.map(drop),
+        authz.filter(&reader, &[READ]).await.map(drop),
+        authz.permissions(&reader).await.map(drop),
+    ] {
+        assert_eq!(
+            failed.map_err(|error| error.kind()),
+            Err(ErrorKind::Unavailable)
+        );
+    }
+    assert!(world.audit.of("access.denied").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_authorizers_of_a_process_do_not_mix_up_their_bits() -> Result {
+    let (one, two) = (World::new().await?, World::new().await?);
+    // In the other database the same permission has another bit.
+    two.as_superuser("UPDATE tenancy.permissions SET bit = bit + 1000")
+        .await?;
+    let authz = |world: &World| {
+        let audit = Arc::new(world.audit.clone());
+        PgAuthorizer::new(world.db.app.clone(), audit)
+    };
+    let (first, second) = (authz(&one), authz(&two));
+    let (here, there) = (
+        one.member(&["viewer"]).await?,
+        two.member(&["viewer"]).await?,
+    );
+    for _ in 0..3 {
+        first.require(&here, perm::TemplatesRead::get()).await?;
+        second.require(&there, perm::TemplatesRead::get()).await?;
+        assert!(
+            first
+                .permissions(&here)
+                .await?
+                .allows(perm::TemplatesRead::get())
+        );
+        assert!(
+            !second
+                .permissions(&there)
+                .await?
+                .allows(perm::TemplatesPurge::get())
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn equal_denials_can_be_folded_and_none_gets_lost() -> Result {
+    let world = World::new().await?;
+    let window = Duration::from_millis(300);
+    let folding = authorizer(
+        &world.db.app,
+        &world.audit,
+        AuthzOptions::default().with_folded_denials(window),
+    );
+    let (eve, bob) = (
+        world.member(&["viewer"]).await?,
+        world.member(&["viewer"]).await?,
+    );
+    for _ in 0..5 {
+        assert!(
+            folding
+                .require(&eve, perm::TemplatesPurge::get())
+                .await
+                .is_err()
+        );
+    }
+    assert!(
+        folding
+            .require(&bob, perm::TemplatesPurge::get())
+            .await
+            .is_err()
+    );
+    assert!(folding.require_all(&eve, &[PURGE, WRITE]).await.is_err());
+    let counts = || -> Vec<_> {
+        let entries = world.audit.of("access.denied");
+        entries
+            .iter()
+            .map(|entry| entry.event.meta.get("count").cloned())
+            .collect()
+    };
+    assert_eq!(
+        counts(),
+        [None, None, None],
+        "the first of each kind, at once"
+    );
+    folding.flush_denials().await;
+    assert_eq!(counts(), [None, None, None, Some(4.into())]);
+    let folded = &world.audit.of("access.denied")[3];
+    assert_eq!(folded.principal, *eve.principal());
+    assert_eq!(folded.event.targets[0].id, "templates.purge");
+
+    assert!(
+        folding
+            .require(&eve, perm::TemplatesPurge::get())
+            .await
+            .is_err()
+    );
+    tokio::time::sleep(window * 2).await;
+    assert_eq!(
+        counts().last(),
+        Some(&Some(1.into())),
+        "when the window is over"
+    );
+    assert_eq!(counts().len(), 5);
+    assert!(
+        folding
+            .require(&eve, perm::TemplatesPurge::get())
+            .await
+            .is_err()
+    );
+    assert_eq!(counts().len(), 6, "and the next one opens another");
+    Ok(())
+}
