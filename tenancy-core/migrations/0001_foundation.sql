@@ -239,7 +239,7 @@ BEGIN
     IF this.relispartition THEN
         RETURN;
     END IF;
-    IF this.nspname = 'tenancy' AND (this.relname IN ('tenants', 'tenant_purges') OR starts_with(this.relname, 'audit_')) THEN
+    IF this.nspname = 'tenancy' AND (this.relname IN ('tenants', 'tenant_purges', 'webhook_events') OR starts_with(this.relname, 'audit_')) THEN
         wanted := '{select}';
     END IF;
     IF (SELECT count(*) FROM pg_catalog.pg_policy p

@@ -18,6 +18,8 @@ pub mod testing;
 pub use adapter::{ApiKeyLogin, LoginByToken};
 #[cfg(feature = "jwt")]
 pub use adapter::{JwtAlgorithm, JwtLogin, JwtOptions, ReqwestJwks, SubjectMapping};
+#[cfg(feature = "webhooks")]
+pub use adapter::{ReqwestWebhooks, ReqwestWebhooksBuilder};
 pub use error::{Error, ErrorKind};
 pub use model::*;
 pub use port::*;
@@ -31,6 +33,8 @@ pub use service::{
     ApiKeys, Exports, Invitations, Limits, Members, Ownership, Platform, Settings, Support,
     Tenants, limit, perm,
 };
+#[cfg(feature = "webhooks")]
+pub use service::{Relayed, WebhookAudit, WebhookHandler, WebhookRelay, WebhookSender, Webhooks};
 
 /// What the macros of this crate name; not for direct use.
 #[doc(hidden)]

@@ -4,15 +4,18 @@
 mod cluster;
 mod pooler;
 mod proxy;
+mod receiver;
 mod soak;
 mod user;
 
 pub use cluster::Cluster;
 pub use pooler::Pgbouncer;
 pub use proxy::{Cut, Proxy};
+pub use receiver::{Received, Receiver, Reply};
 pub use soak::{Findings, Soak, Subject};
 
 mod oidc;
+mod standard_webhooks;
 
 use sqlx::PgPool;
 use tenancy_core::{
@@ -22,6 +25,7 @@ use tenancy_core::{
 use tenancy_devdb::{BoxError, Database, TestDb};
 
 pub use oidc::OidcPeer;
+pub use standard_webhooks::StandardWebhooks;
 
 /// A database of one test: migrated, with a handle of each kind. Dropped with this value.
 #[derive(Debug)]

@@ -12,4 +12,7 @@ mod guides {
 
     #[doc = include_str!("../../../docs/audit.md")]
     struct Audit;
+
+    #[doc = include_str!("../../../docs/webhooks.md")]
+    struct Webhooks;
 }

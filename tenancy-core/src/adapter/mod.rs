@@ -4,6 +4,8 @@ mod api_key;
 mod by_token;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "webhooks")]
+mod webhook;
 
 pub use api_key::ApiKeyLogin;
 pub use by_token::LoginByToken;
@@ -11,3 +13,5 @@ pub use by_token::LoginByToken;
 pub use jwt::{JwtAlgorithm, JwtLogin, JwtOptions, ReqwestJwks, SubjectMapping};
 #[cfg(all(feature = "jwt", feature = "testing"))]
 pub(crate) use jwt::{jwks_parses, jwt_opens};
+#[cfg(feature = "webhooks")]
+pub use webhook::{ReqwestWebhooks, ReqwestWebhooksBuilder};

@@ -26,6 +26,8 @@ mod support;
 mod tenant;
 mod text;
 mod trace;
+#[cfg(feature = "webhooks")]
+mod webhook;
 
 pub(crate) use api_key::KeyText;
 pub use api_key::{ApiKey, IssuedApiKey, KeyEnvironment, NewApiKey};
@@ -62,3 +64,7 @@ pub use support::{Impersonation, NewImpersonation, SupportGrant};
 pub use tenant::{MyTenant, MyTenantsPage, NewTenant, Suspension, Tenant, TenantStatus};
 pub use text::{Email, Slug, TenantName};
 pub use trace::{TraceId, Traceparent};
+#[cfg(feature = "webhooks")]
+pub(crate) use webhook::body_of;
+#[cfg(feature = "webhooks")]
+pub use webhook::{SignedWebhook, WebhookEndpoint, WebhookKeys, WebhookMessage, WebhookSecret};

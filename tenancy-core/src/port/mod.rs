@@ -20,6 +20,8 @@ mod role;
 mod setting;
 mod store;
 mod support;
+#[cfg(feature = "webhooks")]
+mod webhook;
 
 pub use api_key::{ApiKeyStore, KeyState, OpenedKey, Replacement, StoredKey};
 pub use audit::AuditSink;
@@ -39,9 +41,13 @@ pub use role::RoleDirectory;
 pub use setting::{SettingChange, SettingStore};
 pub use store::TenantStore;
 pub use support::SupportStore;
+#[cfg(feature = "webhooks")]
+pub use webhook::{WebhookAnswer, WebhookPost, WebhookTransport};
 
 #[cfg(all(feature = "jwt", feature = "testing"))]
 pub use self::jwks::MockJwksHttp;
+#[cfg(all(feature = "webhooks", feature = "testing"))]
+pub use self::webhook::MockWebhookTransport;
 #[cfg(feature = "testing")]
 pub use self::{
     audit::MockAuditSink, authenticate::MockAuthenticate, authorizer::MockAuthorizer,

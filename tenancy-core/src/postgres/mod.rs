@@ -21,6 +21,8 @@ mod tls;
 mod to_end;
 mod tx;
 mod unbound;
+#[cfg(feature = "webhooks")]
+pub(crate) mod webhook_events;
 mod worker;
 
 pub use alone::{NoAudit, NoPlatformLog, NoRoles, OwnerAuthorizer};

@@ -12,6 +12,8 @@ mod refusal;
 mod settings;
 mod support;
 mod tenants;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 
 pub use api_keys::ApiKeys;
 pub use end::Exports;
@@ -23,6 +25,8 @@ pub use platform::Platform;
 pub use settings::Settings;
 pub use support::Support;
 pub use tenants::Tenants;
+#[cfg(feature = "webhooks")]
+pub use webhooks::{Relayed, WebhookAudit, WebhookHandler, WebhookRelay, WebhookSender, Webhooks};
 
 crate::permissions! {
     /// The permissions that the core's services ask for.

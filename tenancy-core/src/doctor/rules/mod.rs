@@ -53,6 +53,7 @@ pub(super) const CROSSING: &[&str] = &[
     "rotation_batch",
     "store_rotated",
     "tenants_with_data_keys",
+    "webhook_events_take",
     "wrapped_data_key",
 ];
 

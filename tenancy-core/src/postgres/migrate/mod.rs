@@ -68,6 +68,11 @@ const CORE_STEPS: &[Migration] = &[
         "confined",
         include_str!("../../../migrations/0010_confined.sql"),
     ),
+    Migration::new(
+        11,
+        "webhook_events",
+        include_str!("../../../migrations/0011_webhook_events.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

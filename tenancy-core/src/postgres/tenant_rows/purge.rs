@@ -9,12 +9,14 @@ use super::{Table, children_first, require, sql, tables};
 use crate::{DeletionCertificate, Error, ErrorKind, OperatorDb, PurgeOptions, TenantId, TenantTx};
 
 /// What stays: the tombstone, the number that caches check, the slugs that are kept from others,
-/// and the count of what went. The audit log outlives the tenant, with everything named after it.
-const STAYS: [&str; 4] = [
+/// the count of what went, and the news of it that are on their way. The audit log outlives the
+/// tenant, with everything named after it.
+const STAYS: [&str; 5] = [
     "tenancy.tenant_epoch",
     "tenancy.tenant_purges",
     "tenancy.tenant_slugs",
     "tenancy.tenants",
+    "tenancy.webhook_events",
 ];
 
 /// How many levels of rows that refer to each other go batch by batch.
