@@ -53,7 +53,8 @@ enum Command {
     /// Job queue.
     #[command(subcommand)]
     Jobs(Jobs),
-    /// Tenants: lists, states, exports, the end.
+    /// Tenants: new ones, lists, states, exports, the end. Exit code 0: done; 1: refused, because of
+    /// the state it is in, or because there is none; 2: wrong arguments, or the database could not be asked.
     #[command(subcommand)]
     Tenants(tenants::Tenants),
     /// What was refused outside of every tenant: logins and entries.
