@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod citus;
 mod components;
 mod doctor;
 mod export;

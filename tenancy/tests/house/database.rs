@@ -88,6 +88,16 @@ async fn every_statement_prepares_as_the_role_that_runs_it() -> Result {
     assert_golden(&golden, &listing)
 }
 
+/// Nothing of the whole family stands in the way of several nodes, and what goes where is known.
+#[tokio::test]
+async fn every_part_is_ready_to_be_distributed_and_the_plan_is_the_golden_one() -> Result {
+    let db = Db::new(ALL).await?;
+    let plan = tenancy::citus::plan(&db.operator).await?;
+    assert_eq!(plan.blocked, [], "{:#?}", plan.blocked);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/citus.sql");
+    assert_golden(&golden, &plan.to_string())
+}
+
 #[tokio::test]
 async fn the_doctor_finds_nothing_in_the_whole_family_and_attacks_all_of_it() -> Result {
     let db = Db::new(ALL).await?;
