@@ -111,13 +111,35 @@ async fn a_whole_transaction_is_bounded_where_the_server_can_do_it() -> Result {
     }
     let mut tx = db.write_with(&ctx, &options).await?;
     let error = async {
-        // Never idle and no statement long: only the sum is too much.
-        for _ in 0..100 {
-            run(&mut tx, "SELECT pg_sleep(0.02)").await?;
+        // Never idle and no statement too long: only the sum is too much. The last one waits for the
+        // server's word: what is sent to a closed connection gets none.
+        for _ in 0..3 {
+            run(&mut tx, "SELECT pg_sleep(0.01)").await?;
         }
-        Ok::<(), Error>(())
+        run(&mut tx, "SELECT pg_sleep(20)").await
     };
     assert_may_be_repeated(&error.await.unwrap_err(), "transaction_timeout");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_limit_is_that_of_the_transaction_and_ends_with_it() -> Result {
+    let (_kit, _proxy, db, ctx) = fixture().await?;
+    let options = TxOptions::default()
+        .with_statement_timeout(Duration::from_millis(1_234))
+        .with_lock_timeout(Duration::from_millis(2_345))
+        .with_idle_timeout(Duration::from_millis(3_456));
+    let limits =
+        "SELECT ARRAY[current_setting('statement_timeout'), current_setting('lock_timeout'),
+        current_setting('idle_in_transaction_session_timeout')]";
+    for (options, expected) in [
+        (options, ["1234ms", "2345ms", "3456ms"]),
+        (TxOptions::default(), ["30s", "10s", "1min"]),
+    ] {
+        let mut tx = db.write_with(&ctx, &options).await?;
+        let found: Vec<String> = sqlx::query_scalar(limits).fetch_one(&mut *tx).await?;
+        assert_eq!(found, expected);
+    }
     Ok(())
 }
 

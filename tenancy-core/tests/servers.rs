@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tenancy_core::{
-    DbOptions, ErrorKind, OperatorDb, SecretText, TenantCtx, TenantDb, TxOptions,
+    DbOptions, ErrorKind, Isolation, OperatorDb, SecretText, TenantCtx, TenantDb, TxOptions,
     migrate::{self, CORE},
     testing,
 };
@@ -68,6 +68,9 @@ async fn a_replica_serves_the_reads_that_may_be_behind_and_no_other() -> Result 
         assert!(begun.elapsed() < LIMIT, "the replica does not catch up");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // A standby can't keep the promise of serializable transactions.
+    let strict = behind.clone().with_isolation(Isolation::Serializable);
+    assert_eq!(look(&db, &ctx, &strict).await?, (false, 1));
     // A write never goes there, whatever is asked for.
     let mut tx = db.write_with(&ctx, &behind).await?;
     let follows: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")

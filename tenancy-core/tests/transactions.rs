@@ -213,3 +213,22 @@ async fn a_context_that_may_only_read_binds_other_libraries_as_well() -> Result 
     assert_eq!(code.as_deref(), Some("25006"), "{refused}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_savepoint_that_somebody_left_open_ends_with_its_transaction() -> Result {
+    use sqlx::Connection as _;
+    let kit = Db::new(&[&CORE]).await?;
+    let ctx = testing::tenant(&kit.app).await?;
+    let options = DbOptions::default().with_max_connections(1);
+    let db = TenantDb::connect_with(kit.server.app_url(), options).await?;
+    let mut tx = db.write(&ctx).await?;
+    // Its destructor would count it down.
+    std::mem::forget(tx.begin().await?);
+    drop(tx);
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.tenants")
+        .fetch_one(&mut *db.without_tenant().acquire().await?)
+        .await?;
+    assert_eq!(seen, 0, "the connection still carries the tenant");
+    db.read(&ctx).await?;
+    Ok(())
+}
