@@ -309,8 +309,16 @@ async fn a_key_ends_with_the_membership_of_its_maker_and_does_not_come_back() ->
         query.bind(status).bind(user)
     };
     let superuser = host.db.superuser().await?;
+    // Neither as a login nor as what a job stored.
+    let stored = Principal::api_key(key.key.id, vec![READ]);
+    let resumed = async || {
+        let entered = host.db.app.enter_as(host.owner.tenant(), stored.clone());
+        code(entered.await)
+    };
+    assert_eq!(resumed().await, "ok");
     set("deactivated").execute(&superuser).await?;
     assert_eq!(host.state(&key).await, "api_key_invalid");
+    assert_eq!(resumed().await, "not_a_member");
     set("active").execute(&superuser).await?;
     assert_eq!(host.state(&key).await, "ok");
     let leave = sqlx::query("DELETE FROM tenancy.memberships WHERE user_id = $1").bind(user);

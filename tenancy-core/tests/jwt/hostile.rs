@@ -307,3 +307,23 @@ async fn a_changed_byte_anywhere_breaks_the_token() -> Result {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_token_without_a_key_id_means_the_only_key_of_its_kind_or_none() -> Result {
+    let world = World::new(options()).await?;
+    let nameless = |signer: &Signer| {
+        let header = json!({"alg": signer.algorithm()});
+        signer.sign(&header, &claims())
+    };
+    assert_eq!(world.code(&nameless(&world.rsa)?).await, "accepted");
+    // With two of a kind it would be tried with one after the other, whoever signed it.
+    let world = World::new(options()).await?;
+    let second = Signer::rsa("rsa-2")?;
+    world.published.keys(&[&world.rsa, &second, &world.p256]);
+    for signer in [&world.rsa, &second] {
+        let code = world.code(&nameless(signer)?).await;
+        assert_eq!(code, "token_key_unknown", "{}", signer.kid);
+    }
+    assert_eq!(world.code(&nameless(&world.p256)?).await, "accepted");
+    Ok(())
+}
