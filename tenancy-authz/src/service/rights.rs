@@ -23,8 +23,10 @@ pub struct Rights {
 
 #[derive(Clone)]
 enum Held {
-    /// What the service or API key of the context brings.
+    /// What a service brings, or a key that no member made.
     Brought,
+    /// What an API key brings, as far as the roles of its maker grant it.
+    ByRolesOfMaker(Arc<Snapshot>),
     /// What roles grant to a person who acts for himself.
     ByRoles(Arc<Snapshot>),
     /// The same for one who acts for another: some permissions are closed to him.
@@ -33,6 +35,7 @@ enum Held {
 }
 
 impl Rights {
+    /// Of a principal whom no role says anything about.
     pub(super) fn brought(ctx: &TenantCtx, registry: &Arc<Registry>) -> Self {
         let held = match ctx.principal().actor.permissions() {
             Some(_) => Held::Brought,
@@ -50,10 +53,13 @@ impl Rights {
         snapshot: Arc<Snapshot>,
         registry: &Arc<Registry>,
     ) -> Self {
-        let held = match (snapshot.is_member, ctx.principal().on_behalf_of) {
-            (false, _) => Held::Nothing,
-            (true, None) => Held::ByRoles(snapshot),
-            (true, Some(_)) => Held::ByRolesOfAnother(snapshot),
+        let principal = ctx.principal();
+        let brings = principal.actor.permissions().is_some();
+        let held = match (snapshot.is_member, brings, principal.on_behalf_of) {
+            (false, _, _) => Held::Nothing,
+            (true, true, _) => Held::ByRolesOfMaker(snapshot),
+            (true, false, None) => Held::ByRoles(snapshot),
+            (true, false, Some(_)) => Held::ByRolesOfAnother(snapshot),
         };
         Self {
             ctx: ctx.clone(),
@@ -80,11 +86,13 @@ impl Rights {
             let bit = self.registry.known(permission);
             bit.is_some_and(|bit| snapshot.permissions.contains(bit))
         };
+        let brought = || {
+            let brought = principal.actor.permissions();
+            brought.is_some_and(|brought| brought.contains(permission))
+        };
         match &self.held {
-            Held::Brought => {
-                let brought = principal.actor.permissions();
-                brought.is_some_and(|brought| brought.contains(permission))
-            }
+            Held::Brought => brought(),
+            Held::ByRolesOfMaker(snapshot) => brought() && granted(snapshot),
             Held::ByRoles(snapshot) => granted(snapshot),
             Held::ByRolesOfAnother(snapshot) => {
                 !principal.is_closed_to(permission) && granted(snapshot)
@@ -103,8 +111,9 @@ impl Rights {
     pub fn keys(&self) -> Result<Vec<PermissionKey>, Error> {
         let principal = self.ctx.principal();
         match &self.held {
-            Held::Brought => {
-                let mut keys = principal.actor.permissions().unwrap_or_default().to_vec();
+            Held::Brought | Held::ByRolesOfMaker(_) => {
+                let brought = principal.actor.permissions().unwrap_or_default();
+                let mut keys = self.filter(brought);
                 keys.sort_unstable();
                 keys.dedup();
                 Ok(keys)

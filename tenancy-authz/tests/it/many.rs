@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tenancy_authz::{AuthzOptions, ErrorKind, PgAuthorizer};
 use tenancy_core::{Decision, PermissionKey, ServiceKey, TenantDb, UserId, testing::acting_for};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, authorizer, definitions, perm};
+use crate::support::{PURGE, READ, Result, WRITE, World, authorizer, definitions, perm, user};
 
 const MANAGE: PermissionKey = PermissionKey::from_static("roles.manage");
 
@@ -139,7 +139,7 @@ async fn services_have_what_they_bring_and_support_what_is_not_closed_to_it() ->
         Some(true)
     );
 
-    let member = crate::support::user(&world.owner);
+    let member = user(&world.owner);
     let support = acting_for(&world.owner, UserId::new(), member);
     let rights = world.authz.permissions(&support).await?;
     assert!(rights.allows_key(&PURGE) && !rights.allows_key(&MANAGE));
@@ -279,5 +279,45 @@ async fn equal_denials_can_be_folded_and_none_gets_lost() -> Result {
             .is_err()
     );
     assert_eq!(counts().len(), 6, "and the next one opens another");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_goes_no_further_than_its_maker_whichever_way_it_is_asked() -> Result {
+    let world = World::new().await?;
+    let (here, maker) = (world.owner.tenant(), world.member(&["viewer"]).await?);
+    let key = tenancy_core::ApiKeyId::new();
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+         VALUES ($1, $2, 'key', 'tk', '{templates.read,templates.purge}', $3, now() + interval '1 day')",
+    )
+    .bind(here)
+    .bind(key)
+    .bind(user(&maker))
+    .execute(&world.db.superuser().await?)
+    .await?;
+    let brought = vec![READ, PURGE];
+    let key = tenancy_core::Principal::api_key(key, brought.clone());
+    let ctx = world.db.app.enter_as(here, key).await?;
+    for _ in 0..2 {
+        // The second time from memory.
+        let rights = world.authz.permissions(&ctx).await?;
+        assert_eq!(rights.keys()?, [READ]);
+        assert!(rights.allows(perm::TemplatesRead::get()));
+        assert!(!rights.allows(perm::TemplatesPurge::get()) && !rights.allows_key(&WRITE));
+        assert_eq!(world.authz.filter(&ctx, &brought).await?, [READ]);
+        assert!(world.authz.require_all(&ctx, &brought).await.is_err());
+        assert!(world.authz.require_any(&ctx, &[PURGE]).await.is_err());
+        world
+            .authz
+            .require(&ctx, perm::TemplatesRead::get())
+            .await?;
+        let purge = perm::TemplatesPurge::get();
+        assert!(world.authz.require(&ctx, purge).await.is_err());
+        let read = world.authz.peek(&ctx, perm::TemplatesRead::get());
+        assert_eq!(read.map(Decision::is_allowed), Some(true));
+        let purge = world.authz.peek(&ctx, purge);
+        assert_eq!(purge.map(Decision::is_allowed), Some(false));
+    }
     Ok(())
 }

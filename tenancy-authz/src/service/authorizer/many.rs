@@ -11,8 +11,8 @@ impl PgAuthorizer {
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
     pub async fn permissions(&self, ctx: &TenantCtx) -> Result<Rights, Error> {
-        let (principal, registry) = (ctx.principal(), &self.registry);
-        let (None, Some(user)) = (principal.actor.permissions(), ctx.user()) else {
+        let registry = &self.registry;
+        let Some(user) = ctx.user().or(ctx.maker()) else {
             return Ok(Rights::brought(ctx, registry));
         };
         let bound = self.options.bound;

@@ -20,7 +20,7 @@ impl PgAuthorizer {
         }
         let key = Key {
             tenant: ctx.tenant(),
-            user: ctx.user()?,
+            user: ctx.user().or(ctx.maker())?,
         };
         let bit = self.registry.known_type::<P>()?;
         self.cache.peek(key, |snapshot| judge(snapshot, bit))
