@@ -1,5 +1,6 @@
 //! What is measured, by area.
 
+pub(crate) mod authz;
 pub(crate) mod core;
 pub(crate) mod devdb;
 pub(crate) mod soak;

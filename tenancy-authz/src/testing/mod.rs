@@ -7,6 +7,7 @@ mod memory;
 mod policy;
 #[cfg(feature = "axum")]
 mod routes;
+pub mod suite;
 
 pub use fixture::{join, member, tenant};
 pub use memory::MemoryPolicyStore;

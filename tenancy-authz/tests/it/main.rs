@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod conformance;
 mod gates;
 mod grpc;
 mod helper;

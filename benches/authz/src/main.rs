@@ -1,0 +1,231 @@
+//! Measures checks: ours beside casbin and Cedar on the same setting, in one run.
+
+mod keys;
+mod peers;
+#[path = "../../src/report.rs"]
+#[expect(dead_code, reason = "shared with the other areas")]
+mod report;
+mod revoke;
+#[path = "../../src/sample.rs"]
+mod sample;
+mod setting;
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use tenancy_authz::AuthzOptions;
+
+use self::{
+    report::{Better, Metric},
+    sample::Sample,
+    setting::{CHECKS, Setting},
+};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+const ROUNDS: usize = 9;
+/// Checks are timed in batches: the clock costs as much as a check.
+const BATCH: usize = 1_000;
+const BATCHES: usize = 200;
+const REVOKES: usize = 10_000;
+
+#[tokio::main]
+async fn main() -> Result {
+    if std::env::args().nth(1).as_deref() == Some("watch") {
+        return revoke::watch().await;
+    }
+    let revokes = std::env::var("TENANCY_REVOKES")
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(REVOKES);
+    let setting = Setting::new();
+    let db = setting.database().await?;
+    let hour = AuthzOptions::default().with_bound(Duration::from_hours(1));
+    let authz = setting::authorizer(&db, hour);
+    let seats: Vec<_> = (0..setting.seats.len())
+        .map(|seat| setting.ctx(seat))
+        .collect();
+    let begun = Instant::now();
+    let mut rights = Vec::new();
+    for ctx in &seats {
+        rights.push(authz.permissions(ctx).await?);
+    }
+    let load = begun.elapsed().as_secs_f64() * 1e6 / seats.len() as f64;
+    println!(
+        "a snapshot that is not in memory: {load:.0} µs, over {} of them",
+        seats.len()
+    );
+    for check in &setting.checks {
+        let said = keys::PEEKS[check.permission](&authz, &seats[check.seat]);
+        let looked = keys::LOOKS[check.permission](&rights[check.seat]);
+        if said != Some(check.allowed) || looked != check.allowed {
+            return Err("ours disagrees with the model".into());
+        }
+    }
+    let (casbin, cedar) = (
+        peers::Casbin::new(&setting).await?,
+        peers::Cedar::new(&setting)?,
+    );
+    println!("yardstick: a reading of the clock takes {:.0} ns", clock());
+
+    let (mut ours, mut by_casbin, mut by_cedar) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut warm, mut second, mut tail) =
+        (Sample::default(), Sample::default(), Sample::default());
+    for _ in 0..ROUNDS {
+        let batches = batches(|check| {
+            let check = setting.checks[check];
+            keys::PEEKS[check.permission](&authz, &seats[check.seat]) == Some(true)
+        });
+        let (median, p99) = (batches[BATCHES / 2], batches[BATCHES * 99 / 100]);
+        warm.push(median);
+        tail.push(p99 / median);
+        ours.push(median);
+        by_casbin.push(casbin.nanos(BATCH * 20)?);
+        by_cedar.push(cedar.nanos(BATCH * 4));
+        // One request asks about one user, again and again.
+        let batches =
+            self::batches(|check| keys::LOOKS[setting.checks[check].permission](&rights[7]));
+        second.push(batches[BATCHES / 2]);
+    }
+    let mut metrics = vec![
+        Metric::alone(
+            "warm check, freshness included",
+            "ns",
+            &warm,
+            Better::Lower,
+            60.0,
+        ),
+        Metric::alone(
+            "99th percentile of batches / median",
+            "x",
+            &tail,
+            Better::Lower,
+            2.0,
+        ),
+        Metric::alone(
+            "second and later checks of a request",
+            "ns",
+            &second,
+            Better::Lower,
+            5.0,
+        ),
+        Metric::beside(
+            "warm check / casbin's warm cache",
+            "ns",
+            (&ours, &by_casbin),
+            "casbin",
+            Better::Lower,
+            1.0 / 8.0,
+        ),
+        Metric::beside(
+            "warm check / Cedar's best layout",
+            "ns",
+            (&ours, &by_cedar),
+            "cedar",
+            Better::Lower,
+            1.0 / 30.0,
+        ),
+    ];
+    sql(&db, &setting).await?;
+    for (listens, lanes, bound, name, goal) in [
+        (
+            true,
+            4,
+            1_000,
+            "revoke to effect elsewhere, told, p99",
+            10.0,
+        ),
+        (
+            false,
+            100,
+            1_000,
+            "revoke to effect elsewhere, untold, longest",
+            1_000.0,
+        ),
+    ] {
+        let begun = Instant::now();
+        let found = revoke::delays(
+            &db,
+            &setting,
+            Duration::from_millis(bound),
+            listens,
+            lanes,
+            revokes,
+        )
+        .await?;
+        let at = |part: usize| found[(found.len() * part / 1_000).min(found.len() - 1)];
+        println!(
+            "{} revokes, {lanes} at a time, other process {}: median {:.2} ms, p99 {:.2} ms, longest {:.2} ms ({:.0} s)",
+            found.len(),
+            if listens { "listens" } else { "hears nothing" },
+            at(500),
+            at(990),
+            at(1_000),
+            begun.elapsed().as_secs_f64()
+        );
+        let mut sample = Sample::default();
+        sample.push(if listens { at(990) } else { at(1_000) });
+        metrics.push(Metric::alone(name, "ms", &sample, Better::Lower, goal));
+    }
+    report::publish("authz", &metrics)
+}
+
+/// Nanoseconds a check, one figure a batch, sorted.
+fn batches(mut check: impl FnMut(usize) -> bool) -> Vec<f64> {
+    let mut figures: Vec<_> = (0..BATCHES)
+        .map(|batch| {
+            let begun = Instant::now();
+            for at in 0..BATCH {
+                black_box(check((batch * BATCH + at) % CHECKS));
+            }
+            begun.elapsed().as_secs_f64() * 1e9 / BATCH as f64
+        })
+        .collect();
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+fn clock() -> f64 {
+    let begun = Instant::now();
+    for _ in 0..BATCH {
+        black_box(Instant::now());
+    }
+    begun.elapsed().as_secs_f64() * 1e9 / BATCH as f64
+}
+
+/// What the SQL function costs: inside a statement, and as a statement of its own.
+async fn sql(db: &tenancy_testkit::Db, setting: &Setting) -> Result {
+    const CALLS: i32 = 100_000;
+    let ctx = setting.ctx(0);
+    let mut tx = db.app.read(&ctx).await?;
+    let mut inside = Sample::default();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        sqlx::query("SELECT count(*) FROM generate_series(1, $2) i WHERE util.user_has_permission($1, 'area0.k' || i % 10)")
+            .bind(ctx.tenant().as_uuid())
+            .bind(CALLS)
+            .execute(&mut *tx)
+            .await?;
+        inside.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS));
+    }
+    let mut alone = Sample::default();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        for _ in 0..2_000 {
+            sqlx::query("SELECT util.user_has_permission($1, 'area0.k1')")
+                .bind(ctx.tenant().as_uuid())
+                .execute(&mut *tx)
+                .await?;
+        }
+        alone.push(begun.elapsed().as_secs_f64() * 1e6 / 2_000.0);
+    }
+    println!(
+        "util.user_has_permission: {:.1} µs a call inside a statement, {:.0} µs as a prepared statement of its own",
+        inside.median(),
+        alone.median()
+    );
+    Ok(())
+}
