@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 mod error;
 mod model;
 mod port;
@@ -11,17 +12,23 @@ pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "http-client")]
+pub use adapter::HttpAnchor;
+pub use adapter::{Ed25519Signer, FileAnchor};
 pub use error::{Error, ErrorKind};
+pub use model::merkle;
 pub use model::{
-    ActionFilter, ActionPrefix, ActorFilter, AuditEntryId, AuditQuery, Change, Cursor, Entry,
-    Limits, Order, Oversize, Page, Record, RecordedActor, Redaction, ResourceFilter,
-    SCHEMA_VERSION, TimeRange, Verdict,
+    ActionFilter, ActionPrefix, ActorFilter, AuditEntryId, AuditQuery, Change, ConsistencyProof,
+    Cursor, Entry, InclusionProof, Limits, MAX_SEALED, Order, Oversize, Page, Record,
+    RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION, Seal, SealHead, SealKey,
+    SealKeys, SealSignature, SealedAs, TimeRange, Verdict,
 };
-pub use port::AuditStore;
+pub use port::{AuditStore, SealAnchor, SealSigner};
 #[cfg(feature = "testing")]
-pub use port::MockAuditStore;
+pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner};
 pub use postgres::{COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore};
 pub use service::{
-    AuditLog, AuditWriter, BufferOptions, BufferStats, BufferedAudit, Export, Overflow,
-    Verification, perm,
+    AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions, BufferStats, BufferedAudit,
+    Export, Fault, Finding, MonthDropped, Overflow, ProofExport, ProofReport, Retention,
+    RetentionRule, SealOptions, Sealed, Sealer, Verification, Verifier, perm,
 };

@@ -95,7 +95,10 @@ impl Encoder {
         Sha256::digest(&self.bytes).into()
     }
 
-    #[cfg(test)]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

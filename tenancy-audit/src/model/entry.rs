@@ -158,6 +158,11 @@ impl Entry {
     pub fn new(record: Record, created_at: DateTime<Utc>) -> Self {
         Self { record, created_at }
     }
+
+    /// The record alone.
+    pub fn into_record(self) -> Record {
+        self.record
+    }
 }
 
 impl Deref for Entry {

@@ -4,12 +4,15 @@ mod canonical;
 mod cursor;
 mod entry;
 mod limits;
+pub mod merkle;
 mod ndjson;
 mod number;
 mod personal;
+mod proof_line;
 mod query;
 mod redact;
 mod sanitize;
+mod seal;
 mod search;
 mod verdict;
 
@@ -20,10 +23,18 @@ pub use query::{
     ActionFilter, ActionPrefix, ActorFilter, AuditQuery, Order, Page, ResourceFilter, TimeRange,
 };
 pub use redact::Redaction;
+pub use seal::{
+    ConsistencyProof, InclusionProof, MAX_SEALED, Removal, Seal, SealHead, SealKey, SealKeys,
+    SealSignature, SealedAs,
+};
 pub use verdict::{Change, Verdict};
 
 pub(crate) use entry::{resource_of, targets_json};
 pub(crate) use ndjson::line as ndjson_line;
 pub(crate) use personal::{Personal, SALT_LEN};
+pub(crate) use proof_line::{End, EntryLine, FORMAT, Header, ProofLine, SealLine};
 pub(crate) use redact::Place;
 pub(crate) use sanitize::Sanitizer;
+pub(crate) use seal::{
+    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
+};

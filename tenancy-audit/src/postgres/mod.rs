@@ -3,7 +3,10 @@
 mod append;
 mod log;
 mod partitions;
+mod proofs;
+mod retention;
 mod row;
+mod seals;
 mod store;
 
 use tenancy_core::migrate::{Component, Migration};
@@ -12,13 +15,29 @@ pub use log::PgAuditLog;
 pub use partitions::{Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
+pub(crate) use proofs::{Reader, Reading};
+pub(crate) use retention::{Removing, TakenOut};
+pub(crate) use seals::{NewSeal, PgSeals, Round, Unsealed};
+
 /// This crate's part of the schema, for [`migrate`](tenancy_core::migrate::migrate).
 pub const COMPONENT: Component = Component::new("audit", STEPS)
     .with_requires(&["core"])
     .with_permissions(crate::perm::ALL);
 
-const STEPS: &[Migration] = &[Migration::new(
-    1,
-    "audit_logs",
-    include_str!("../../migrations/0001_audit_logs.sql"),
-)];
+const STEPS: &[Migration] = &[
+    Migration::new(
+        1,
+        "audit_logs",
+        include_str!("../../migrations/0001_audit_logs.sql"),
+    ),
+    Migration::new(
+        2,
+        "audit_seals",
+        include_str!("../../migrations/0002_audit_seals.sql"),
+    ),
+    Migration::new(
+        3,
+        "audit_second_net",
+        include_str!("../../migrations/0003_audit_second_net.sql"),
+    ),
+];

@@ -4,11 +4,19 @@ mod buffered;
 mod export;
 mod log;
 mod prepare;
+mod proofs;
+mod retention;
+mod sealer;
+mod verify;
 mod writer;
 
 pub use buffered::{BufferOptions, BufferStats, BufferedAudit, Overflow};
 pub use export::Export;
 pub use log::{AuditLog, Verification};
+pub use proofs::{AuditProofs, ProofExport};
+pub use retention::{MonthDropped, Retention, RetentionRule};
+pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
+pub use verify::{Fault, Finding, ProofReport, Verifier};
 pub use writer::AuditWriter;
 
 tenancy_core::permissions! {

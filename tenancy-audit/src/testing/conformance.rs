@@ -1,5 +1,7 @@
 //! What every [`AuditStore`] has to do. Panics where one does not.
 
+pub use super::seal_conformance::{seal_anchor, seal_signer};
+
 use std::{collections::HashSet, sync::Arc};
 
 use tenancy_core::{AuditSink as _, Event, Outcome, Target, TenantCtx, TenantDb};

@@ -3,6 +3,7 @@
 
 pub mod conformance;
 mod memory;
+mod seal_conformance;
 
-pub use crate::port::MockAuditStore;
+pub use crate::port::{MockAuditStore, MockSealAnchor, MockSealSigner};
 pub use memory::MemoryAuditStore;

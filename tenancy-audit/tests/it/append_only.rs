@@ -55,7 +55,8 @@ async fn with_the_grants_and_policies_that_are_left_out_the_attack_succeeds() {
         .unwrap();
     house
         .as_owner(
-            "GRANT UPDATE, DELETE ON tenancy.audit_logs TO tenancy_app;
+            "DROP TRIGGER audit_append_only ON tenancy.audit_logs;
+             GRANT UPDATE, DELETE ON tenancy.audit_logs TO tenancy_app;
              CREATE POLICY planted ON tenancy.audit_logs TO tenancy_app USING (true);",
         )
         .await;

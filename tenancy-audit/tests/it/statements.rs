@@ -15,6 +15,7 @@ async fn every_statement_prepares_as_the_role_that_runs_it() {
         let pool = match sql.lines().next() {
             Some("-- role: app") => house.db.app.without_tenant(),
             Some("-- role: worker") => house.db.worker.pool(),
+            Some("-- role: operator (tenancy_owner)") => house.db.operator.pool(),
             other => panic!("{}: {other:?} names no role", path.display()),
         };
         let prepare: &'static str = format!("PREPARE statement AS {sql}").leak();
@@ -27,7 +28,7 @@ async fn every_statement_prepares_as_the_role_that_runs_it() {
             .unwrap();
         seen += 1;
     }
-    assert_eq!(seen, 7);
+    assert_eq!(seen, 23);
 }
 
 #[tokio::test]

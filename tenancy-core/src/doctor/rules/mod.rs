@@ -27,6 +27,9 @@ const AREAS: &[&[Rule]] = &[
 /// The functions of schema `tenancy` that reach across tenants, and that only the worker may call.
 pub(super) const CROSSING: &[&str] = &[
     "audit_make_partitions",
+    "audit_seal_begin",
+    "audit_seal_health",
+    "audit_seal_store",
     "begin_rotation",
     "data_keys_to_rewrap",
     "destroy_retired_keys",

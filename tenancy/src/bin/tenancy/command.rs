@@ -3,14 +3,13 @@
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
-use tenancy::audit::PartitionState;
 use tenancy::core::{
     OperatorDb, PlatformEvents, PlatformQuery, TenantDb, WorkerDb, doctor, migrate,
 };
 
 use crate::{
-    Audit, Command, Doctor, Format, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys,
-    Secrets, jobs, output,
+    Command, Doctor, Format, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys, Secrets,
+    audit, jobs, output,
 };
 
 pub(crate) type Result<T = ExitCode> =
@@ -40,7 +39,7 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Kb(which) => kb(which).await,
         Command::Mcp(which) => mcp(which).await,
         Command::Tenants(which) => crate::tenants::run(which).await,
-        Command::Audit(Audit::Partitions { operator, ahead }) => partitions(&operator, ahead).await,
+        Command::Audit(which) => audit::run(which).await,
         Command::PlatformLog(which) => platform_log(which).await,
         Command::Jobs(which) => jobs::run(which).await,
     }
@@ -219,20 +218,6 @@ async fn mcp(which: Mcp) -> Result {
             Ok(ExitCode::from(u8::from(!done.failed.is_empty())))
         }
     }
-}
-
-async fn partitions(operator: &Operator, ahead: u8) -> Result {
-    let partitions = tenancy::audit::Partitions::of_operator(connect(operator).await?);
-    let mut whole = true;
-    for (name, state) in partitions.make(ahead).await? {
-        println!("{name}: {state:?}");
-        whole &= matches!(state, PartitionState::Made | PartitionState::There);
-    }
-    Ok(if whole {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
 }
 
 async fn platform_log(which: PlatformLog) -> Result {

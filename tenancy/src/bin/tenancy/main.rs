@@ -1,5 +1,6 @@
 //! The operator's binary: `tenancy --help`.
 
+mod audit;
 mod command;
 mod jobs;
 mod output;
@@ -47,9 +48,9 @@ enum Command {
     /// Calls of MCP tools.
     #[command(subcommand)]
     Mcp(Mcp),
-    /// Audit log.
+    /// Audit log: months, seals, proofs, retention.
     #[command(subcommand)]
-    Audit(Audit),
+    Audit(audit::Audit),
     /// Job queue.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -186,19 +187,6 @@ struct Worker {
     /// The worker's login.
     #[arg(long, env = "TENANCY_WORKER_URL", hide_env_values = true)]
     worker_url: String,
-}
-
-#[derive(Debug, Subcommand)]
-enum Audit {
-    /// Makes the partitions of the months ahead. Exit code 1 if one could not be made: entries of its
-    /// month lie in the default partition, or somebody held the table.
-    Partitions {
-        #[command(flatten)]
-        operator: Operator,
-        /// How many months.
-        #[arg(long, default_value_t = 3)]
-        ahead: u8,
-    },
 }
 
 #[derive(Debug, Subcommand)]

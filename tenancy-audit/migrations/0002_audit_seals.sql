@@ -1,0 +1,300 @@
+-- Seals: signed batches of entries, in the order in which their transactions became final; and removals,
+-- which say what was taken out of sealed batches on purpose. The signing key is not in the database.
+
+SET LOCAL ROLE tenancy_owner;
+
+-- What a sealer asks for: everything that transactions from this one on have written.
+CREATE INDEX audit_logs_txid ON tenancy.audit_logs (txid);
+
+CREATE TABLE tenancy.audit_seals (
+    tenant_id uuid NOT NULL,
+    -- Both from 1 and without a gap: the seal among the tenant's, its first entry among all of them.
+    number bigint NOT NULL CHECK (number > 0),
+    first_entry bigint NOT NULL CHECK (first_entry > 0),
+    entries integer NOT NULL CHECK (entries BETWEEN 1 AND 1024),
+    -- Ids (16 bytes each) and hashes (32 bytes each) of the entries, in their order. They stay when the
+    -- entries go, so that what is left can still be verified.
+    ids bytea NOT NULL CHECK (octet_length(ids) = entries * 16),
+    leaves bytea NOT NULL CHECK (octet_length(leaves) = entries * 32),
+    id_min uuid NOT NULL,
+    id_max uuid NOT NULL,
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    ids_hash bytea NOT NULL CHECK (octet_length(ids_hash) = 32),
+    previous bytea NOT NULL CHECK (octet_length(previous) = 32),
+    -- The seal's own hash, and the peaks of the tree over all seals up to this one.
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    frontier bytea NOT NULL CHECK (octet_length(frontier) BETWEEN 32 AND 2048),
+    log_root bytea NOT NULL CHECK (octet_length(log_root) = 32),
+    sealed_at timestamptz NOT NULL,
+    key_name text NOT NULL CHECK (octet_length(key_name) BETWEEN 1 AND 64),
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    PRIMARY KEY (tenant_id, number)
+);
+-- Hashes can't be compressed.
+ALTER TABLE tenancy.audit_seals ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN leaves SET STORAGE EXTERNAL;
+-- Which seal holds an entry: the first one whose largest id is not below the entry's is the likeliest.
+CREATE INDEX audit_seals_ids ON tenancy.audit_seals (tenant_id, id_max);
+
+CREATE TABLE tenancy.audit_removals (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    -- First and last place of each stretch, in pairs.
+    ranges bigint[] NOT NULL CHECK (cardinality(ranges) BETWEEN 2 AND 20000 AND cardinality(ranges) % 2 = 0),
+    reason text NOT NULL CHECK (octet_length(reason) BETWEEN 1 AND 512),
+    removed_at timestamptz NOT NULL,
+    key_name text NOT NULL CHECK (octet_length(key_name) BETWEEN 1 AND 64),
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    PRIMARY KEY (tenant_id, id)
+);
+
+-- How far the sealer has come: up to this entry, by transaction, tenant and id. One row.
+CREATE TABLE tenancy.audit_sealer (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    at_txid xid8 NOT NULL DEFAULT '0',
+    at_tenant uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    at_entry uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    -- The cluster whose transactions are counted: after a restore into another one the numbers of
+    -- entries that were not sealed mean nothing.
+    cluster bigint NOT NULL DEFAULT (pg_control_system()).system_identifier
+);
+INSERT INTO tenancy.audit_sealer DEFAULT VALUES;
+
+-- The tenant reads its seals; nobody changes or removes one.
+SELECT tenancy.protect_table('tenancy.audit_seals', '{select}');
+SELECT tenancy.protect_table('tenancy.audit_removals', '{select}');
+CREATE POLICY definer_select ON tenancy.audit_seals FOR SELECT TO tenancy_definer USING (true);
+CREATE POLICY definer_insert ON tenancy.audit_seals FOR INSERT TO tenancy_definer WITH CHECK (true);
+CREATE POLICY definer_select ON tenancy.audit_removals FOR SELECT TO tenancy_definer USING (true);
+CREATE POLICY definer_insert ON tenancy.audit_removals FOR INSERT TO tenancy_definer WITH CHECK (true);
+GRANT SELECT, INSERT ON tenancy.audit_seals, tenancy.audit_removals TO tenancy_definer;
+SELECT tenancy.admit_definer('tenancy.audit_sealer');
+-- The functions below read entries of all tenants, and take out what is past its time.
+CREATE POLICY definer_select ON tenancy.audit_logs FOR SELECT TO tenancy_definer USING (true);
+CREATE POLICY definer_delete ON tenancy.audit_logs FOR DELETE TO tenancy_definer USING (true);
+GRANT SELECT, DELETE ON tenancy.audit_logs TO tenancy_definer;
+
+SET LOCAL ROLE tenancy_definer;
+
+-- The next entries to seal, tenant by tenant, and where each tenant's seals end; none if there is nothing.
+-- The state is 'ready', 'busy' (another sealer is at it) or 'restored' (this is another cluster than the
+-- one whose transactions were counted). The row's lock is held until the caller's transaction ends.
+--
+-- Only what lies below the oldest running transaction is taken: it is final, and nothing can be
+-- committed behind it.
+CREATE FUNCTION tenancy.audit_seal_begin(p_rows integer) RETURNS TABLE (
+        state text, tenant_id uuid, records bytea, seals bigint, entries bigint, hash bytea, frontier bytea,
+        at_txid text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reached record;
+    below xid8;
+BEGIN
+    SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO reached
+    FROM tenancy.audit_sealer s FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'busy', NULL::uuid, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bytea, NULL::text;
+        RETURN;
+    ELSIF reached.cluster <> (pg_control_system()).system_identifier THEN
+        RETURN QUERY SELECT 'restored', NULL::uuid, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bytea, NULL::text;
+        RETURN;
+    END IF;
+    -- Taken before the entries are read, so that what was running then counts as running.
+    below := pg_snapshot_xmin(pg_current_snapshot());
+    RETURN QUERY
+    WITH unsealed AS MATERIALIZED (
+        SELECT l.tenant_id, l.id, l.txid, l.created_at, l.content_hash
+        FROM tenancy.audit_logs l
+        WHERE (l.txid, l.tenant_id, l.id) > (reached.at_txid, reached.at_tenant, reached.at_entry) AND l.txid < below
+        ORDER BY l.txid, l.tenant_id, l.id
+        LIMIT least(greatest(p_rows, 1), 100000)
+    ), grouped AS (
+        SELECT u.tenant_id,
+            string_agg(uuid_send(u.id) || u.content_hash || timestamptz_send(u.created_at) || xid8send(u.txid), ''::bytea
+                ORDER BY u.txid, u.id) AS records
+        FROM unsealed u GROUP BY u.tenant_id
+    )
+    SELECT 'ready', g.tenant_id, g.records, h.number, h.first_entry + h.entries - 1, h.hash, h.frontier, reached.at_txid::text
+    FROM grouped g
+    LEFT JOIN LATERAL (
+        SELECT s.number, s.first_entry, s.entries, s.hash, s.frontier
+        FROM tenancy.audit_seals s WHERE s.tenant_id = g.tenant_id ORDER BY s.number DESC LIMIT 1
+    ) h ON true;
+END
+$$;
+
+-- Stores seals and goes on to this entry. 'done', or 'moved' if the sealer is not where it was when the
+-- entries were read.
+CREATE FUNCTION tenancy.audit_seal_store(
+    p_from text, p_txid text, p_tenant uuid, p_entry uuid,
+    p_tenants uuid[], p_numbers bigint[], p_firsts bigint[], p_entries integer[], p_ids bytea[], p_leaves bytea[],
+    p_mins uuid[], p_maxes uuid[], p_roots bytea[], p_ids_hashes bytea[], p_previous bytea[], p_hashes bytea[],
+    p_frontiers bytea[], p_log_roots bytea[], p_at timestamptz, p_key text, p_signatures bytea[]
+) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE tenancy.audit_sealer s SET at_txid = p_txid::xid8, at_tenant = p_tenant, at_entry = p_entry
+    WHERE s.at_txid = p_from::xid8 AND s.cluster = (pg_control_system()).system_identifier
+      AND (p_txid::xid8, p_tenant, p_entry) > (s.at_txid, s.at_tenant, s.at_entry);
+    IF NOT FOUND THEN
+        RETURN 'moved';
+    END IF;
+    INSERT INTO tenancy.audit_seals (
+        tenant_id, number, first_entry, entries, ids, leaves, id_min, id_max, root, ids_hash, previous, hash,
+        frontier, log_root, sealed_at, key_name, signature)
+    SELECT s.tenant_id, s.number, s.first_entry, s.entries, s.ids, s.leaves, s.id_min, s.id_max, s.root, s.ids_hash,
+        s.previous, s.hash, s.frontier, s.log_root, p_at, p_key, s.signature
+    FROM unnest(p_tenants, p_numbers, p_firsts, p_entries, p_ids, p_leaves, p_mins, p_maxes, p_roots, p_ids_hashes,
+        p_previous, p_hashes, p_frontiers, p_log_roots, p_signatures) AS s (
+        tenant_id, number, first_entry, entries, ids, leaves, id_min, id_max, root, ids_hash, previous, hash,
+        frontier, log_root, signature);
+    RETURN 'done';
+END
+$$;
+
+-- How the log is: since when an entry waits for its seal, whether the sealer has begun at all, whether
+-- this is another cluster than the one it counted in, and whether the default partition has been used.
+CREATE FUNCTION tenancy.audit_seal_health()
+    RETURNS TABLE (waiting_since timestamptz, begun boolean, restored boolean, stray_entries boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+    SELECT (SELECT l.created_at FROM tenancy.audit_logs l
+            WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)
+            ORDER BY l.txid LIMIT 1),
+        s.at_txid <> '0'::xid8,
+        s.cluster <> (pg_control_system()).system_identifier,
+        pg_relation_size('tenancy.audit_logs_default'::regclass) > 0
+    FROM tenancy.audit_sealer s;
+    END;
+
+-- Takes sealed entries of a tenant out of the log: those older than the time given, of one action, of
+-- all whose action begins like this (`billing.%`), or all. The ids of what went, and a word: 'done', or
+-- 'held' under a legal hold. The tenant's row is locked as placing a hold locks it.
+CREATE FUNCTION tenancy.audit_take_out(p_tenant uuid, p_action text, p_before timestamptz, p_rows integer)
+    RETURNS TABLE (state text, ids uuid[])
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM tenancy.tenants t WHERE t.id = p_tenant FOR UPDATE;
+    IF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = p_tenant) THEN
+        RETURN QUERY SELECT 'held', '{}'::uuid[];
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH past AS (
+        SELECT l.id FROM tenancy.audit_logs l, tenancy.audit_sealer s
+        WHERE l.tenant_id = p_tenant AND l.id < tenancy.uuid_v7_floor(p_before)
+          AND (p_action IS NULL OR l.action = p_action
+               OR (right(p_action, 1) = '%' AND starts_with(l.action, left(p_action, -1))))
+          AND (l.txid, l.tenant_id, l.id) <= (s.at_txid, s.at_tenant, s.at_entry)
+        ORDER BY l.id
+        LIMIT least(greatest(p_rows, 1), 10000)
+    ), gone AS (
+        DELETE FROM tenancy.audit_logs l USING past p WHERE l.tenant_id = p_tenant AND l.id = p.id RETURNING l.id
+    )
+    SELECT 'done', coalesce((SELECT array_agg(g.id ORDER BY g.id) FROM gone g), '{}');
+END
+$$;
+
+-- Seals that may hold entries of this stretch of ids, in their order, from behind this number on.
+CREATE FUNCTION tenancy.audit_seals_between(p_tenant uuid, p_from uuid, p_to uuid, p_after bigint, p_seals integer)
+    RETURNS TABLE (number bigint, first_entry bigint, ids bytea)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+    SELECT s.number, s.first_entry, s.ids FROM tenancy.audit_seals s
+    WHERE s.tenant_id = p_tenant AND s.id_max >= p_from AND s.id_min <= p_to AND s.number > p_after
+    ORDER BY s.number LIMIT least(greatest(p_seals, 1), 256);
+    END;
+
+CREATE FUNCTION tenancy.audit_removal_store(
+    p_tenant uuid, p_id uuid, p_ranges bigint[], p_reason text, p_at timestamptz, p_key text, p_signature bytea
+) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+    INSERT INTO tenancy.audit_removals (tenant_id, id, ranges, reason, removed_at, key_name, signature)
+    VALUES (p_tenant, p_id, p_ranges, p_reason, p_at, p_key, p_signature);
+    END;
+
+-- Whose entries a stretch of ids holds: how many of each tenant, how many of them are not sealed, and
+-- whether the tenant is under a legal hold, which can't be placed until the caller's transaction ends.
+CREATE FUNCTION tenancy.audit_month_tenants(p_from uuid, p_to uuid)
+    RETURNS TABLE (tenant_id uuid, entries bigint, unsealed bigint, held boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM tenancy.tenants t
+    WHERE EXISTS (SELECT FROM tenancy.audit_logs l WHERE l.tenant_id = t.id AND l.id >= p_from AND l.id < p_to)
+    ORDER BY t.id FOR UPDATE;
+    RETURN QUERY
+    SELECT l.tenant_id, count(*),
+        count(*) FILTER (WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)),
+        EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = l.tenant_id)
+    FROM tenancy.audit_logs l CROSS JOIN tenancy.audit_sealer s
+    WHERE l.id >= p_from AND l.id < p_to
+    GROUP BY l.tenant_id;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    tenancy.audit_seal_begin(integer),
+    tenancy.audit_seal_store(text, text, uuid, uuid, uuid[], bigint[], bigint[], integer[], bytea[], bytea[], uuid[],
+        uuid[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], timestamptz, text, bytea[]),
+    tenancy.audit_seal_health(),
+    tenancy.audit_take_out(uuid, text, timestamptz, integer),
+    tenancy.audit_seals_between(uuid, uuid, uuid, bigint, integer),
+    tenancy.audit_removal_store(uuid, uuid, bigint[], text, timestamptz, text, bytea),
+    tenancy.audit_month_tenants(uuid, uuid)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    tenancy.audit_seal_begin(integer),
+    tenancy.audit_seal_store(text, text, uuid, uuid, uuid[], bigint[], bigint[], integer[], bytea[], bytea[], uuid[],
+        uuid[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], timestamptz, text, bytea[]),
+    tenancy.audit_seal_health()
+TO tenancy_worker;
+GRANT EXECUTE ON FUNCTION
+    tenancy.audit_seal_health(),
+    tenancy.audit_take_out(uuid, text, timestamptz, integer),
+    tenancy.audit_seals_between(uuid, uuid, uuid, bigint, integer),
+    tenancy.audit_removal_store(uuid, uuid, bigint[], text, timestamptz, text, bytea),
+    tenancy.audit_month_tenants(uuid, uuid)
+TO tenancy_owner;
+
+SET LOCAL ROLE tenancy_owner;
+GRANT EXECUTE ON FUNCTION tenancy.uuid_v7_floor(timestamptz) TO tenancy_definer;
+
+-- Takes the partition of a month off the log and drops it. 'dropped', 'unknown', 'recent' (this month
+-- and the one before it stay) or 'busy'. Runs as its caller: only the owner of the table can do this.
+CREATE FUNCTION tenancy.audit_drop_month(p_month date) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '3s'
+AS $$
+DECLARE
+    name text := 'audit_logs_' || to_char(p_month, '"y"YYYY"m"MM');
+BEGIN
+    IF p_month >= date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') - interval '1 month' THEN
+        RETURN 'recent';
+    ELSIF NOT EXISTS (
+        SELECT FROM pg_catalog.pg_inherits i
+        WHERE i.inhparent = 'tenancy.audit_logs'::regclass AND i.inhrelid = to_regclass(format('tenancy.%I', name))
+    ) THEN
+        RETURN 'unknown';
+    END IF;
+    EXECUTE format('ALTER TABLE tenancy.audit_logs DETACH PARTITION tenancy.%I', name);
+    EXECUTE format('DROP TABLE tenancy.%I', name);
+    RETURN 'dropped';
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN RETURN 'busy';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION tenancy.audit_drop_month(date) FROM PUBLIC;
+
+SET LOCAL ROLE NONE;

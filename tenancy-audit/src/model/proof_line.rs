@@ -1,0 +1,215 @@
+//! The lines of a file that proves a tenant's log.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
+
+use super::{
+    entry::{AuditEntryId, Entry, Record, RecordedActor},
+    ndjson,
+    seal::{Batch, Removal, Seal, SealHead, SealedAs},
+};
+use crate::{Error, ErrorKind};
+
+/// What the first line names.
+pub(crate) const FORMAT: &str = "tenancy-audit-proof/1";
+
+/// A line: a header, then each seal before its entries, then removals, then the end.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProofLine<'a> {
+    Header(Header),
+    Seal(Box<SealLine>),
+    #[serde(borrow)]
+    Entry(Box<EntryLine<'a>>),
+    Removal(Removal),
+    End(End),
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    pub(crate) format: String,
+    pub(crate) tenant_id: TenantId,
+    /// The newest seal when the export began.
+    pub(crate) head: Option<SealHead>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealLine {
+    pub(crate) seal: Seal,
+    ids: String,
+    leaves: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct End {
+    pub(crate) seals: u64,
+    pub(crate) entries: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EntryLine<'a> {
+    #[serde(borrow)]
+    transaction: Cow<'a, str>,
+    record: RecordLine<'a>,
+}
+
+/// The same fields as a line of an export, see `ndjson.rs`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RecordLine<'a> {
+    schema_version: i16,
+    id: AuditEntryId,
+    tenant_id: TenantId,
+    #[serde(borrow)]
+    occurred_at: Cow<'a, str>,
+    #[serde(borrow)]
+    created_at: Cow<'a, str>,
+    actor: ActorLine,
+    action: String,
+    outcome: Outcome,
+    resource: Option<String>,
+    targets: Vec<TargetLine>,
+    request_id: Option<RequestId>,
+    context: Map<String, Value>,
+    personal: Map<String, Value>,
+    commitments: Map<String, Value>,
+    meta: Map<String, Value>,
+    redacted: bool,
+    truncated: bool,
+    #[serde(borrow)]
+    content_hash: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct ActorLine {
+    kind: String,
+    id: String,
+    user_id: Option<UserId>,
+    on_behalf_of: Option<UserId>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct TargetLine {
+    kind: String,
+    id: String,
+}
+
+impl ProofLine<'_> {
+    pub(crate) fn header(tenant: TenantId, head: Option<SealHead>) -> Self {
+        Self::Header(Header {
+            format: FORMAT.to_owned(),
+            tenant_id: tenant,
+            head,
+        })
+    }
+
+    pub(crate) fn seal(seal: Seal, batch: &Batch) -> Self {
+        let (ids, leaves) = (
+            BASE64.encode(batch.ids_bytes()),
+            BASE64.encode(batch.leaves.concat()),
+        );
+        Self::Seal(Box::new(SealLine { seal, ids, leaves }))
+    }
+
+    pub(crate) fn removal(removal: Removal) -> Self {
+        Self::Removal(removal)
+    }
+
+    pub(crate) fn end(seals: u64, entries: u64) -> Self {
+        Self::End(End { seals, entries })
+    }
+
+    /// Appends the line and a line feed.
+    pub(crate) fn write(&self, out: &mut String) -> Result<(), Error> {
+        out.push_str(&serde_json::to_string(self).map_err(|_| unwritable())?);
+        out.push('\n');
+        Ok(())
+    }
+
+    /// Appends an entry's line, as exports write entries.
+    pub(crate) fn write_entry(
+        entry: &Entry,
+        stored: SealedAs,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        use std::fmt::Write as _;
+        write!(
+            out,
+            r#"{{"entry":{{"transaction":"{}","record":"#,
+            stored.transaction
+        )
+        .map_err(|_| unwritable())?;
+        ndjson::line(entry, out)?;
+        // Behind the record comes the rest of its line.
+        out.pop();
+        out.push_str("}}\n");
+        Ok(())
+    }
+}
+
+impl SealLine {
+    /// What the seal holds; `None` if it is no list of ids and as many hashes.
+    pub(crate) fn batch(&self) -> Option<Batch> {
+        let (ids, leaves) = (
+            BASE64.decode(&self.ids).ok()?,
+            BASE64.decode(&self.leaves).ok()?,
+        );
+        Batch::from_bytes(&ids, &leaves)
+    }
+}
+
+impl EntryLine<'_> {
+    /// The entry; `None` if a part of it has no meaning, or its two times contradict each other.
+    pub(crate) fn into_entry(self) -> Option<(Record, SealedAs)> {
+        let line = self.record;
+        let time = |text: &str| Some(DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc));
+        let stored = SealedAs {
+            created_at: time(&line.created_at)?,
+            transaction: self.transaction.parse().ok()?,
+        };
+        let record = Record {
+            id: line.id,
+            tenant: line.tenant_id,
+            actor: RecordedActor {
+                kind: line.actor.kind,
+                id: line.actor.id,
+                user: line.actor.user_id,
+                on_behalf_of: line.actor.on_behalf_of,
+            },
+            action: line.action,
+            resource: line.resource,
+            outcome: line.outcome,
+            targets: line
+                .targets
+                .into_iter()
+                .map(|target| Target::new(target.kind, target.id))
+                .collect(),
+            context: line.context,
+            personal: line.personal,
+            commitments: line.commitments,
+            request: line.request_id,
+            meta: line.meta,
+            redacted: line.redacted,
+            truncated: line.truncated,
+            schema_version: line.schema_version,
+            content_hash: BASE64.decode(&*line.content_hash).ok()?.try_into().ok()?,
+        };
+        (record.occurred_at() == time(&line.occurred_at)?).then_some((record, stored))
+    }
+}
+
+fn unwritable() -> Error {
+    let message = "an entry can't be written as JSON";
+    Error::new(ErrorKind::Internal, "audit_row_unreadable", message)
+}

@@ -1,0 +1,86 @@
+//! Proofs that can be handed out.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bytes::hashes_text,
+    key::SealKeys,
+    leaf::{Leaf, SealedAs},
+    sealed::{Seal, SealHead},
+};
+use crate::{
+    Record,
+    merkle::{self, Hash},
+};
+
+/// Proves that an entry is in a seal: everything that has to be known beside the entry and the key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct InclusionProof {
+    /// The entry's place in the seal, from 0.
+    pub index: u32,
+    /// The nodes from the entry to the seal's root.
+    #[serde(with = "hashes_text")]
+    pub path: Vec<Hash>,
+    /// When the entry was stored, by the database's clock, in microseconds since 1970.
+    pub created_at: i64,
+    /// The transaction that wrote it.
+    pub transaction: u64,
+    /// The seal.
+    pub seal: Seal,
+}
+
+/// Proves that what was sealed earlier is still the beginning of the log.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConsistencyProof {
+    /// The earlier state.
+    pub from: SealHead,
+    /// The later state.
+    pub to: SealHead,
+    /// The nodes that lead from one to the other.
+    #[serde(with = "hashes_text")]
+    pub path: Vec<Hash>,
+}
+
+impl InclusionProof {
+    /// Whether it proves that this entry, as it is, was sealed under one of these keys.
+    pub fn verify(&self, record: &Record, keys: &SealKeys) -> bool {
+        let Some(created_at) = chrono::DateTime::from_timestamp_micros(self.created_at) else {
+            return false;
+        };
+        let (seal, head) = (&self.seal, self.seal.head());
+        let stored = SealedAs {
+            created_at,
+            transaction: self.transaction,
+        };
+        let leaf = Leaf::of(record, stored).hash(seal.tenant);
+        let (index, size) = (self.index.into(), seal.count.into());
+        record.tenant == seal.tenant
+            && record.verify().is_intact()
+            && merkle::verify_inclusion(&leaf, index, size, &self.path, &seal.root)
+            && keys.verify(&head.key, &head.to_sign(), &head.signature) == Some(true)
+    }
+
+    /// The entry's place among all of the tenant's, from 1.
+    pub fn place(&self) -> u64 {
+        self.seal.first.saturating_add(self.index.into())
+    }
+}
+
+impl ConsistencyProof {
+    /// Whether it proves, under these keys, that nothing of the earlier state was changed or taken away.
+    pub fn verify(&self, keys: &SealKeys) -> bool {
+        let signed = |head: &SealHead| {
+            keys.verify(&head.key, &head.to_sign(), &head.signature) == Some(true)
+        };
+        let state = |head: &SealHead| (head.number, head.log_root);
+        let ((before, old), (after, new)) = (state(&self.from), state(&self.to));
+        self.from.tenant == self.to.tenant
+            && signed(&self.from)
+            && signed(&self.to)
+            && merkle::verify_consistency((before, &old), (after, &new), &self.path)
+    }
+}

@@ -1,0 +1,54 @@
+use async_trait::async_trait;
+
+use crate::{Error, SealHead, SealSignature};
+
+/// Signs seals, with a key that the database does not know.
+///
+/// # Contract
+/// Signs with Ed25519 over the bytes given, always with the key of [`key_name`](Self::key_name): another
+/// key is another signer. A key's name is never used for a second key, since seals refer to it for years.
+///
+/// # Concurrency
+/// Any number of calls at once. The sealer waits for each signature within its transaction.
+///
+/// # Errors and retry
+/// An error leaves the entries unsealed; the sealer tries again at its next round.
+///
+/// # Cancellation
+/// A dropped call has signed or not; either way nothing is stored.
+///
+/// # For implementors
+/// `tenancy_audit::testing::conformance::seal_signer` is the suite.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait SealSigner: Send + Sync + 'static {
+    /// The name of the key, up to 64 letters, digits and `-_.`.
+    fn key_name(&self) -> String;
+
+    /// Signs these bytes.
+    async fn sign(&self, message: &[u8]) -> Result<SealSignature, Error>;
+}
+
+/// Takes the newest seals to a place that whoever can write to the database can't write to.
+///
+/// # Contract
+/// What was published is not changed or taken back by a later call. Publishing a head twice changes
+/// nothing. Of a tenant, a later head stands for all before it.
+///
+/// # Concurrency
+/// One call at a time from one sealer; two sealers may call at once.
+///
+/// # Errors and retry
+/// An error is counted, and the heads are given again with the next ones; sealing goes on meanwhile.
+///
+/// # Cancellation
+/// A dropped call may have published.
+///
+/// # For implementors
+/// `tenancy_audit::testing::conformance::seal_anchor` is the suite.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait SealAnchor: Send + Sync + 'static {
+    /// Publishes the newest head of each tenant of a round.
+    async fn publish(&self, heads: &[SealHead]) -> Result<(), Error>;
+}

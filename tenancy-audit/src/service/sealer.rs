@@ -1,0 +1,296 @@
+//! Sealing in the background.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use futures_util::future::{self, Either, FutureExt as _};
+use tenancy_core::{TenantId, WorkerDb};
+
+use crate::{
+    Error, MAX_SEALED, SealAnchor, SealHead, SealSigner,
+    model::Batch,
+    postgres::{NewSeal, PgSeals, Round, Unsealed},
+};
+
+/// The longest pause after failures.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How a sealer works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SealOptions {
+    /// How long it rests when nothing is left to seal; one second by default. Each tenant that was
+    /// active meanwhile gets a seal of its own, so a longer pause makes fewer and larger seals.
+    pub interval: Duration,
+    /// How many entries one transaction seals at most, 1 to 100,000; 32,768 by default.
+    pub batch: u32,
+}
+
+impl Default for SealOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            batch: 32_768,
+        }
+    }
+}
+
+impl SealOptions {
+    /// Sets how long it rests.
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets how many entries one transaction seals at most.
+    pub fn with_batch(mut self, entries: u32) -> Self {
+        self.batch = entries.clamp(1, 100_000);
+        self
+    }
+}
+
+/// What was sealed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Sealed {
+    /// How many entries.
+    pub entries: u64,
+    /// In how many seals.
+    pub seals: u64,
+    /// Whether it stopped because another sealer was at it.
+    pub busy: bool,
+}
+
+/// How the log is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AuditHealth {
+    /// When the oldest entry was stored that waits for its seal.
+    pub waiting_since: Option<DateTime<Utc>>,
+    /// Whether anything was ever sealed.
+    pub sealing: bool,
+    /// Whether the log was restored into another cluster, so that sealing has stopped.
+    pub restored: bool,
+    /// Whether entries lie, or lay, in the default partition, because no month was there for them.
+    pub stray_entries: bool,
+}
+
+/// Seals the entries of all tenants: takes what is final, in batches, and signs it.
+///
+/// Entries whose transaction began before one that is still running wait for it, wherever in the
+/// cluster it runs: so nothing can be committed behind a seal. Any number of sealers may run; one
+/// works at a time. What a sealer that died had begun is rolled back, and sealed by the next.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use tenancy_audit::{Ed25519Signer, FileAnchor, Sealer};
+/// # async fn run(worker: tenancy_core::WorkerDb, stop: tokio::sync::oneshot::Receiver<()>)
+/// #     -> Result<(), tenancy_audit::Error> {
+/// let signer = Arc::new(Ed25519Signer::from_env()?);
+/// let anchor = Arc::new(FileAnchor::new("/mnt/elsewhere/heads"));
+/// let sealer = Sealer::new(worker, signer).with_anchor(anchor);
+/// tokio::spawn(async move {
+///     sealer.run(async { drop(stop.await) }).await;
+/// });
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Sealer {
+    store: PgSeals,
+    signer: Arc<dyn SealSigner>,
+    anchor: Option<Arc<dyn SealAnchor>>,
+    options: SealOptions,
+    /// The newest head of each tenant that the anchor does not have yet.
+    unpublished: Arc<Mutex<BTreeMap<TenantId, SealHead>>>,
+}
+
+impl Sealer {
+    /// Seals with this signer.
+    pub fn new(worker: WorkerDb, signer: Arc<dyn SealSigner>) -> Self {
+        Self {
+            store: PgSeals::new(worker),
+            signer,
+            anchor: None,
+            options: SealOptions::default(),
+            unpublished: Arc::default(),
+        }
+    }
+
+    /// Publishes the newest heads there, too.
+    pub fn with_anchor(mut self, anchor: Arc<dyn SealAnchor>) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+
+    /// Replaces the options.
+    pub fn with_options(mut self, options: SealOptions) -> Self {
+        self.options = options;
+        self.options.batch = self.options.batch.clamp(1, 100_000);
+        self
+    }
+
+    /// Seals until nothing is left that could be, and publishes the heads.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::ErrorKind::Misconfigured) `audit_log_restored` in another cluster;
+    /// what the signer or the database answers. What was sealed before the error stays sealed. An
+    /// anchor that fails is counted, no error.
+    pub async fn seal(&self) -> Result<Sealed, Error> {
+        let mut all = Sealed::default();
+        loop {
+            let some = self.round().await?;
+            all.entries += some.entries;
+            all.seals += some.seals;
+            all.busy = some.busy;
+            if some.entries == 0 {
+                self.publish().await;
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Seals until `stop` is done, which ends it between two transactions. Failures are logged and
+    /// counted in `tenancy_audit_seal_failures_total`, and tried again after a pause that grows.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = pin!(stop.fuse());
+        let mut failures: u32 = 0;
+        loop {
+            let pause = match self.round().await {
+                Ok(some) => {
+                    failures = 0;
+                    if some.entries == 0 {
+                        self.options.interval
+                    } else {
+                        Duration::ZERO
+                    }
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    metrics::counter!("tenancy_audit_seal_failures_total").increment(1);
+                    tracing::warn!(%error, code = error.code(), "the audit log could not be sealed");
+                    let growing = Duration::from_secs(1).saturating_mul(1 << failures.min(5));
+                    growing.min(MAX_PAUSE)
+                }
+            };
+            if pause > Duration::ZERO {
+                self.publish().await;
+            }
+            let rest = pin!(tokio::time::sleep(pause));
+            if let Either::Left(_) = future::select(&mut stop, rest).await {
+                return self.publish().await;
+            }
+        }
+    }
+
+    /// How the log is kept; for an alarm.
+    pub async fn health(&self) -> Result<AuditHealth, Error> {
+        Self::health_in(&self.store).await
+    }
+
+    /// The same without a key.
+    pub async fn health_of(worker: WorkerDb) -> Result<AuditHealth, Error> {
+        Self::health_in(&PgSeals::new(worker)).await
+    }
+
+    async fn health_in(store: &PgSeals) -> Result<AuditHealth, Error> {
+        let found = store.health().await?;
+        Ok(AuditHealth {
+            waiting_since: found.waiting_since,
+            sealing: found.begun,
+            restored: found.restored,
+            stray_entries: found.stray_entries,
+        })
+    }
+
+    /// One transaction.
+    async fn round(&self) -> Result<Sealed, Error> {
+        let mut pending = match self.store.begin(self.options.batch).await? {
+            Round::Busy => {
+                return Ok(Sealed {
+                    busy: true,
+                    ..Sealed::default()
+                });
+            }
+            Round::Idle => return Ok(Sealed::default()),
+            Round::Ready(pending) => pending,
+        };
+        let at = Utc::now().trunc_subsecs(6);
+        let mut seals = Vec::new();
+        for of in &mut pending.tenants {
+            self.sign(of, at, &mut seals).await?;
+        }
+        let heads: Vec<SealHead> = seals.iter().map(|new| new.seal.head()).collect();
+        let entries = seals.iter().map(|new| u64::from(new.seal.count)).sum();
+        pending.store(&seals, at).await?;
+        metrics::counter!("tenancy_audit_sealed_total").increment(entries);
+        if self.anchor.is_some() {
+            // A tenant's later head takes the place of its earlier one.
+            self.unpublished()
+                .extend(heads.into_iter().map(|head| (head.tenant, head)));
+        }
+        Ok(Sealed {
+            entries,
+            seals: seals.len() as u64,
+            busy: false,
+        })
+    }
+
+    async fn sign(
+        &self,
+        of: &mut Unsealed,
+        at: DateTime<Utc>,
+        seals: &mut Vec<NewSeal>,
+    ) -> Result<(), Error> {
+        let key = self.signer.key_name();
+        for entries in of.entries.chunks(MAX_SEALED) {
+            let batch = Batch::of(of.tenant, entries);
+            let (mut seal, bytes) = of.chain.next(of.tenant, &batch, at, &key);
+            seal.signature = self.signer.sign(&bytes).await?;
+            seals.push(NewSeal {
+                seal,
+                batch,
+                chain: of.chain.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn publish(&self) {
+        let Some(anchor) = &self.anchor else { return };
+        let heads: Vec<SealHead> = self.unpublished().values().cloned().collect();
+        if heads.is_empty() {
+            return;
+        }
+        match anchor.publish(&heads).await {
+            Ok(()) => {
+                let published = |head: &SealHead| heads.contains(head);
+                self.unpublished().retain(|_, head| !published(head));
+            }
+            Err(error) => {
+                metrics::counter!("tenancy_audit_anchor_failures_total").increment(1);
+                tracing::warn!(%error, code = error.code(), "heads of the audit log could not be anchored");
+            }
+        }
+    }
+
+    fn unpublished(&self) -> MutexGuard<'_, BTreeMap<TenantId, SealHead>> {
+        self.unpublished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer")
+            .field("key", &self.signer.key_name())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

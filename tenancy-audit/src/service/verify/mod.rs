@@ -1,0 +1,116 @@
+//! Verifying a log without a database.
+
+mod lines;
+mod open;
+mod report;
+mod run;
+
+use std::{collections::BTreeMap, fmt, io::BufRead};
+
+use tenancy_core::TenantId;
+
+use crate::{Error, SealHead, SealKeys};
+use lines::Lines;
+pub use report::{Fault, Finding, ProofReport};
+use run::Run;
+
+/// The most heads of an anchor that are kept of one tenant: of more, the newest. Each stands for all
+/// before it.
+const MOST_HEADS: usize = 100_000;
+
+/// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys.
+///
+/// Says of everything that was changed what it is and where: an entry edited, missing, added, moved or
+/// of another tenant; a seal changed, missing or moved; a file cut off. What was removed by retention, and
+/// details that were erased, are no findings.
+///
+/// That the newest seals were taken away together with the first line's mention of them shows only with
+/// the heads of an anchor: see [`with_anchor`](Self::with_anchor).
+///
+/// It reads line by line and keeps one seal in memory, so that a file may be of any size.
+///
+/// ```
+/// use tenancy_audit::{Ed25519Signer, SealKeys, Verifier};
+///
+/// let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("2026-a")?)?;
+/// let verifier = Verifier::new(SealKeys::new([signer.public_key()]));
+/// let error = verifier.verify(&b"\x00\xff not a log"[..]).unwrap_err();
+/// assert_eq!(error.code(), "audit_proof_format");
+/// # Ok::<(), tenancy_audit::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    keys: SealKeys,
+    heads: BTreeMap<TenantId, BTreeMap<u64, SealHead>>,
+    /// Lines of an anchor that are no head under these keys.
+    forged_heads: Vec<u64>,
+}
+
+impl Verifier {
+    /// Verifies under these keys.
+    pub fn new(keys: SealKeys) -> Self {
+        Self {
+            keys,
+            heads: BTreeMap::new(),
+            forged_heads: Vec::new(),
+        }
+    }
+
+    /// Adds what an anchor kept: one head a line, as [`FileAnchor`](crate::FileAnchor) writes them.
+    ///
+    /// A line that is no head, or is signed with none of the keys, becomes a finding of the report.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable` if it can't be read.
+    pub fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
+        let mut lines = Lines::new(heads);
+        while let Some(line) = lines.next()? {
+            let head = line
+                .bytes()
+                .and_then(|bytes| serde_json::from_slice::<SealHead>(bytes).ok());
+            let signed = |head: &SealHead| {
+                self.keys
+                    .verify(&head.key, &head.to_sign(), &head.signature)
+                    == Some(true)
+            };
+            let number = line.number();
+            match head.filter(signed) {
+                Some(head) => {
+                    let of = self.heads.entry(head.tenant).or_default();
+                    of.insert(head.number, head);
+                    if of.len() > MOST_HEADS {
+                        of.pop_first();
+                    }
+                }
+                None if self.forged_heads.len() < report::MOST_FINDINGS => {
+                    self.forged_heads.push(number);
+                }
+                None => {}
+            }
+        }
+        Ok(self)
+    }
+
+    /// Verifies a file.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_proof_format` if the first line is not
+    /// the one such a file begins with; [`Unavailable`](crate::ErrorKind::Unavailable)
+    /// `audit_proof_unreadable` if it can't be read. Whatever else is wrong stands in the report.
+    pub fn verify(&self, file: impl BufRead) -> Result<ProofReport, Error> {
+        let mut lines = Lines::new(file);
+        let mut run = Run::begin(self, lines.next()?.as_ref())?;
+        while let Some(line) = lines.next()? {
+            run.line(&line);
+        }
+        Ok(run.finish())
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}

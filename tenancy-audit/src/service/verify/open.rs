@@ -1,0 +1,94 @@
+//! The seal whose entries are being read.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::report::Fault;
+use crate::{
+    Change, Record, Seal, SealedAs, Verdict,
+    merkle::Hash,
+    model::{Batch, Leaf},
+};
+
+pub(super) struct Open {
+    pub(super) seal: Seal,
+    ids: Vec<Uuid>,
+    leaves: Vec<Hash>,
+    seen: Vec<bool>,
+    /// Where the next entry should stand.
+    at: usize,
+    /// Places by id, made when an entry is not where it should be.
+    places: Option<HashMap<Uuid, usize>>,
+}
+
+/// What an entry turned out to be.
+pub(super) enum Judged {
+    /// As it was sealed, with details erased or not.
+    Intact { erased: bool },
+    /// With its place in the seal, if it has one.
+    Faulty(Option<usize>, Fault),
+}
+
+impl Open {
+    pub(super) fn new(seal: Seal, batch: Batch) -> Self {
+        let seen = vec![false; batch.ids.len()];
+        Self {
+            seal,
+            ids: batch.ids,
+            leaves: batch.leaves,
+            seen,
+            at: 0,
+            places: None,
+        }
+    }
+
+    pub(super) fn judge(&mut self, record: &Record, stored: SealedAs) -> Judged {
+        if record.tenant != self.seal.tenant {
+            return Judged::Faulty(None, Fault::EntryForeign(record.tenant));
+        }
+        let Some(place) = self.place(record.id.as_uuid()) else {
+            return Judged::Faulty(None, Fault::EntryAdded);
+        };
+        let moved = place < self.at;
+        self.at = self.at.max(place + 1);
+        match self.seen.get_mut(place) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return Judged::Faulty(Some(place), Fault::EntryAdded),
+        }
+        let leaf = Leaf::of(record, stored).hash(self.seal.tenant);
+        if self.leaves.get(place) != Some(&leaf) {
+            return Judged::Faulty(Some(place), Fault::EntryChanged);
+        }
+        match record.verify() {
+            Verdict::Changed(Change::Personal(name)) => {
+                Judged::Faulty(Some(place), Fault::DetailChanged(name))
+            }
+            Verdict::Changed(_) => Judged::Faulty(Some(place), Fault::EntryChanged),
+            _ if moved => Judged::Faulty(Some(place), Fault::EntryMoved),
+            Verdict::Erased(_) => Judged::Intact { erased: true },
+            Verdict::Intact => Judged::Intact { erased: false },
+        }
+    }
+
+    /// The entries that did not come: place in the seal, and id.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (usize, Uuid)> {
+        let all = self.ids.iter().zip(&self.seen).enumerate();
+        all.filter(|(_, (_, seen))| !**seen)
+            .map(|(place, (id, _))| (place, *id))
+    }
+
+    fn place(&mut self, id: Uuid) -> Option<usize> {
+        if self.ids.get(self.at) == Some(&id) {
+            return Some(self.at);
+        }
+        let ids = &self.ids;
+        let index = || {
+            ids.iter()
+                .enumerate()
+                .map(|(place, id)| (*id, place))
+                .collect()
+        };
+        self.places.get_or_insert_with(index).get(&id).copied()
+    }
+}

@@ -1,0 +1,192 @@
+//! What verifying a file found.
+
+use std::fmt;
+
+use tenancy_core::TenantId;
+
+use crate::AuditEntryId;
+
+/// How many findings a report names; more are counted.
+pub(super) const MOST_FINDINGS: usize = 1_000;
+
+/// What verifying a file found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ProofReport {
+    /// Whose log it is.
+    pub tenant: TenantId,
+    /// How many seals it has.
+    pub seals: u64,
+    /// How many entries are as they were sealed.
+    pub entries: u64,
+    /// Of these, how many have a personal detail that was erased.
+    pub erased: u64,
+    /// How many entries were removed by retention, which signed for it.
+    pub removed: u64,
+    /// The first 1,000 findings.
+    pub findings: Vec<Finding>,
+    /// How many there are.
+    pub found: u64,
+}
+
+/// Something that was changed, and where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The line of the file, from 1; of something missing, the line where that shows.
+    pub line: u64,
+    /// The number of the seal.
+    pub seal: Option<u64>,
+    /// The place of the entry among all of the tenant's, from 1.
+    pub place: Option<u64>,
+    /// The entry.
+    pub entry: Option<AuditEntryId>,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// What was changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// An anchor knows this many seals, and the file ends before.
+    AnchorAhead(u64),
+    /// An anchor saw another seal of this number: history was written anew.
+    AnchorDiffers,
+    /// A line of the anchor is no head that one of the keys signed.
+    AnchorForged,
+    /// The entry belongs to no place in this seal, or is there twice.
+    EntryAdded,
+    /// The entry is not as it was sealed.
+    EntryChanged,
+    /// The entry belongs to this tenant.
+    EntryForeign(TenantId),
+    /// The entry is gone.
+    EntryMissing,
+    /// The entry stands in another place than the one it was sealed in.
+    EntryMoved,
+    /// The entry's personal detail of this name is not the one that was recorded.
+    DetailChanged(String),
+    /// The newest seal that the first line names is not signed.
+    HeadForged,
+    /// The key of this name is not among the ones given.
+    KeyUnknown(String),
+    /// The removal is not signed, or another tenant's.
+    RemovalForged,
+    /// The seal is not as it was signed.
+    SealChanged,
+    /// The seal belongs to this tenant.
+    SealForeign(TenantId),
+    /// The seal does not follow the one before it.
+    SealUnlinked,
+    /// The seals from this number to that are gone.
+    SealsMissing(u64, u64),
+    /// The seal is there twice, or stands in another place.
+    SealMoved,
+    /// The file ends in the middle.
+    Truncated,
+    /// The line can't be read.
+    Unreadable,
+}
+
+impl ProofReport {
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            seals: 0,
+            entries: 0,
+            erased: 0,
+            removed: 0,
+            findings: Vec::new(),
+            found: 0,
+        }
+    }
+
+    /// Whether nothing was changed.
+    pub fn is_intact(&self) -> bool {
+        self.found == 0
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.found += 1;
+        if self.findings.len() < MOST_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Fault {
+    pub(super) fn at(self, line: u64) -> Finding {
+        Finding {
+            line,
+            seal: None,
+            place: None,
+            entry: None,
+            fault: self,
+        }
+    }
+}
+
+impl Finding {
+    pub(super) fn seal(mut self, number: u64) -> Self {
+        self.seal = Some(number);
+        self
+    }
+
+    pub(super) fn place(mut self, place: u64) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    pub(super) fn entry(mut self, entry: AuditEntryId) -> Self {
+        self.entry = Some(entry);
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if let Some(seal) = self.seal {
+            write!(f, ", seal {seal}")?;
+        }
+        if let Some(place) = self.place {
+            write!(f, ", place {place}")?;
+        }
+        if let Some(entry) = self.entry {
+            write!(f, ", entry {entry}")?;
+        }
+        write!(f, ": {}", self.fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::AnchorAhead(number) => return write!(f, "the anchor knows seals up to {number}"),
+            Self::AnchorDiffers => "the anchor saw another seal of this number",
+            Self::AnchorForged => "the anchor's line is no signed head",
+            Self::EntryAdded => "the entry was added",
+            Self::EntryChanged => "the entry was changed",
+            Self::EntryForeign(tenant) => return write!(f, "the entry belongs to tenant {tenant}"),
+            Self::EntryMissing => "the entry is missing",
+            Self::EntryMoved => "the entry was moved",
+            Self::DetailChanged(name) => {
+                return write!(f, "the personal detail `{name}` was changed");
+            }
+            Self::HeadForged => "the newest seal that is named is not signed",
+            Self::KeyUnknown(name) => return write!(f, "there is no key `{name}`"),
+            Self::RemovalForged => "the removal is not signed for this tenant",
+            Self::SealChanged => "the seal was changed",
+            Self::SealForeign(tenant) => return write!(f, "the seal belongs to tenant {tenant}"),
+            Self::SealUnlinked => "the seal does not follow the one before",
+            Self::SealsMissing(from, to) => {
+                return write!(f, "the seals {from} to {to} are missing");
+            }
+            Self::SealMoved => "the seal was moved, or is there twice",
+            Self::Truncated => "the file ends in the middle",
+            Self::Unreadable => "the line can't be read",
+        };
+        f.write_str(text)
+    }
+}

@@ -1,0 +1,339 @@
+//! One file.
+
+use std::collections::BTreeMap;
+
+use tenancy_core::TenantId;
+
+use super::{
+    Verifier,
+    lines::Line,
+    open::{Judged, Open},
+    report::{Fault, Finding, ProofReport},
+};
+use crate::{
+    AuditEntryId, Error, Removal, SealHead, SealKeys, merkle,
+    model::{Batch, Chain, End, EntryLine, FORMAT, Header, ProofLine, Ranges, SealLine},
+};
+
+/// The most stretches of entries, removed and missing, that are remembered: of a larger number the
+/// missing ones are reported as missing at once.
+const MOST_STRETCHES: usize = 1_000_000;
+
+pub(super) struct Run<'a> {
+    keys: &'a SealKeys,
+    heads: Option<&'a BTreeMap<u64, SealHead>>,
+    tenant: TenantId,
+    /// The newest seal by the first line.
+    newest: u64,
+    report: ProofReport,
+    /// Where the next seal goes on; the tree of all is unknown behind a gap.
+    chain: Chain,
+    linked: Linked,
+    next: u64,
+    open: Option<Open>,
+    missing: Vec<Missing>,
+    removed: Vec<(u64, u64)>,
+    ended: bool,
+    /// How many lines were entries.
+    entries: u64,
+    line: u64,
+}
+
+/// What is known of the seal before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Linked {
+    /// Nothing, so that links can't be judged.
+    Not,
+    /// Its hash.
+    Hash,
+    /// Its hash, and all before it.
+    Whole,
+}
+
+/// Entries of one seal that did not come, next to each other.
+struct Missing {
+    first: u64,
+    last: u64,
+    seal: u64,
+    line: u64,
+    entry: AuditEntryId,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begin(verifier: &'a Verifier, first: Option<&Line<'_>>) -> Result<Self, Error> {
+        let header = first
+            .and_then(Line::bytes)
+            .and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let Some(ProofLine::Header(Header {
+            format,
+            tenant_id,
+            head,
+        })) = header
+        else {
+            return Err(no_proof());
+        };
+        if format != FORMAT {
+            return Err(no_proof());
+        }
+        let mut run = Self {
+            keys: &verifier.keys,
+            heads: verifier.heads.get(&tenant_id),
+            tenant: tenant_id,
+            newest: head.as_ref().map_or(0, |head| head.number),
+            report: ProofReport::new(tenant_id),
+            chain: Chain::default(),
+            linked: Linked::Whole,
+            next: 1,
+            open: None,
+            missing: Vec::new(),
+            removed: Vec::new(),
+            ended: false,
+            entries: 0,
+            line: 1,
+        };
+        for line in &verifier.forged_heads {
+            run.report.add(Fault::AnchorForged.at(*line));
+        }
+        if let Some(head) = head {
+            run.head(&head);
+        }
+        Ok(run)
+    }
+
+    pub(super) fn line(&mut self, line: &Line<'_>) {
+        self.line = line.number();
+        if self.ended {
+            return self.add(Fault::Unreadable);
+        }
+        match line
+            .bytes()
+            .and_then(|bytes| serde_json::from_slice::<ProofLine<'_>>(bytes).ok())
+        {
+            Some(ProofLine::Seal(seal)) => self.seal(*seal),
+            Some(ProofLine::Entry(entry)) => self.entry(*entry),
+            Some(ProofLine::Removal(removal)) => self.removal(&removal),
+            Some(ProofLine::End(end)) => self.end(&end),
+            Some(ProofLine::Header(_)) | None => self.add(Fault::Unreadable),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> ProofReport {
+        self.close();
+        self.line += 1;
+        if !self.ended {
+            self.add(Fault::Truncated);
+        }
+        let last = self.next - 1;
+        if self.newest > last {
+            self.add(Fault::SealsMissing(self.next, self.newest));
+        }
+        let ahead = self.heads.and_then(BTreeMap::last_key_value);
+        if let Some((number, _)) = ahead.filter(|(number, _)| **number > last) {
+            self.add(Fault::AnchorAhead(*number));
+        }
+        let removed = Ranges::merged(std::mem::take(&mut self.removed));
+        for stretch in std::mem::take(&mut self.missing) {
+            self.explain(&stretch, &removed);
+        }
+        self.report
+    }
+
+    fn head(&mut self, head: &SealHead) {
+        let signed = self
+            .keys
+            .verify(&head.key, &head.to_sign(), &head.signature);
+        match signed {
+            Some(true) if head.tenant == self.tenant => {}
+            None => self.add(Fault::KeyUnknown(head.key.clone())),
+            _ => self.add(Fault::HeadForged),
+        }
+    }
+
+    fn seal(&mut self, line: SealLine) {
+        self.close();
+        let batch = line.batch();
+        let seal = line.seal;
+        let number = seal.number;
+        if seal.tenant != self.tenant {
+            return self.add(Fault::SealForeign(seal.tenant));
+        }
+        let before = self.report.found;
+        if number > self.next {
+            self.add(Fault::SealsMissing(self.next, number - 1));
+            self.linked = Linked::Not;
+        } else if number < self.next {
+            self.add_to_seal(number, Fault::SealMoved);
+        }
+        let head = seal.head();
+        match self
+            .keys
+            .verify(&seal.key, &head.to_sign(), &seal.signature)
+        {
+            Some(true) => {}
+            Some(false) => self.add_to_seal(number, Fault::SealChanged),
+            None => self.add_to_seal(number, Fault::KeyUnknown(seal.key.clone())),
+        }
+        let kept = self.heads.and_then(|heads| heads.get(&number));
+        if kept.is_some_and(|kept| (kept.seal, kept.log_root) != (head.seal, head.log_root)) {
+            self.add_to_seal(number, Fault::AnchorDiffers);
+        }
+        let of = |batch: &Batch| {
+            batch.leaves.len() as u64 == u64::from(seal.count)
+                && merkle::root(&batch.leaves) == seal.root
+                && batch.ids_hash() == seal.ids_hash
+        };
+        let batch = batch.filter(of);
+        if batch.is_none() {
+            self.add_to_seal(number, Fault::SealChanged);
+        }
+        let sound = self.report.found == before;
+        if sound && !self.follows(&seal, &head) {
+            self.add_to_seal(number, Fault::SealUnlinked);
+        }
+        self.report.seals += 1;
+        if number >= self.next {
+            self.next = number.saturating_add(1);
+            self.chain.previous = head.seal;
+            let gap = self.report.found > before;
+            self.linked = match self.linked {
+                Linked::Whole if !gap => Linked::Whole,
+                _ if self.signed(&head) => Linked::Hash,
+                _ => Linked::Not,
+            };
+        }
+        self.open = batch.map(|batch| Open::new(seal, batch));
+    }
+
+    fn signed(&self, head: &SealHead) -> bool {
+        self.keys
+            .verify(&head.key, &head.to_sign(), &head.signature)
+            == Some(true)
+    }
+
+    /// Whether a seal goes on from the one before, as far as that one is known.
+    fn follows(&mut self, seal: &crate::Seal, head: &SealHead) -> bool {
+        match self.linked {
+            Linked::Not => true,
+            Linked::Hash => seal.previous == self.chain.previous,
+            Linked::Whole => {
+                let (previous, first) = (self.chain.previous, self.chain.entries + 1);
+                self.chain.follow(seal);
+                seal.previous == previous
+                    && seal.first == first
+                    && self.chain.frontier.root() == head.log_root
+            }
+        }
+    }
+
+    fn entry(&mut self, line: EntryLine<'_>) {
+        self.entries += 1;
+        let Some((record, stored)) = line.into_entry() else {
+            return self.add(Fault::Unreadable);
+        };
+        let Some(open) = &mut self.open else {
+            return self
+                .report
+                .add(Fault::EntryAdded.at(self.line).entry(record.id));
+        };
+        match open.judge(&record, stored) {
+            Judged::Intact { erased } => {
+                self.report.entries += 1;
+                self.report.erased += u64::from(erased);
+            }
+            Judged::Faulty(place, fault) => {
+                let mut finding = fault.at(self.line).seal(open.seal.number).entry(record.id);
+                if let Some(place) = place {
+                    finding = finding.place(open.seal.first + place as u64);
+                }
+                self.report.add(finding);
+            }
+        }
+    }
+
+    fn removal(&mut self, removal: &Removal) {
+        self.close();
+        let signed = self
+            .keys
+            .verify(&removal.key, &removal.to_sign(), &removal.signature);
+        match signed {
+            Some(true) if removal.tenant == self.tenant => {
+                if self.removed.len() > MOST_STRETCHES {
+                    self.removed = Ranges::merged(std::mem::take(&mut self.removed)).0;
+                }
+                self.removed.extend_from_slice(&removal.ranges);
+            }
+            None => self.add(Fault::KeyUnknown(removal.key.clone())),
+            _ => self.add(Fault::RemovalForged),
+        }
+    }
+
+    /// What the last line counts is a second look, for a file in which all else fits.
+    fn end(&mut self, end: &End) {
+        self.close();
+        self.ended = true;
+        let fits = (end.seals, end.entries) == (self.next - 1, self.entries);
+        if !fits && self.report.found == 0 && self.missing.is_empty() {
+            self.add(Fault::Truncated);
+        }
+    }
+
+    /// Looks for what did not come of the seal that was read.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let (mut stretches, line) = (Vec::<Missing>::new(), self.line);
+        for (place, id) in open.missing() {
+            let place = open.seal.first + place as u64;
+            match stretches.last_mut() {
+                Some(stretch) if stretch.last + 1 == place => stretch.last = place,
+                _ => stretches.push(Missing {
+                    first: place,
+                    last: place,
+                    seal: open.seal.number,
+                    line,
+                    entry: AuditEntryId::from_uuid(id),
+                }),
+            }
+        }
+        if self.missing.len() + stretches.len() > MOST_STRETCHES {
+            for stretch in &stretches {
+                self.explain(stretch, &Ranges::default());
+            }
+        } else {
+            self.missing.append(&mut stretches);
+        }
+    }
+
+    /// Entries that are missing were removed, or are a finding.
+    fn explain(&mut self, stretch: &Missing, removed: &Ranges) {
+        for place in stretch.first..=stretch.last {
+            if removed.contains(place) {
+                self.report.removed += 1;
+                continue;
+            }
+            let mut finding = Fault::EntryMissing
+                .at(stretch.line)
+                .seal(stretch.seal)
+                .place(place);
+            if place == stretch.first {
+                finding = finding.entry(stretch.entry);
+            }
+            self.report.add(finding);
+        }
+    }
+
+    fn add(&mut self, fault: Fault) {
+        let finding: Finding = fault.at(self.line);
+        self.report.add(finding);
+    }
+
+    fn add_to_seal(&mut self, number: u64, fault: Fault) {
+        self.report.add(fault.at(self.line).seal(number));
+    }
+}
+
+fn no_proof() -> Error {
+    Error::invalid(
+        "audit_proof_format",
+        format!("the file does not begin as a proof of the format `{FORMAT}`"),
+    )
+}

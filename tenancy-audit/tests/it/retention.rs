@@ -1,0 +1,249 @@
+//! What is removed on purpose leaves its proof, and a legal hold keeps it.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta, Utc};
+
+use crate::{
+    seals::{proofs, record, seal_all, signer},
+    support::House,
+    verify::report,
+};
+use tenancy_audit::{
+    ActionFilter, Ed25519Signer, Fault, Retention, RetentionRule, SealKeys, Sealer,
+};
+use tenancy_core::{AuditSink as _, Event};
+
+struct Kept {
+    house: House,
+    sealer: Sealer,
+    retention: Retention,
+    keys: SealKeys,
+}
+
+impl Kept {
+    async fn new() -> Self {
+        let house = House::new().await;
+        let (signer, keys): (Arc<Ed25519Signer>, _) = signer("one");
+        Self {
+            sealer: Sealer::new(house.db.worker.clone(), signer.clone()),
+            retention: Retention::new(house.db.operator.clone(), signer),
+            house,
+            keys,
+        }
+    }
+
+    fn all_of_a(&self) -> RetentionRule {
+        RetentionRule::new(
+            self.house.a.tenant(),
+            Utc::now() + TimeDelta::minutes(1),
+            "past its time",
+        )
+    }
+
+    async fn hold(&self, sql: &'static str) {
+        sqlx::query(sql)
+            .bind(self.house.a.tenant())
+            .execute(&self.house.superuser().await)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_action_of_a_tenant_goes_and_the_rest_still_verifies() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    for ctx in [&house.a, &house.b] {
+        for action in ["login.begun", "thing.made", "login.ended", "thing.made"] {
+            house.audit.record(ctx, Event::new(action)).await.unwrap();
+        }
+    }
+    seal_all(house, &kept.sealer, 8).await;
+    house
+        .audit
+        .record(&house.a, Event::new("login.unsealed"))
+        .await
+        .unwrap();
+    let logins = kept
+        .all_of_a()
+        .with_action(ActionFilter::prefix("login.").unwrap());
+    let mut early = logins.clone();
+    early.before = Utc::now() - TimeDelta::hours(1);
+    assert_eq!(kept.retention.remove(&early).await.unwrap(), 0);
+    assert_eq!(
+        kept.retention.remove(&logins).await.unwrap(),
+        2,
+        "what is not sealed stays"
+    );
+    assert_eq!(kept.retention.remove(&logins).await.unwrap(), 0);
+    let ours = report(house, &house.a, &kept.keys).await;
+    assert!(ours.is_intact(), "{:?}", ours.findings);
+    assert_eq!(
+        (
+            ours.removed,
+            report(house, &house.b, &kept.keys).await.removed
+        ),
+        (2, 0)
+    );
+    let left = house.entries(&house.a).await;
+    for entry in left.iter().filter(|entry| entry.action == "thing.made") {
+        let proof = proofs(house).inclusion(&house.a, entry.id).await.unwrap();
+        assert!(proof.verify(entry, &kept.keys));
+    }
+    // Whoever takes the record of the removal away turns it into a gap.
+    house
+        .as_owner("DROP TRIGGER audit_append_only ON tenancy.audit_removals")
+        .await;
+    sqlx::query("DELETE FROM tenancy.audit_removals")
+        .execute(&house.superuser().await)
+        .await
+        .unwrap();
+    let gap = report(house, &house.a, &kept.keys).await;
+    let faults: Vec<_> = gap
+        .findings
+        .iter()
+        .map(|finding| (finding.place, &finding.fault))
+        .collect();
+    assert_eq!(
+        faults,
+        [
+            (Some(1), &Fault::EntryMissing),
+            (Some(3), &Fault::EntryMissing)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_removal_that_another_key_signed_explains_nothing() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    record(house, &house.a, 3).await;
+    seal_all(house, &kept.sealer, 3).await;
+    let (other, _) = signer("one");
+    let forged = Retention::new(house.db.operator.clone(), other);
+    assert_eq!(forged.remove(&kept.all_of_a()).await.unwrap(), 3);
+    let found = report(house, &house.a, &kept.keys).await;
+    assert_eq!((found.removed, found.found), (0, 4));
+    assert!(
+        found
+            .findings
+            .iter()
+            .any(|finding| finding.fault == Fault::RemovalForged)
+    );
+}
+
+#[tokio::test]
+async fn a_legal_hold_keeps_entries_and_months() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    old_month(house).await;
+    record(house, &house.a, 2).await;
+    seal_all(house, &kept.sealer, 6).await;
+    kept.hold("INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')")
+        .await;
+    let held = kept.retention.remove(&kept.all_of_a()).await.unwrap_err();
+    assert_eq!(held.code(), "audit_held");
+    let month = NaiveDate::from_ymd_opt(2025, 3, 9).unwrap();
+    assert_eq!(
+        kept.retention
+            .drop_month(month, "24 months")
+            .await
+            .unwrap_err()
+            .code(),
+        "audit_held"
+    );
+    kept.hold("DELETE FROM tenancy.tenant_holds WHERE tenant_id = $1")
+        .await;
+    assert_eq!(kept.retention.remove(&kept.all_of_a()).await.unwrap(), 4);
+    assert_eq!(
+        kept.retention
+            .drop_month(month, "24 months")
+            .await
+            .unwrap()
+            .entries,
+        2
+    );
+}
+
+/// Two entries of each tenant in March 2025.
+async fn old_month(house: &House) {
+    house
+        .as_owner(
+            "ALTER TABLE tenancy.audit_logs DROP CONSTRAINT audit_logs_id_time;
+             CREATE TABLE tenancy.audit_logs_y2025m03 PARTITION OF tenancy.audit_logs
+                 FOR VALUES FROM ('01954f00-b000-0000-0000-000000000000') TO ('0195eea5-d400-0000-0000-000000000000');",
+        )
+        .await;
+    sqlx::raw_sql(
+        "INSERT INTO tenancy.audit_logs
+             (tenant_id, id, actor_kind, actor_id, action, outcome, schema_version, content_hash)
+         SELECT t.id, ('0195600' || n || '-0000-7000-8000-' || substr(md5(t.id::text || n), 1, 12))::uuid, 'user', 'x',
+             'thing.made', 'allowed', 1, sha256('x')
+         FROM tenancy.tenants t, generate_series(1, 2) n",
+    )
+    .execute(&house.superuser().await)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_month_goes_as_a_whole_with_a_record_for_each_tenant() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    old_month(house).await;
+    record(house, &house.a, 3).await;
+    let month = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    seal_all(house, &kept.sealer, 7).await;
+    let dropped = kept
+        .retention
+        .drop_month(month, "kept for 12 months")
+        .await
+        .unwrap();
+    assert_eq!((dropped.tenants, dropped.entries), (2, 4));
+    for (ctx, entries) in [(&house.a, 3), (&house.b, 0)] {
+        let report = report(house, ctx, &kept.keys).await;
+        assert!(report.is_intact(), "{:?}", report.findings);
+        assert_eq!((report.removed, report.entries), (2, entries));
+    }
+    let again = kept.retention.drop_month(month, "again").await.unwrap_err();
+    assert_eq!(again.code(), "audit_month_unknown");
+    let recent = kept
+        .retention
+        .drop_month(Utc::now().date_naive(), "too early")
+        .await
+        .unwrap_err();
+    assert_eq!(recent.code(), "audit_month_recent");
+    let silent = kept.retention.drop_month(month, "").await.unwrap_err();
+    assert_eq!(silent.code(), "audit_reason_invalid");
+}
+
+#[tokio::test]
+async fn a_month_that_waits_for_its_seal_stays() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    record(house, &house.b, 1).await;
+    seal_all(house, &kept.sealer, 1).await;
+    old_month(house).await;
+    let month = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    let waits = kept
+        .retention
+        .drop_month(month, "12 months")
+        .await
+        .unwrap_err();
+    assert_eq!(waits.code(), "audit_month_unsealed");
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.audit_logs")
+        .fetch_one(&house.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(left, 5);
+}
+
+#[tokio::test]
+async fn a_log_that_was_never_sealed_loses_a_month_without_a_record() {
+    let kept = Kept::new().await;
+    old_month(&kept.house).await;
+    let month = NaiveDate::from_ymd_opt(2025, 3, 31).unwrap();
+    let dropped = kept.retention.drop_month(month, "12 months").await.unwrap();
+    assert_eq!(dropped.entries, 4);
+}

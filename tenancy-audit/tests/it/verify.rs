@@ -1,0 +1,555 @@
+//! Verifying files: every mutation is found where it was made, and nothing else is.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    seals::{proofs, record, seal_all, signer},
+    support::House,
+};
+use tenancy_audit::{Ed25519Signer, Fault, ProofReport, SealKeys, SealOptions, Sealer, Verifier};
+use tenancy_core::{AuditSink as _, Event, TenantCtx};
+
+pub(crate) async fn export(house: &House, ctx: &TenantCtx) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut export = proofs(house).export(ctx).await.unwrap();
+    while let Some(lines) = export.next_lines().await.unwrap() {
+        file.write_all(lines.as_bytes()).unwrap();
+    }
+    file
+}
+
+pub(crate) async fn report(house: &House, ctx: &TenantCtx, keys: &SealKeys) -> ProofReport {
+    Verifier::new(keys.clone())
+        .verify(&*export(house, ctx).await)
+        .unwrap()
+}
+
+/// A small log of two tenants in several seals, as files, with the heads that an anchor kept.
+struct Files {
+    ours: Vec<String>,
+    theirs: Vec<String>,
+    heads: Vec<u8>,
+    keys: SealKeys,
+}
+
+impl Files {
+    async fn new() -> Self {
+        let house = House::new().await;
+        let (signer, keys) = signer("one");
+        for ctx in [&house.a, &house.b] {
+            for at in 0..24 {
+                let mut event = Event::new("thing.made")
+                    .target("thing", at)
+                    .meta("at", json!({ "n": [at, 1.5] }));
+                if at % 3 == 0 {
+                    event = event.personal("email", format!("{at}@example.com"));
+                }
+                house.audit.record(ctx, event).await.unwrap();
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("heads");
+        let anchor = Arc::new(tenancy_audit::FileAnchor::new(&path));
+        let sealer = Sealer::new(house.db.worker.clone(), signer)
+            .with_options(SealOptions::default().with_batch(5))
+            .with_anchor(anchor);
+        seal_all(&house, &sealer, 48).await;
+        let lines = |file: Vec<u8>| {
+            String::from_utf8(file)
+                .unwrap()
+                .lines()
+                .map(ToOwned::to_owned)
+                .collect()
+        };
+        Self {
+            ours: lines(export(&house, &house.a).await),
+            theirs: lines(export(&house, &house.b).await),
+            heads: std::fs::read(path).unwrap(),
+            keys,
+        }
+    }
+
+    fn verify(&self, lines: &[String]) -> ProofReport {
+        let file = lines
+            .iter()
+            .flat_map(|line| [line.as_str(), "\n"])
+            .collect::<String>();
+        let verifier = Verifier::new(self.keys.clone())
+            .with_anchor(&*self.heads)
+            .unwrap();
+        verifier.verify(file.as_bytes()).unwrap()
+    }
+}
+
+/// A small generator, so that a seed gives the same run everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % below as u64).unwrap()
+    }
+
+    fn pick(&mut self, from: &[usize]) -> usize {
+        from[self.roll(from.len())]
+    }
+}
+
+fn of_kind(lines: &[String], kind: &str) -> Vec<usize> {
+    let begin = format!("{{\"{kind}\":");
+    (0..lines.len())
+        .filter(|at| lines[*at].starts_with(&begin))
+        .collect()
+}
+
+/// Changes one value somewhere below; false if there is none.
+fn disturb(dice: &mut Dice, value: &mut Value) -> bool {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let key = map.keys().nth(dice.roll(map.len())).unwrap().clone();
+            disturb(dice, &mut map[&key])
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let at = dice.roll(items.len());
+            disturb(dice, &mut items[at])
+        }
+        Value::String(text) => {
+            let at = dice.roll(text.len() + 1);
+            // A digit, a letter, or one more of them: never another spelling of the same.
+            match text.get(at..=at).and_then(|c| c.chars().next()) {
+                Some(c) if c.is_ascii_alphanumeric() => {
+                    let other = if c == '7' { "8" } else { "7" };
+                    text.replace_range(at..=at, other);
+                }
+                _ => text.push('7'),
+            }
+            true
+        }
+        Value::Number(number) => {
+            *value = json!(number.as_f64().unwrap_or(0.0).trunc() + 7.0);
+            true
+        }
+        Value::Bool(flag) => {
+            *flag = !*flag;
+            true
+        }
+        Value::Null => {
+            *value = json!("7");
+            true
+        }
+        Value::Object(_) | Value::Array(_) => false,
+    }
+}
+
+/// Where a mutation has to show: on this line, or of this entry.
+type Where = (Option<usize>, Option<String>);
+
+fn entry_of(line: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    value["entry"]["record"]["id"]
+        .as_str()
+        .map(ToOwned::to_owned)
+}
+
+fn mutate(
+    dice: &mut Dice,
+    files: &Files,
+    lines: &mut Vec<String>,
+) -> Option<(&'static str, Vec<Where>)> {
+    let (entries, seals) = (of_kind(lines, "entry"), of_kind(lines, "seal"));
+    let at = dice.pick(&entries);
+    let id = entry_of(&lines[at]);
+    Some(match dice.roll(12) {
+        0..=2 => {
+            let mut value: Value = serde_json::from_str(&lines[at]).unwrap();
+            if !disturb(dice, &mut value["entry"]) {
+                return None;
+            }
+            lines[at] = value.to_string();
+            ("edit", vec![(Some(at), id)])
+        }
+        3 => {
+            lines.remove(at);
+            ("delete", vec![(None, id)])
+        }
+        4 => {
+            let place = dice.pick(&entries) + 1;
+            let copy = if dice.roll(2) == 0 {
+                lines[at].clone()
+            } else {
+                lines[at].replace(&id?, &uuid::Uuid::now_v7().to_string())
+            };
+            lines.insert(place, copy);
+            (
+                "insert",
+                vec![(Some(place), None), (Some(at), None), (Some(at + 1), None)],
+            )
+        }
+        5 | 6 => {
+            let other = dice.pick(&entries);
+            if at == other {
+                return None;
+            }
+            lines.swap(at, other);
+            ("reorder", vec![(Some(at), None), (Some(other), None)])
+        }
+        7 => {
+            let left = 1 + dice.roll(lines.len() - 1);
+            lines.truncate(left);
+            ("truncate", vec![(Some(left), None)])
+        }
+        8 => {
+            let theirs = dice.pick(&of_kind(&files.theirs, "entry"));
+            lines[at].clone_from(&files.theirs[theirs]);
+            if dice.roll(2) == 0 {
+                let tenant = |lines: &[String]| {
+                    serde_json::from_str::<Value>(&lines[0]).unwrap()["header"]["tenant_id"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned()
+                };
+                lines[at] = lines[at].replace(&tenant(&files.theirs), &tenant(&files.ours));
+            }
+            ("swap between tenants", vec![(Some(at), None)])
+        }
+        9 => {
+            let seal = dice.pick(&seals);
+            let mut value: Value = serde_json::from_str(&lines[seal]).unwrap();
+            disturb(dice, &mut value["seal"]);
+            lines[seal] = value.to_string();
+            ("edit of a seal", vec![(Some(seal), None)])
+        }
+        10 => {
+            let seal = dice.pick(&seals);
+            let behind = seals
+                .iter()
+                .copied()
+                .find(|at| *at > seal)
+                .unwrap_or(entries.last()? + 1);
+            lines.drain(seal..behind);
+            ("a seal and its entries gone", vec![(Some(seal), None)])
+        }
+        _ => {
+            // Everything behind a seal is gone, and the first line and the last say so.
+            let cut = 1 + dice.roll(seals.len() - 1);
+            let head = head_of(&lines[seals[cut - 1]]);
+            let mut header: Value = serde_json::from_str(&lines[0]).unwrap();
+            header["header"]["head"] = head;
+            lines[0] = header.to_string();
+            lines.truncate(seals[cut]);
+            let count = of_kind(lines, "entry").len();
+            lines.push(json!({ "end": { "seals": cut, "entries": count } }).to_string());
+            (
+                "tail gone from the database",
+                vec![(Some(lines.len()), None)],
+            )
+        }
+    })
+}
+
+/// The head that a seal's line implies.
+fn head_of(line: &str) -> Value {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let seal: tenancy_audit::Seal = serde_json::from_value(value["seal"]["seal"].clone()).unwrap();
+    serde_json::to_value(seal.head()).unwrap()
+}
+
+#[tokio::test]
+async fn random_mutations_are_found_where_they_were_made() {
+    let files = Files::new().await;
+    assert!(files.verify(&files.ours).is_intact());
+    let seed = std::env::var("TENANCY_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| (u64::from(std::process::id()) * 0x9e37_79b9) | 1);
+    let rounds = std::env::var("TENANCY_MUTATIONS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(500);
+    println!("seed {seed}, {rounds} mutations");
+    let (mut dice, mut done) = (Dice(seed), 0);
+    while done < rounds {
+        let mut lines = files.ours.clone();
+        let Some((kind, expected)) = mutate(&mut dice, &files, &mut lines) else {
+            continue;
+        };
+        if lines == files.ours {
+            continue;
+        }
+        let report = files.verify(&lines);
+        let shows = |(line, id): &Where| {
+            report.findings.iter().any(|finding| {
+                let entry = finding.entry.map(|id| id.to_string());
+                line.is_some_and(|line| finding.line == line as u64 + 1)
+                    || (id.is_some() && entry == *id)
+            })
+        };
+        assert!(
+            !report.is_intact(),
+            "{kind} was not found (seed {seed}, {done})"
+        );
+        assert!(
+            expected.iter().any(shows),
+            "{kind} was not located: {expected:?} {:?}",
+            report.findings
+        );
+        done += 1;
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_mutation_has_its_word() {
+    let files = Files::new().await;
+    let entries = of_kind(&files.ours, "entry");
+    let faults = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = files.ours.clone();
+        change(&mut lines);
+        files
+            .verify(&lines)
+            .findings
+            .into_iter()
+            .map(|finding| finding.fault)
+            .collect::<Vec<_>>()
+    };
+    let (first, second) = (entries[0], entries[1]);
+    let edited = faults(&|lines| lines[first] = lines[first].replace("thing.made", "thing.gone"));
+    assert_eq!(edited, [Fault::EntryChanged]);
+    let detail =
+        faults(&|lines| lines[first] = lines[first].replace("0@example.com", "1@example.com"));
+    assert_eq!(detail, [Fault::DetailChanged("email".to_owned())]);
+    assert_eq!(
+        faults(&|lines| drop(lines.remove(second))),
+        [Fault::EntryMissing]
+    );
+    assert_eq!(
+        faults(&|lines| lines.swap(first, second)),
+        [Fault::EntryMoved]
+    );
+    let added = faults(&|lines| lines.insert(second + 1, lines[second].clone()));
+    assert_eq!(added, [Fault::EntryAdded]);
+    assert_eq!(faults(&|lines| drop(lines.pop())), [Fault::Truncated]);
+    let swapped =
+        faults(&|lines| lines[second] = files.theirs[of_kind(&files.theirs, "entry")[1]].clone());
+    assert!(
+        matches!(swapped[..], [Fault::EntryForeign(_), Fault::EntryMissing]),
+        "{swapped:?}"
+    );
+    let end = files.ours.len() - 1;
+    let count = faults(&|lines| lines[end] = lines[end].replace("24", "23"));
+    assert_eq!(count, [Fault::Truncated]);
+}
+
+#[tokio::test]
+async fn files_of_any_kind_get_an_answer() {
+    let files = Files::new().await;
+    let verifier = Verifier::new(files.keys.clone());
+    let huge = vec![b'x'; 20 * 1024 * 1024];
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    for bad in [
+        &b""[..],
+        b"\n",
+        b"\0\xff\xfe",
+        b"{}",
+        b"{\"header\":{}}",
+        b"PK\x03\x04",
+        &huge,
+        deep.as_bytes(),
+    ] {
+        assert_eq!(
+            verifier.verify(bad).unwrap_err().code(),
+            "audit_proof_format"
+        );
+    }
+    for bad in [
+        &b"\0\xff"[..],
+        b"{\"entry\":1}",
+        b"{\"seal\":{}}",
+        &huge,
+        deep.as_bytes(),
+        b"",
+        b"{\"header\":{}}",
+    ] {
+        let mut file = files.ours[..3].join("\n").into_bytes();
+        file.push(b'\n');
+        file.extend_from_slice(bad);
+        file.push(b'\n');
+        file.extend_from_slice(files.ours[3..].join("\n").as_bytes());
+        let report = verifier.verify(&*file).unwrap();
+        let [found] = &report.findings[..] else {
+            panic!("{:?}", report.findings)
+        };
+        assert_eq!((found.line, &found.fault), (4, &Fault::Unreadable));
+    }
+    let theirs = Ed25519Signer::parse(&Ed25519Signer::generate_entry("one").unwrap()).unwrap();
+    let other = Verifier::new(SealKeys::new([theirs.public_key()]));
+    let report = other.verify(files.ours.join("\n").as_bytes()).unwrap();
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.fault == Fault::HeadForged)
+    );
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.fault == Fault::SealChanged)
+    );
+    let named = Verifier::new(signer("two").1)
+        .verify(files.ours.join("\n").as_bytes())
+        .unwrap();
+    assert!(
+        named
+            .findings
+            .iter()
+            .all(|finding| finding.fault == Fault::KeyUnknown("one".to_owned()))
+    );
+    let junk = Verifier::new(files.keys.clone())
+        .with_anchor(&b"\0junk\n{}"[..])
+        .unwrap();
+    let report = junk.verify(files.ours.join("\n").as_bytes()).unwrap();
+    let faults: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.line, &finding.fault))
+        .collect();
+    assert_eq!(
+        faults,
+        [(1, &Fault::AnchorForged), (2, &Fault::AnchorForged)]
+    );
+}
+
+#[tokio::test]
+async fn history_that_was_written_anew_differs_from_the_anchor() {
+    let files = Files::new().await;
+    let other = Files::new().await;
+    // The same key can't be had by another log here: the other's anchor is of another tenant.
+    let verifier = Verifier::new(files.keys.clone())
+        .with_anchor(&*other.heads)
+        .unwrap();
+    let report = verifier.verify(files.ours.join("\n").as_bytes()).unwrap();
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|finding| finding.fault == Fault::AnchorForged)
+    );
+    assert!(report.found > 0);
+}
+
+#[tokio::test]
+async fn what_an_attacker_with_the_database_does_is_found() {
+    let house = House::new().await;
+    let (signer, keys) = signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), signer);
+    record(&house, &house.a, 6).await;
+    seal_all(&house, &sealer, 6).await;
+    let superuser = house.superuser().await;
+    house
+        .as_owner("DROP TRIGGER audit_append_only ON tenancy.audit_logs")
+        .await;
+    let entries = house.entries(&house.a).await;
+    for (sql, id) in [
+        (
+            "UPDATE tenancy.audit_logs SET meta = '{}' WHERE id = $1",
+            entries[0].id,
+        ),
+        (
+            "UPDATE tenancy.audit_logs SET created_at = created_at + interval '1 s' WHERE id = $1",
+            entries[1].id,
+        ),
+        (
+            "DELETE FROM tenancy.audit_logs WHERE id = $1",
+            entries[2].id,
+        ),
+    ] {
+        sqlx::query(sql).bind(id).execute(&superuser).await.unwrap();
+    }
+    let report = report(&house, &house.a, &keys).await;
+    let mut found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.entry.unwrap(), finding.fault.clone()))
+        .collect();
+    found.sort_by_key(|(id, _)| *id);
+    let mut expected = vec![
+        (entries[0].id, Fault::EntryChanged),
+        (entries[1].id, Fault::EntryChanged),
+        (entries[2].id, Fault::EntryMissing),
+    ];
+    expected.sort_by_key(|(id, _)| *id);
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_two_writers_and_a_sealer_give_no_false_alarm() {
+    const EACH: usize = 40;
+    let house = Arc::new(House::new().await);
+    let (signer, keys) = signer("one");
+    let options = SealOptions::default()
+        .with_interval(Duration::from_millis(20))
+        .with_batch(100);
+    let sealer = Sealer::new(house.db.worker.clone(), signer).with_options(options);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn({
+        let sealer = sealer.clone();
+        async move { sealer.run(async { drop(stopped.await) }).await }
+    });
+    let writers: Vec<_> = (0..32_usize)
+        .map(|writer| {
+            let house = house.clone();
+            tokio::spawn(async move {
+                let ctx = if writer % 2 == 0 { &house.a } else { &house.b };
+                for at in 0..EACH {
+                    let mut tx = house.db.app.write(ctx).await.unwrap();
+                    house
+                        .audit
+                        .record_in(&mut tx, Event::new("thing.made"))
+                        .await
+                        .unwrap();
+                    if (writer + at) % 5 == 0 {
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                    }
+                    if (writer + at) % 4 == 0 {
+                        tx.rollback().await.unwrap();
+                    } else {
+                        tx.commit().await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut looked = 0;
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        for ctx in [&house.a, &house.b] {
+            let report = report(&house, ctx, &keys).await;
+            assert!(report.is_intact(), "{:?}", report.findings);
+            looked += 1;
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.audit_logs")
+        .fetch_one(&house.superuser().await)
+        .await
+        .unwrap();
+    seal_all(&house, &sealer, stored).await;
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    let mut entries = 0;
+    for ctx in [&house.a, &house.b] {
+        let report = report(&house, ctx, &keys).await;
+        assert!(report.is_intact(), "{:?}", report.findings);
+        entries += report.entries;
+    }
+    assert_eq!(i64::try_from(entries).unwrap(), stored, "{looked} looks");
+    assert!(
+        looked >= 2 && stored >= 960,
+        "{looked} looks, {stored} entries"
+    );
+}

@@ -1,0 +1,216 @@
+//! The commands of the audit log, as an operator runs them.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use tenancy::{
+    audit::PgAuditLog,
+    core::{AuditSink as _, Event, TenantCtx, testing::tenant},
+};
+use tenancy_testkit::Db;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+struct Shop {
+    db: Db,
+    ctx: TenantCtx,
+    other: TenantCtx,
+    key: String,
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    async fn new() -> Result<Self> {
+        let db = Db::new(&[&tenancy::core::migrate::CORE, &tenancy::audit::COMPONENT]).await?;
+        let (ctx, other) = (tenant(&db.app).await?, tenant(&db.app).await?);
+        let keygen = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .args(["audit", "keygen", "2026-a"])
+            .output()?;
+        let key = String::from_utf8(keygen.stdout)?.trim().to_owned();
+        Ok(Self {
+            db,
+            ctx,
+            other,
+            key,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .arg("audit")
+            .args(arguments)
+            .env("TENANCY_OPERATOR_URL", self.db.server.operator_url())
+            .env("TENANCY_WORKER_URL", self.db.server.worker_url())
+            .env("TENANCY_AUDIT_SEAL_KEY", &self.key)
+            .output()?)
+    }
+
+    fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = self.run(arguments)?;
+        let words = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8(words)?))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    async fn record(&self, count: u32) -> Result {
+        let audit = PgAuditLog::new(self.db.app.clone());
+        for at in 0..count {
+            audit
+                .record(&self.ctx, Event::new("login.begun").meta("at", at))
+                .await?;
+            audit
+                .record(&self.other, Event::new("thing.made").meta("at", at))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Other tests' transactions hold the horizon up.
+    async fn seal(&self, entries: i64) -> Result {
+        for _ in 0..200 {
+            let (code, text) = self.said(&["seal", "--anchor", &self.path("heads")])?;
+            assert_eq!(code, Some(0), "{text}");
+            let sealed: i64 = sqlx::query_scalar(
+                "SELECT coalesce(sum(entries), 0)::bigint FROM tenancy.audit_seals",
+            )
+            .fetch_one(&self.db.superuser().await?)
+            .await?;
+            if sealed == entries {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("not sealed".into())
+    }
+
+    fn verify(&self, file: &Path) -> Result<(Option<i32>, String)> {
+        let (file, heads) = (file.to_string_lossy(), self.path("heads"));
+        let (_, key) = self.said(&["public-key"])?;
+        // Nothing but the file and the public key.
+        let output = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .args([
+                "audit",
+                "verify",
+                &*file,
+                "--key",
+                key.trim(),
+                "--anchor",
+                &heads,
+            ])
+            .env_clear()
+            .output()?;
+        Ok((
+            output.status.code(),
+            String::from_utf8([output.stdout, output.stderr].concat())?,
+        ))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_sealed_proved_and_verified_without_a_database() -> Result {
+    let shop = Shop::new().await?;
+    shop.record(3).await?;
+    shop.seal(6).await?;
+    let tenant = shop.ctx.tenant().to_string();
+    let proof = shop.run(&["prove", &tenant])?;
+    let file = shop.folder.path().join("proof");
+    std::fs::write(&file, &proof.stdout)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("3 entries as they were sealed"), "{text}");
+
+    let edited = String::from_utf8(proof.stdout)?.replacen("login.begun", "login.ended", 1);
+    std::fs::write(&file, &edited)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("place 1, entry ") && text.contains(": the entry was changed\n"),
+        "{text}"
+    );
+
+    let cut: String = edited
+        .lines()
+        .take(2)
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    std::fs::write(&file, cut)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(1));
+    assert!(text.contains("the file ends in the middle"), "{text}");
+
+    std::fs::write(&file, [0, 159, 146, 150])?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.starts_with("error: the file does not begin as a proof"),
+        "{text}"
+    );
+    let (code, _) = shop.said(&["verify", "/nowhere", "--key", "x:y"])?;
+    assert_eq!(code, Some(2));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_past_their_time_go_with_a_record() -> Result {
+    let shop = Shop::new().await?;
+    shop.record(2).await?;
+    shop.seal(4).await?;
+    let tenant = shop.ctx.tenant().to_string();
+    let remove = [
+        "remove",
+        &tenant,
+        "--older-than",
+        "0",
+        "--action",
+        "login.*",
+        "--reason",
+        "a test",
+    ];
+    let (code, text) = shop.said(&remove)?;
+    assert_eq!((code, text.as_str()), (Some(0), "2 entries removed\n"));
+    let file = shop.folder.path().join("proof");
+    std::fs::write(&file, shop.run(&["prove", &tenant])?.stdout)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("2 removed by retention"), "{text}");
+    let (code, text) = shop.said(&["drop-month", "2020-01-01", "--reason", "a test"])?;
+    assert_eq!(code, Some(2));
+    assert!(text.contains("no partition of this month"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_sealer_ends_when_told_and_health_raises_the_alarm() -> Result {
+    let shop = Shop::new().await?;
+    shop.record(1).await?;
+    let mut running = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+        .args(["audit", "seal", "--every", "1"])
+        .env("TENANCY_WORKER_URL", shop.db.server.worker_url())
+        .env("TENANCY_AUDIT_SEAL_KEY", &shop.key)
+        .spawn()?;
+    let mut healthy = (None, String::new());
+    for _ in 0..200 {
+        healthy = shop.said(&["health"])?;
+        if healthy.1.contains("sealing: yes") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(healthy.0, Some(0), "{}", healthy.1);
+    Command::new("kill")
+        .args(["-TERM", &running.id().to_string()])
+        .status()?;
+    assert_eq!(running.wait()?.code(), Some(0));
+    shop.record(1).await?;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (code, text) = shop.said(&["health", "--wait-seconds", "1"])?;
+    assert_eq!(code, Some(1), "{text}");
+    Ok(())
+}
