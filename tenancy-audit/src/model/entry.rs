@@ -84,7 +84,7 @@ impl Record {
             .unwrap_or_default()
     }
 
-    /// Where it came from; what was erased is missing.
+    /// Where it came from; what was erased, or is sealed, is missing.
     pub fn origin(&self) -> Origin {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(ToOwned::to_owned);
         let mut origin = Origin::default();
@@ -94,7 +94,7 @@ impl Record {
         origin
     }
 
-    /// A detail about a person; `None` where there was none or it was erased.
+    /// A detail about a person; `None` where there was none, it is sealed, or it was erased.
     pub fn personal_detail(&self, name: &str) -> Option<&Value> {
         personal::value(&self.personal, name)
     }

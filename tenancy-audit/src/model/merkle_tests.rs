@@ -177,6 +177,24 @@ fn every_proof_of_every_small_tree_holds_and_no_altered_one_does() {
     }
 }
 
+#[test]
+fn roots_and_proofs_are_those_of_another_implementation() {
+    let all: Vec<Hash> = (0_u32..66).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+    let mut digest = Sha256::new();
+    for size in 1..=all.len() {
+        digest.update(root(&all[..size]));
+        for index in 0..size {
+            digest.update(inclusion_path(&all[..size], index).unwrap().concat());
+        }
+        for first in 1..=size {
+            digest.update(consistency_path(&all[..size], first).unwrap().concat());
+        }
+    }
+    // By the RFC's recursion in Python; its roots and inclusion paths compared with pymerkle 7.0.0's.
+    let expected = "da5da5e2a4d5d6f96cfcdbb2652207c72b5f3f8df796cfedece667d6b06a0803";
+    assert_eq!(hex::encode(digest.finalize()), expected);
+}
+
 proptest! {
     #[test]
     fn a_tree_that_grows_leaf_by_leaf_is_the_tree_of_all(count in 0_usize..300, at in 0_usize..300) {

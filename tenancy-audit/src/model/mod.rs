@@ -13,6 +13,7 @@ mod query;
 mod redact;
 mod sanitize;
 mod seal;
+mod sealed_personal;
 mod search;
 mod verdict;
 
@@ -38,3 +39,4 @@ pub(crate) use sanitize::Sanitizer;
 pub(crate) use seal::{
     Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
 };
+pub(crate) use sealed_personal::{SEALED, SealedDetails};

@@ -4,7 +4,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Map, Value};
 use tenancy_core::TenantId;
 
-use super::{canonical::Encoder, entry::AuditEntryId, verdict::Change};
+use super::{
+    canonical::Encoder,
+    entry::AuditEntryId,
+    sealed_personal::{SEALED, sealed},
+    verdict::Change,
+};
 
 /// How many random bytes hide a value in its commitment: an address can't be guessed from it.
 pub(crate) const SALT_LEN: usize = 16;
@@ -52,7 +57,8 @@ pub(crate) fn erased(
     values: &Map<String, Value>,
     commitments: &Map<String, Value>,
 ) -> Result<Vec<String>, Change> {
-    for (name, pair) in values {
+    let sealed = sealed(tenant, entry, values, commitments)?;
+    for (name, pair) in values.iter().filter(|(name, _)| !name.starts_with(SEALED)) {
         let salt = pair
             .get(0)
             .and_then(Value::as_str)
@@ -67,7 +73,8 @@ pub(crate) fn erased(
     }
     Ok(commitments
         .keys()
-        .filter(|name| !values.contains_key(*name))
+        .filter(|name| !name.starts_with(SEALED))
+        .filter(|name| !values.contains_key(*name) && !sealed.contains(name))
         .cloned()
         .collect())
 }

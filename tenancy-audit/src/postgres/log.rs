@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantDb, TenantTx};
 
 use super::store::PgAuditStore;
 use crate::{AuditWriter, Error, Limits, Redaction};
@@ -39,6 +39,11 @@ impl PgAuditLog {
     /// Replaces the rules of redaction.
     pub fn with_redaction(self, redaction: Redaction) -> Self {
         Self(self.0.with_redaction(redaction))
+    }
+
+    /// Seals personal details: see [`AuditWriter::with_cipher`].
+    pub fn with_cipher(self, cipher: Arc<dyn SubjectCipher>) -> Self {
+        Self(self.0.with_cipher(cipher))
     }
 
     /// Records many events in the caller's transaction, with one statement.

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use tenancy_core::{AuditSink, Authorizer, AuthorizerExt as _, Event, TenantCtx, TenantDb};
+use tenancy_core::{
+    AuditSink, Authorizer, AuthorizerExt as _, Event, Subject, SubjectCipher, TenantCtx, TenantDb,
+};
 
-use super::{export::Export, perm};
+use super::{export::Export, perm, subjects};
 use crate::{
     AuditEntryId, AuditQuery, AuditStore, Change, Entry, Error, ErrorKind, Order, Page,
     PgAuditStore, Verdict,
@@ -34,6 +36,7 @@ pub struct AuditLog {
     store: Arc<dyn AuditStore>,
     authorizer: Arc<dyn Authorizer>,
     audit: Arc<dyn AuditSink>,
+    cipher: Option<Arc<dyn SubjectCipher>>,
 }
 
 /// What verifying a stretch of the log found.
@@ -66,7 +69,48 @@ impl AuditLog {
             store,
             authorizer,
             audit,
+            cipher: None,
         }
+    }
+
+    /// Opens and erases the personal details that were sealed with this cipher.
+    pub fn with_cipher(mut self, cipher: Arc<dyn SubjectCipher>) -> Self {
+        self.cipher = Some(cipher);
+        self
+    }
+
+    /// An entry with its personal details in clear; those of an erased subject are gone, and
+    /// [`Entry::verify`](crate::Record::verify) names them as erased.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`;
+    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers.
+    pub async fn reveal(&self, ctx: &TenantCtx, entry: Entry) -> Result<Entry, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        let created_at = entry.created_at;
+        let mut record = entry.into_record();
+        subjects::open(self.cipher()?, ctx, &mut record).await?;
+        Ok(Entry::new(record, created_at))
+    }
+
+    /// Erases what the log says about a person: destroys the key it is sealed under, in entries, exports
+    /// and backups alike, and records that. Every proof still holds. A user's subject is
+    /// `Subject::from(user)`.
+    ///
+    /// What was recorded without a cipher is not sealed, and stays.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers, which asks
+    /// for its own permission.
+    pub async fn erase_subject(&self, ctx: &TenantCtx, subject: &Subject) -> Result<(), Error> {
+        Ok(self.cipher()?.erase_subject(ctx, subject).await?)
+    }
+
+    fn cipher(&self) -> Result<&dyn SubjectCipher, Error> {
+        self.cipher.as_deref().ok_or_else(|| {
+            let message = "the log was put together without a cipher of personal details";
+            Error::new(ErrorKind::Misconfigured, "audit_no_cipher", message)
+        })
     }
 
     /// A page of the context's tenant's entries.

@@ -7,6 +7,7 @@ mod prepare;
 mod proofs;
 mod retention;
 mod sealer;
+mod subjects;
 mod verify;
 mod writer;
 

@@ -6,7 +6,7 @@ use tenancy_core::{ActionKey, Actor, Event, Origin, Target, TenantCtx};
 use crate::{
     AuditEntryId, Error, ErrorKind, Limits, Oversize, Record, RecordedActor, Redaction,
     SCHEMA_VERSION,
-    model::{Personal, Place, SALT_LEN, Sanitizer, resource_of},
+    model::{Personal, Place, SALT_LEN, SEALED, Sanitizer, resource_of},
 };
 
 /// What the caller of a request can say about himself is cut off here, never refused.
@@ -16,7 +16,7 @@ const MAX_TRACE_ID: usize = 64;
 const MAX_TARGET_KIND: usize = 64;
 
 /// The names under which the origin's details are kept.
-const ORIGIN_DETAILS: [&str; 2] = ["ip", "user_agent"];
+pub(super) const ORIGIN_DETAILS: [&str; 2] = ["ip", "user_agent"];
 
 /// How events are checked and redacted.
 #[derive(Clone, Debug, Default)]
@@ -124,8 +124,9 @@ fn details(
     personal: &mut Personal,
 ) -> Result<(), Error> {
     for (name, value) in sanitizer.object(given)? {
-        if ORIGIN_DETAILS.contains(&name.as_str()) {
-            let message = format!("the personal detail `{name}` is the origin's: say it there");
+        if ORIGIN_DETAILS.contains(&name.as_str()) || name.starts_with(SEALED) {
+            let message =
+                "`ip` and `user_agent` are the origin's: say them there; no detail begins with `*`";
             return Err(Error::invalid("audit_personal_reserved", message));
         }
         personal.add(&name, value, salt()?);

@@ -263,15 +263,16 @@ impl Sealer {
 
     async fn publish(&self) {
         let Some(anchor) = &self.anchor else { return };
-        let heads: Vec<SealHead> = self.unpublished().values().cloned().collect();
+        let heads = self.unpublished().clone();
         if heads.is_empty() {
             return;
         }
-        match anchor.publish(&heads).await {
-            Ok(()) => {
-                let published = |head: &SealHead| heads.contains(head);
-                self.unpublished().retain(|_, head| !published(head));
-            }
+        let newest: Vec<SealHead> = heads.values().cloned().collect();
+        match anchor.publish(&newest).await {
+            // A tenant that was sealed meanwhile stays.
+            Ok(()) => self
+                .unpublished()
+                .retain(|tenant, head| heads.get(tenant) != Some(head)),
             Err(error) => {
                 metrics::counter!("tenancy_audit_anchor_failures_total").increment(1);
                 tracing::warn!(%error, code = error.code(), "heads of the audit log could not be anchored");

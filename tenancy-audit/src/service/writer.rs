@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantTx};
+use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantTx};
 
-use super::prepare::Rules;
+use super::{prepare::Rules, subjects};
 use crate::{AuditStore, Error, Limits, Record, Redaction};
 
 /// Checks, redacts, hashes and stores events. On Postgres it is called
@@ -14,6 +14,7 @@ use crate::{AuditStore, Error, Limits, Record, Redaction};
 pub struct AuditWriter {
     store: Arc<dyn AuditStore>,
     rules: Arc<Rules>,
+    cipher: Option<Arc<dyn SubjectCipher>>,
 }
 
 impl AuditWriter {
@@ -22,6 +23,7 @@ impl AuditWriter {
         Self {
             store,
             rules: Arc::default(),
+            cipher: None,
         }
     }
 
@@ -37,6 +39,14 @@ impl AuditWriter {
         self
     }
 
+    /// Seals personal details under the keys of the persons they are about, so that they can be erased
+    /// wherever they were copied. An event says whom it is [about](Event::about); address and browser are
+    /// the actor's. Each entry with personal details costs a call of the cipher.
+    pub fn with_cipher(mut self, cipher: Arc<dyn SubjectCipher>) -> Self {
+        self.cipher = Some(cipher);
+        self
+    }
+
     /// Records many events in the caller's transaction, with one statement.
     ///
     /// # Errors
@@ -48,16 +58,21 @@ impl AuditWriter {
         events: Vec<Event>,
     ) -> Result<(), Error> {
         let ctx = tx.ctx().clone();
-        let records = events
-            .into_iter()
-            .map(|event| self.rules.prepare(&ctx, event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut records = Vec::with_capacity(events.len());
+        for event in events {
+            records.push(self.prepare(&ctx, event).await?);
+        }
         self.store.append_in(tx, &records).await
     }
 
     /// The record an event would become.
-    pub(crate) fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Record, Error> {
-        self.rules.prepare(ctx, event)
+    pub(crate) async fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Record, Error> {
+        let about = event.subject.clone();
+        let mut record = self.rules.prepare(ctx, event)?;
+        if let Some(cipher) = &self.cipher {
+            subjects::seal(&**cipher, ctx, about, &mut record).await?;
+        }
+        Ok(record)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn AuditStore> {
@@ -71,7 +86,7 @@ impl AuditSink for AuditWriter {
         level = "debug", skip_all, fields(tenant = %ctx.tenant(), action = %event.action)
     )]
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), tenancy_core::Error> {
-        let record = self.rules.prepare(ctx, event)?;
+        let record = self.prepare(ctx, event).await?;
         Ok(self
             .store
             .append(ctx, std::slice::from_ref(&record))
@@ -79,7 +94,8 @@ impl AuditSink for AuditWriter {
     }
 
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
-        let record = self.rules.prepare(tx.ctx(), event)?;
+        let ctx = tx.ctx().clone();
+        let record = self.prepare(&ctx, event).await?;
         Ok(self
             .store
             .append_in(tx, std::slice::from_ref(&record))

@@ -66,7 +66,7 @@ async fn keeps_word_for_word(
         .meta("big", 1e300)
         .meta("z", -0.0);
     event.origin.ip = Some("2001:db8::1".to_owned());
-    let record = writer.prepare(ctx, event)?;
+    let record = writer.prepare(ctx, event).await?;
     store.append(ctx, std::slice::from_ref(&record)).await?;
     let kept = store.get(ctx, record.id).await?;
     assert!(
@@ -88,7 +88,7 @@ async fn keeps_tenants_apart(
     a: &TenantCtx,
     b: &TenantCtx,
 ) -> Result<(), crate::Error> {
-    let record = writer.prepare(a, Event::new("suite.private"))?;
+    let record = writer.prepare(a, Event::new("suite.private")).await?;
     store.append(a, std::slice::from_ref(&record)).await?;
     assert!(
         store.get(b, record.id).await?.is_none(),
@@ -107,8 +107,8 @@ async fn refuses_a_second_time_and_a_foreign_name(
     a: &TenantCtx,
     b: &TenantCtx,
 ) -> Result<(), crate::Error> {
-    let first = writer.prepare(a, Event::new("suite.twice"))?;
-    let fresh = writer.prepare(a, Event::new("suite.twice"))?;
+    let first = writer.prepare(a, Event::new("suite.twice")).await?;
+    let fresh = writer.prepare(a, Event::new("suite.twice")).await?;
     store.append(a, std::slice::from_ref(&first)).await?;
     let again = store.append(a, &[fresh.clone(), first]).await;
     assert!(

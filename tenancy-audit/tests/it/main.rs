@@ -2,12 +2,17 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    reason = "a test fails by panicking, and tells one story"
 )]
 
 mod append_only;
 mod buffered;
+mod crash;
+mod erasure;
 mod isolation;
 mod layer;
 mod partitions;

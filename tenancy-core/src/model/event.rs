@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Subject;
+
 /// How an audited action ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,6 +96,8 @@ pub struct Event {
     pub meta: Map<String, Value>,
     /// Details about a person, kept apart so that they can be erased without breaking a proof.
     pub personal: Map<String, Value>,
+    /// Whom the personal details are about, where that is not the actor.
+    pub subject: Option<Subject>,
 }
 
 impl Event {
@@ -106,6 +110,7 @@ impl Event {
             origin: Origin::default(),
             meta: Map::new(),
             personal: Map::new(),
+            subject: None,
         }
     }
 
@@ -130,6 +135,13 @@ impl Event {
     /// Adds a detail about a person, such as his name.
     pub fn personal(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.personal.insert(key.into(), value.into());
+        self
+    }
+
+    /// Says whom the personal details are about, where that is not the actor: they can be erased with that
+    /// person.
+    pub fn about(mut self, subject: impl Into<Subject>) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 

@@ -45,7 +45,8 @@ pub(super) async fn put_in(tx: &mut TenantTx, write: &SecretWrite) -> Result<Wri
 #[async_trait]
 impl SecretStore for PgSecretStore {
     async fn active_key(&self, ctx: &TenantCtx) -> Result<Option<StoredKey>, Error> {
-        let mut tx = self.db.read(ctx).await?;
+        // Keys are read while the caller may hold a transaction.
+        let mut tx = self.db.aside(ctx).await?;
         let row = sqlx::query(include_str!("sql/data_key_active.sql"))
             .bind(ctx.tenant())
             .fetch_optional(&mut *tx)
@@ -54,7 +55,7 @@ impl SecretStore for PgSecretStore {
     }
 
     async fn key(&self, ctx: &TenantCtx, id: KeyId) -> Result<Option<StoredKey>, Error> {
-        let mut tx = self.db.read(ctx).await?;
+        let mut tx = self.db.aside(ctx).await?;
         let row = sqlx::query(include_str!("sql/data_key_get.sql"))
             .bind(ctx.tenant())
             .bind(id)
@@ -66,7 +67,7 @@ impl SecretStore for PgSecretStore {
     async fn install_key(&self, ctx: &TenantCtx, key: &StoredKey) -> Result<StoredKey, Error> {
         let missing = || Error::internal("data_key_unwrapped", "the key is not wrapped");
         let wrapped = key.wrapped.as_ref().ok_or_else(missing)?;
-        let mut tx = self.db.write(ctx).await?;
+        let mut tx = self.db.aside(ctx).await?;
         let active: KeyId = sqlx::query_scalar(include_str!("sql/data_key_install.sql"))
             .bind(key.id)
             .bind(&wrapped.kek_id)

@@ -31,7 +31,8 @@ impl PgSubjects {
         ctx: &TenantCtx,
         subject: SubjectHash,
     ) -> Result<Option<SubjectKey>, Error> {
-        let mut tx = self.db.read(ctx).await?;
+        // The caller may hold a transaction: an entry that is sealed belongs to it.
+        let mut tx = self.db.aside(ctx).await?;
         let row: Option<(KeyId, Option<Value>)> =
             sqlx::query_as(include_str!("sql/subject_find.sql"))
                 .bind(ctx.tenant())
@@ -52,7 +53,7 @@ impl PgSubjects {
         id: KeyId,
         envelope: &Envelope,
     ) -> Result<Written, Error> {
-        let mut tx = self.db.write(ctx).await?;
+        let mut tx = self.db.aside(ctx).await?;
         let word: String = sqlx::query_scalar(include_str!("sql/subject_put.sql"))
             .bind(id)
             .bind(subject.hash)

@@ -131,7 +131,7 @@ impl BufferedAudit {
 #[deny(clippy::missing_trait_methods)]
 impl AuditSink for BufferedAudit {
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), tenancy_core::Error> {
-        let record = self.writer.prepare(ctx, event)?;
+        let record = self.writer.prepare(ctx, event).await?;
         let entry = Message::Entry(Box::new((ctx.clone(), record)));
         let counters = &self.counters;
         match self.overflow {

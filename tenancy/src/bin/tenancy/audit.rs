@@ -13,16 +13,25 @@ use chrono::{NaiveDate, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use tenancy::{
     audit::{
-        ActionFilter, Ed25519Signer, FileAnchor, PartitionState, Partitions, ProofExport,
-        ProofReport, Retention, RetentionRule, SealKey, SealKeys, SealOptions, Sealer, Verifier,
+        ActionFilter, Ed25519Signer, FileAnchor, PartitionState, Partitions, PgAuditLog,
+        ProofExport, ProofReport, Retention, RetentionRule, SealKey, SealKeys, SealOptions, Sealer,
+        Verifier,
     },
-    core::{ActionKey, TenantId, WorkerDb},
+    authz::PgAuthorizer,
+    core::{
+        ActionKey, PermissionKey, ServiceKey, Subject, SubjectCipher as _, TenantDb, TenantId,
+        WorkerDb,
+    },
+    secrets::{LocalKeyring, SecretVault, SubjectVault},
 };
 
 use crate::{
     Operator, Worker,
     command::{Result, connect},
 };
+
+/// The name that audit entries of this binary bear.
+const SERVICE: ServiceKey = ServiceKey::from_static("tenancy_cli");
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
@@ -83,6 +92,17 @@ pub(crate) enum Audit {
         /// Why, for the record.
         #[arg(long)]
         reason: String,
+    },
+    /// Destroys the key under which a person's details are sealed, in the log and wherever else, and records
+    /// that. The key-encryption keys are read from the environment (`TENANCY_KEYRING`).
+    Erase {
+        /// The application's login.
+        #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
+        app_url: String,
+        /// The tenant.
+        tenant: TenantId,
+        /// The person: `user:` and the id, or the name that the application seals under.
+        subject: String,
     },
     /// Removes a tenant's sealed entries that are older than so many days, and keeps a signed record.
     Remove(Remove),
@@ -157,6 +177,11 @@ pub(crate) async fn run(which: Audit) -> Result {
             );
             Ok(ExitCode::SUCCESS)
         }
+        Audit::Erase {
+            app_url,
+            tenant,
+            subject,
+        } => erase(&app_url, tenant, subject).await,
         Audit::Remove(what) => remove(what).await,
     }
 }
@@ -290,6 +315,22 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Box<dyn std::error::Error 
 async fn retention(operator: &Operator) -> Result<Retention> {
     let signer = Arc::new(Ed25519Signer::from_env()?);
     Ok(Retention::new(connect(operator).await?, signer))
+}
+
+async fn erase(app_url: &str, tenant: TenantId, subject: String) -> Result {
+    let subject = Subject::parse(subject)?;
+    let db = TenantDb::connect(app_url).await?;
+    let permissions = vec![PermissionKey::from_static("subjects.erase")];
+    let ctx = db.enter_system(tenant, SERVICE, permissions).await?;
+    let audit = Arc::new(PgAuditLog::new(db.clone()));
+    let authorizer = Arc::new(PgAuthorizer::new(db.clone(), audit.clone()));
+    let keys = LocalKeyring::from_env()?;
+    let vault = SecretVault::new(db.clone(), keys, authorizer.clone(), audit.clone());
+    SubjectVault::new(db, &vault, authorizer, audit)
+        .erase_subject(&ctx, &subject)
+        .await?;
+    println!("erased");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn remove(what: Remove) -> Result {

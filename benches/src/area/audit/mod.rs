@@ -1,0 +1,5 @@
+//! The audit log.
+
+mod seals;
+
+pub(crate) use seals::run as seals;
