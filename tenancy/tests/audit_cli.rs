@@ -7,8 +7,13 @@ use std::{
 };
 
 use tenancy::{
-    audit::PgAuditLog,
-    core::{AuditSink as _, Event, TenantCtx, testing::tenant},
+    audit::{AuditLog, AuditQuery, PgAuditLog, Verdict},
+    authz::PgAuthorizer,
+    core::{
+        AuditSink as _, Event, Subject, TenantCtx,
+        testing::{FakeAuthorizer, tenant},
+    },
+    secrets::{LocalKeyring, SecretVault, SubjectVault},
 };
 use tenancy_testkit::Db;
 
@@ -212,5 +217,57 @@ async fn a_running_sealer_ends_when_told_and_health_raises_the_alarm() -> Result
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let (code, text) = shop.said(&["health", "--wait-seconds", "1"])?;
     assert_eq!(code, Some(1), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_erased_by_hand() -> Result {
+    let db = Db::new(&[
+        &tenancy::core::migrate::CORE,
+        &tenancy::audit::COMPONENT,
+        &tenancy::authz::COMPONENT,
+        &tenancy::secrets::COMPONENT,
+    ])
+    .await?;
+    let (ctx, keys) = (tenant(&db.app).await?, LocalKeyring::generate_entry("one")?);
+    let plain = std::sync::Arc::new(PgAuditLog::new(db.app.clone()));
+    let authz = std::sync::Arc::new(PgAuthorizer::new(db.app.clone(), plain.clone()));
+    let secrets = SecretVault::new(
+        db.app.clone(),
+        LocalKeyring::parse(&keys)?,
+        authz.clone(),
+        plain.clone(),
+    );
+    let vault = std::sync::Arc::new(SubjectVault::new(
+        db.app.clone(),
+        &secrets,
+        authz,
+        plain.clone(),
+    ));
+    let audit = PgAuditLog::new(db.app.clone()).with_cipher(vault.clone());
+    let lead = Subject::parse("lead:7")?;
+    let event = Event::new("lead.invited")
+        .about(lead)
+        .personal("email", "ann@example.com");
+    audit.record(&ctx, event).await?;
+
+    let erased = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+        .args(["audit", "erase", &ctx.tenant().to_string(), "lead:7"])
+        .env("TENANCY_APP_URL", db.server.app_url())
+        .env("TENANCY_KEYRING", &**keys)
+        .output()?;
+    let words = String::from_utf8([erased.stdout, erased.stderr].concat())?;
+    assert_eq!(
+        (erased.status.code(), words.as_str()),
+        (Some(0), "erased\n")
+    );
+
+    let anybody = std::sync::Arc::new(FakeAuthorizer::allowing_all());
+    let log = AuditLog::new(db.app.clone(), anybody, plain).with_cipher(vault);
+    let entries = log.search(&ctx, &AuditQuery::new()).await?.entries;
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["subject.erased", "lead.invited"]);
+    let shown = log.reveal(&ctx, entries[1].clone()).await?;
+    assert_eq!(shown.verify(), Verdict::Erased(vec!["email".to_owned()]));
     Ok(())
 }

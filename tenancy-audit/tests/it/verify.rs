@@ -431,6 +431,32 @@ async fn files_of_any_kind_get_an_answer() {
 }
 
 #[tokio::test]
+async fn bytes_that_were_damaged_at_random_get_an_answer() {
+    let files = Files::new().await;
+    let (file, verifier) = (
+        files.ours.join("\n").into_bytes(),
+        Verifier::new(files.keys.clone()),
+    );
+    let mut dice = Dice(0x1234_5678_9abc_def1);
+    for _ in 0..500 {
+        let mut damaged = file.clone();
+        for _ in 0..=dice.roll(3) {
+            let at = dice.roll(damaged.len());
+            match dice.roll(4) {
+                0 => damaged.truncate(at + 1),
+                1 => damaged.insert(at, u8::try_from(dice.roll(256)).unwrap()),
+                2 => drop(damaged.remove(at)),
+                _ => damaged[at] = u8::try_from(dice.roll(256)).unwrap(),
+            }
+        }
+        match verifier.verify(&*damaged) {
+            Ok(report) => assert!(report.entries <= 24),
+            Err(error) => assert_eq!(error.code(), "audit_proof_format"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn history_that_was_written_anew_differs_from_the_anchor() {
     let files = Files::new().await;
     let other = Files::new().await;
