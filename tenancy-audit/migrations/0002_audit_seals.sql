@@ -91,12 +91,14 @@ DECLARE
     reached record;
     below xid8;
 BEGIN
-    SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO reached
-    FROM tenancy.audit_sealer s FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
+    BEGIN
+        SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO STRICT reached
+        FROM tenancy.audit_sealer s FOR UPDATE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT 'busy', NULL::uuid, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bytea, NULL::text;
         RETURN;
-    ELSIF reached.cluster <> (pg_control_system()).system_identifier THEN
+    END;
+    IF reached.cluster <> (pg_control_system()).system_identifier THEN
         RETURN QUERY SELECT 'restored', NULL::uuid, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bytea, NULL::text;
         RETURN;
     END IF;

@@ -26,7 +26,9 @@ pub use model::{
 pub use port::{AuditStore, SealAnchor, SealSigner};
 #[cfg(feature = "testing")]
 pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner};
-pub use postgres::{COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore};
+pub use postgres::{
+    APPEND_ONLY, COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore,
+};
 pub use service::{
     AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions, BufferStats, BufferedAudit,
     Export, Fault, Finding, MonthDropped, Overflow, ProofExport, ProofReport, Retention,

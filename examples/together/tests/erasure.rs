@@ -92,18 +92,14 @@ impl Host {
 }
 
 fn hits(dump: &str) -> usize {
-    let hex = |text: &str| {
-        text.bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
     let spelled = CLEAR
         .iter()
-        .flat_map(|text| [(*text).to_owned(), hex(text)]);
+        .flat_map(|text| [(*text).to_owned(), hex::encode(text)]);
     spelled.map(|text| dump.matches(&text).count()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning")]
 async fn after_an_erasure_a_whole_dump_has_no_hit_and_the_log_verifies() -> Result {
     let host = Host::new().await?;
     let (ann, olga) = (Subject::parse("lead:ann")?, Subject::parse("lead:olga")?);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sqlx::PgPool;
-use tenancy_audit::{AuditLog, AuditQuery, COMPONENT, Entry, PgAuditLog, PgAuditStore};
+use tenancy_audit::{
+    APPEND_ONLY, AuditLog, AuditQuery, COMPONENT, Entry, PgAuditLog, PgAuditStore,
+};
 use tenancy_core::{
     TenantCtx,
     migrate::CORE,
@@ -23,7 +25,9 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn new() -> Self {
-        let db = Db::new(&[&CORE, &COMPONENT]).await.expect("a database");
+        let db = Db::new(&[&CORE, &COMPONENT, &APPEND_ONLY])
+            .await
+            .expect("a database");
         let audit = PgAuditLog::new(db.app.clone());
         let authorizer = Arc::new(FakeAuthorizer::allowing_all());
         let log = AuditLog::new(db.app.clone(), authorizer, Arc::new(audit.clone()));

@@ -79,7 +79,7 @@ impl Case {
     }
 
     pub(crate) async fn with(provider: Provider) -> Result<Self> {
-        let (world, http) = (World::new().await?, ScriptedHttp::new());
+        let (world, http) = (Box::pin(World::new()).await?, ScriptedHttp::new());
         let broker = broker(&world, http.clone(), provider)?;
         let id = connect(&http, &broker, &world.a).await?;
         Ok(Self {

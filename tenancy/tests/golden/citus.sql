@@ -58,7 +58,7 @@ SELECT create_reference_table('tenancy.support_staff');
 SELECT create_reference_table('tenancy.tenant_slugs');
 SELECT create_distributed_table('tenancy.tenants', 'id', colocate_with => 'none');
 SELECT create_distributed_table('tenancy.api_keys', 'tenant_id', colocate_with => 'tenancy.tenants');
-SELECT create_distributed_table('tenancy.audit_logs', 'tenant_id', colocate_with => 'tenancy.tenants');
+SELECT create_distributed_table('tenancy.audit_removals', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.impersonations', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.integration_secrets', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.invitations', 'tenant_id', colocate_with => 'tenancy.tenants');

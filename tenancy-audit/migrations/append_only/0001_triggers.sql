@@ -1,6 +1,6 @@
 -- A second net under the grants, for a login that has more of them than it should: rows are not updated,
--- but for personal details that are taken out, and deleted only by the functions of retention. For a single node; a cluster of shards that takes no
--- triggers leaves this set out, and loses nothing that the grants don't hold.
+-- but for personal details that are taken out, and deleted only by the functions of retention. For a single node: a cluster of shards takes no triggers,
+-- and loses nothing that the grants don't hold.
 
 SET LOCAL ROLE tenancy_owner;
 
