@@ -17,7 +17,7 @@ const WRITER: &str = "TENANCY_TEST_CRASH_WRITER";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_writers_lose_nothing_and_make_nothing_up() {
     if let Ok(whom) = std::env::var(WRITER) {
-        return write(&whom).await;
+        return Box::pin(write(&whom)).await;
     }
     let kills = std::env::var("TENANCY_KILLS")
         .ok()
