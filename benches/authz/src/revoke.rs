@@ -131,6 +131,7 @@ pub(crate) async fn delays(
             let _ = to[lane].send((allowed == "true", nanos.parse::<u64>().unwrap_or(0)));
         }
     });
+    let superuser = db.superuser().await?;
     let found = Arc::new(Mutex::new(Vec::new()));
     let mut running = tokio::task::JoinSet::new();
     for (seat, mut heard) in seats.iter().copied().zip(from) {
@@ -144,7 +145,7 @@ pub(crate) async fn delays(
             setting.users[seat_of.user],
         );
         let rounds = rounds / seats.len();
-        let superuser = db.superuser().await?;
+        let superuser = superuser.clone();
         running.spawn(async move {
             // An owner, so that somebody may change roles.
             let boss = owner.user().ok_or("no user")?;
