@@ -129,6 +129,7 @@ async fn main() -> Result {
             1.0 / 30.0,
         ),
     ];
+    report::publish("authz", &metrics)?;
     sql(&db, &setting).await?;
     for (listens, lanes, bound, name, goal) in [
         (
@@ -140,7 +141,7 @@ async fn main() -> Result {
         ),
         (
             false,
-            100,
+            20,
             1_000,
             "revoke to effect elsewhere, untold, longest",
             1_000.0,
