@@ -16,28 +16,39 @@ CREATE TABLE tenancy.permissions (
 GRANT SELECT ON tenancy.permissions TO tenancy_app;
 GRANT SELECT, INSERT, UPDATE ON tenancy.permissions TO tenancy_definer;
 
--- The next free bit. Its row is also the lock between registering permissions and seeding tenants.
+-- The next free bit. Its row is also the lock between registering permissions and bringing tenants
+-- up to date.
 CREATE TABLE tenancy.permission_bits (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    next_bit integer NOT NULL CHECK (next_bit >= 0)
+    next_bit integer NOT NULL CHECK (next_bit >= 0),
+    -- Counts what tenants have to catch up with: new permissions and new revisions of templates.
+    serial bigint NOT NULL DEFAULT 0
 );
 INSERT INTO tenancy.permission_bits (next_bit) VALUES (0);
 GRANT SELECT, UPDATE ON tenancy.permission_bits TO tenancy_definer;
 
+-- What roles are made from. A revision is never changed: it is what tells whether a tenant edited
+-- the role that was made from it.
 CREATE TABLE tenancy.role_templates (
-    key text COLLATE "C" PRIMARY KEY CHECK (char_length(key) <= 63 AND key ~ '^[a-z][a-z0-9_]*$'),
-    name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 100)
+    key text COLLATE "C" NOT NULL CHECK (char_length(key) <= 63 AND key ~ '^[a-z][a-z0-9_]*$'),
+    revision integer NOT NULL CHECK (revision > 0),
+    -- The host's number; 0 for a default role, whose permissions are those that name it.
+    version integer NOT NULL CHECK (version >= 0),
+    name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 100),
+    -- Sorted, each once; so are the next two.
+    permissions text[] NOT NULL,
+    wildcards text[] NOT NULL DEFAULT '{}',
+    parents text[] NOT NULL DEFAULT '{}',
+    -- Those permissions that were registered together with this revision: no tenant has had a say
+    -- in them yet.
+    fresh text[] NOT NULL DEFAULT '{}',
+    -- Grants every permission, also those that are registered later.
+    grants_all boolean NOT NULL DEFAULT false,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (key, revision)
 );
 GRANT SELECT ON tenancy.role_templates TO tenancy_app;
 GRANT SELECT, INSERT ON tenancy.role_templates TO tenancy_definer;
-
-CREATE TABLE tenancy.role_template_permissions (
-    role_key text COLLATE "C" NOT NULL REFERENCES tenancy.role_templates (key) ON DELETE CASCADE,
-    permission_key text COLLATE "C" NOT NULL REFERENCES tenancy.permissions (key) ON DELETE RESTRICT,
-    PRIMARY KEY (role_key, permission_key)
-);
-GRANT SELECT ON tenancy.role_template_permissions TO tenancy_app;
-GRANT SELECT, INSERT ON tenancy.role_template_permissions TO tenancy_definer;
 
 CREATE TABLE tenancy.roles (
     tenant_id uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
@@ -45,8 +56,11 @@ CREATE TABLE tenancy.roles (
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 100),
     -- Made from a template: new permissions reach it when they are registered.
     is_system boolean NOT NULL DEFAULT false,
+    -- The revision of the template that reached it last.
+    template_revision integer CHECK (template_revision > 0),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant_id, key)
+    PRIMARY KEY (tenant_id, key),
+    CHECK (is_system OR template_revision IS NULL)
 );
 SELECT tenancy.protect_table('tenancy.roles', '{select}');
 SELECT tenancy.admit_definer('tenancy.roles');
@@ -61,10 +75,14 @@ CREATE TABLE tenancy.retired_roles (
 SELECT tenancy.protect_table('tenancy.retired_roles', '{select}');
 SELECT tenancy.admit_definer('tenancy.retired_roles');
 
+-- What each role grants, in full: wildcards and parents are expanded into it when something is
+-- written, so that a check compares keys and nothing else.
 CREATE TABLE tenancy.role_permissions (
     tenant_id uuid NOT NULL,
     role_key text COLLATE "C" NOT NULL,
     permission_key text COLLATE "C" NOT NULL REFERENCES tenancy.permissions (key) ON DELETE RESTRICT,
+    -- Granted by name; false for what only a wildcard or a parent brings.
+    is_direct boolean NOT NULL DEFAULT true,
     PRIMARY KEY (tenant_id, role_key, permission_key),
     FOREIGN KEY (tenant_id, role_key) REFERENCES tenancy.roles (tenant_id, key) ON DELETE CASCADE
 );
@@ -81,7 +99,7 @@ CREATE TABLE tenancy.member_roles (
     -- The person who really acted; NULL for services, API keys and seeding.
     granted_by uuid,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    expires_at timestamptz,
+    expires_at timestamptz CHECK (isfinite(expires_at)),
     PRIMARY KEY (tenant_id, user_id, role_key),
     FOREIGN KEY (tenant_id, user_id) REFERENCES tenancy.memberships (tenant_id, user_id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, role_key) REFERENCES tenancy.roles (tenant_id, key) ON DELETE CASCADE

@@ -52,14 +52,20 @@ CREATE FUNCTION tenancy.principal_lacks(p_permissions text[], p_until timestampt
 AS $$
 DECLARE
     who pg_catalog.uuid := tenancy.context_user();
+    missing pg_catalog.text;
 BEGIN
     IF who IS NOT NULL THEN
         RETURN tenancy.user_lacks(who, p_permissions, p_until);
     END IF;
-    RETURN (
+    missing := (
         SELECT min(p) FROM unnest(p_permissions) p
         WHERE p <> ALL (coalesce(tenancy.context_permissions(), '{}'))
     );
+    -- What an API key brings along ends where its maker's rights do.
+    IF missing IS NULL AND util.current_actor_kind() = 'api_key' THEN
+        RETURN tenancy.user_lacks(tenancy.context_maker(), p_permissions, p_until);
+    END IF;
+    RETURN missing;
 END
 $$;
 
@@ -74,6 +80,84 @@ BEGIN
         SELECT permission_key FROM tenancy.role_permissions
         WHERE tenant_id = this_tenant AND role_key = p_role
         ORDER BY permission_key
+    );
+END
+$$;
+
+-- The wildcards that these roles have, themselves or from their parents.
+CREATE FUNCTION tenancy.wildcards_of_roles(p_roles text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+BEGIN
+    RETURN ARRAY(
+        WITH RECURSIVE up (role_key) AS (
+            SELECT unnest(p_roles) COLLATE "C"
+            UNION
+            SELECT p.parent_key FROM up u
+            JOIN tenancy.role_parents p ON p.tenant_id = this_tenant AND p.role_key = u.role_key
+        )
+        SELECT DISTINCT w.pattern FROM up u
+        JOIN tenancy.role_wildcards w ON w.tenant_id = this_tenant AND w.role_key = u.role_key
+        ORDER BY w.pattern
+    );
+END
+$$;
+
+-- The first of these wildcards that a user does not have for at least as long as p_until: what
+-- gives a share in permissions to come is granted by somebody who has that share himself.
+CREATE FUNCTION tenancy.user_lacks_wildcard(p_user uuid, p_wildcards text[], p_until timestamptz) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+    lasting pg_catalog.text[] := ARRAY(
+        SELECT r.role_key FROM tenancy.effective_roles r
+        WHERE r.tenant_id = this_tenant AND r.user_id = p_user
+          AND (r.expires_at IS NULL OR r.expires_at >= p_until)
+    );
+BEGIN
+    IF EXISTS (
+        SELECT FROM tenancy.roles r
+        JOIN tenancy.role_templates t ON t.key = r.key AND t.revision = r.template_revision
+        WHERE r.tenant_id = this_tenant AND r.key = ANY (lasting) AND t.grants_all
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT min(asked) FROM unnest(p_wildcards) asked
+        WHERE NOT EXISTS (
+            SELECT FROM unnest(tenancy.wildcards_of_roles(lasting)) held
+            WHERE starts_with(asked, left(held, -1))
+        )
+    );
+END
+$$;
+
+-- What of these roles somebody does not hold: a permission, or a wildcard. The principal of the
+-- context, if p_user is NULL; services and API keys hold single permissions.
+CREATE FUNCTION tenancy.lacks_of_roles(p_user uuid, p_roles text[], p_until timestamptz) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+    who pg_catalog.uuid := coalesce(p_user, tenancy.context_user());
+    wildcards pg_catalog.text[] := tenancy.wildcards_of_roles(p_roles);
+    granted pg_catalog.text[] := ARRAY(
+        SELECT DISTINCT permission_key FROM tenancy.role_permissions
+        WHERE tenant_id = this_tenant AND role_key = ANY (p_roles)
+    );
+BEGIN
+    IF who IS NULL THEN
+        RETURN coalesce(tenancy.principal_lacks(granted, p_until), wildcards[1]);
+    END IF;
+    RETURN coalesce(
+        tenancy.user_lacks(who, granted, p_until),
+        tenancy.user_lacks_wildcard(who, wildcards, p_until)
     );
 END
 $$;
@@ -124,6 +208,7 @@ BEGIN
         INSERT INTO tenancy.roles (tenant_id, key, name) VALUES (this_tenant, p_role, p_name)
         ON CONFLICT DO NOTHING;
         outcome := CASE WHEN FOUND THEN 'ok' ELSE 'role_exists' END;
+        PERFORM tenancy.bump_epoch() WHERE outcome = 'ok';
     END IF;
 END
 $$;
@@ -150,6 +235,7 @@ BEGIN
     before := jsonb_build_object('name', old_name);
     UPDATE tenancy.roles SET name = p_name WHERE tenant_id = this_tenant AND key = p_role;
     outcome := CASE WHEN old_name = p_name THEN 'unchanged' ELSE 'ok' END;
+    PERFORM tenancy.bump_epoch() WHERE outcome = 'ok';
 END
 $$;
 
@@ -162,17 +248,20 @@ AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
     granted pg_catalog.text[];
+    heirs pg_catalog.text[];
 BEGIN
     IF NOT tenancy.begin_role_change() THEN
         outcome := 'denied';
         RETURN;
     END IF;
     granted := tenancy.permissions_of_role(p_role);
+    heirs := array_remove(tenancy.role_heirs(this_tenant, p_role), p_role);
     -- Lists are cut: an audit entry has a limit, and a role may grant thousands of permissions.
     SELECT jsonb_build_object(
         'name', r.name,
         'permissions', to_jsonb(granted[1:100]),
         'permission_count', cardinality(granted),
+        'heirs', to_jsonb(heirs[1:100]),
         'member_count', (SELECT count(*) FROM tenancy.member_roles m
             WHERE m.tenant_id = this_tenant AND m.role_key = p_role)
     ) INTO before
@@ -187,6 +276,8 @@ BEGIN
     ELSE
         DELETE FROM tenancy.roles WHERE tenant_id = this_tenant AND key = p_role;
         INSERT INTO tenancy.retired_roles (tenant_id, key) VALUES (this_tenant, p_role);
+        -- Its heirs lose what they had through it, which is part of what it granted.
+        PERFORM tenancy.expand_roles(this_tenant, heirs);
         PERFORM tenancy.keep_administrator() WHERE 'roles.manage' = ANY (granted);
         PERFORM tenancy.bump_epoch();
         outcome := 'ok';
@@ -219,15 +310,21 @@ BEGIN
     ELSIF detail IS NOT NULL THEN
         outcome := 'exceeds';
     ELSE
-        INSERT INTO tenancy.role_permissions (tenant_id, role_key, permission_key)
+        before := jsonb_build_object('granted', EXISTS (
+            SELECT FROM tenancy.role_permissions
+            WHERE tenant_id = this_tenant AND role_key = p_role AND permission_key = p_permission
+        ));
+        INSERT INTO tenancy.role_permissions AS g (tenant_id, role_key, permission_key)
         VALUES (this_tenant, p_role, p_permission)
-        ON CONFLICT DO NOTHING;
+        ON CONFLICT (tenant_id, role_key, permission_key) DO UPDATE SET is_direct = true WHERE NOT g.is_direct;
         outcome := CASE WHEN FOUND THEN 'ok' ELSE 'unchanged' END;
-        PERFORM tenancy.bump_epoch() WHERE outcome = 'ok';
+        PERFORM tenancy.expand_roles(this_tenant, tenancy.role_heirs(this_tenant, p_role)), tenancy.bump_epoch()
+        WHERE outcome = 'ok';
     END IF;
 END
 $$;
 
+-- What is granted by name is taken back; what a wildcard or a parent brings stays, and is named.
 CREATE FUNCTION tenancy.revoke_permission(
     p_role text, p_permission text, OUT outcome text, OUT detail text, OUT before jsonb
 )
@@ -236,12 +333,17 @@ CREATE FUNCTION tenancy.revoke_permission(
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
+    direct pg_catalog.bool;
+    otherwise pg_catalog.text;
 BEGIN
     IF NOT tenancy.begin_role_change() THEN
         outcome := 'denied';
         RETURN;
     END IF;
     detail := tenancy.principal_lacks(ARRAY[p_permission], statement_timestamp());
+    SELECT is_direct INTO direct FROM tenancy.role_permissions
+    WHERE tenant_id = this_tenant AND role_key = p_role AND permission_key = p_permission;
+    SELECT coalesce(s.through, s.pattern) INTO otherwise FROM tenancy.grant_source(p_role, p_permission, false) s;
     IF NOT EXISTS (SELECT FROM tenancy.roles WHERE tenant_id = this_tenant AND key = p_role) THEN
         outcome := 'role_unknown';
     ELSIF NOT EXISTS (SELECT FROM tenancy.permissions WHERE key = p_permission) THEN
@@ -250,12 +352,19 @@ BEGIN
         outcome := 'role_fixed';
     ELSIF detail IS NOT NULL THEN
         outcome := 'exceeds';
+    ELSIF direct IS NULL THEN
+        outcome := 'unchanged';
+    ELSIF NOT direct THEN
+        outcome := 'granted_otherwise';
+        detail := otherwise;
     ELSE
-        DELETE FROM tenancy.role_permissions
+        UPDATE tenancy.role_permissions SET is_direct = false
         WHERE tenant_id = this_tenant AND role_key = p_role AND permission_key = p_permission;
-        outcome := CASE WHEN FOUND THEN 'ok' ELSE 'unchanged' END;
-        PERFORM tenancy.keep_administrator() WHERE outcome = 'ok' AND p_permission = 'roles.manage';
-        PERFORM tenancy.bump_epoch() WHERE outcome = 'ok';
+        PERFORM tenancy.expand_roles(this_tenant, tenancy.role_heirs(this_tenant, p_role));
+        PERFORM tenancy.keep_administrator() WHERE p_permission = 'roles.manage';
+        PERFORM tenancy.bump_epoch();
+        before := jsonb_build_object('granted', true, 'still_by', otherwise);
+        outcome := 'ok';
     END IF;
 EXCEPTION WHEN SQLSTATE 'TN001' THEN
     outcome := 'last_administrator';

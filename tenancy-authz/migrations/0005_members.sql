@@ -15,7 +15,6 @@ DECLARE
     had pg_catalog.text[];
     given pg_catalog.text[];
     taken pg_catalog.text[];
-    given_permissions pg_catalog.text[];
     taken_permissions pg_catalog.text[];
 BEGIN
     IF NOT tenancy.begin_role_change() THEN
@@ -57,16 +56,12 @@ BEGIN
         outcome := 'too_many_assignments';
         RETURN;
     END IF;
-    given_permissions := ARRAY(
-        SELECT DISTINCT permission_key FROM tenancy.role_permissions
-        WHERE tenant_id = this_tenant AND role_key = ANY (given)
-    );
     taken_permissions := ARRAY(
         SELECT DISTINCT permission_key FROM tenancy.role_permissions
         WHERE tenant_id = this_tenant AND role_key = ANY (taken)
     );
     detail := coalesce(
-        tenancy.principal_lacks(given_permissions, 'infinity'),
+        tenancy.lacks_of_roles(NULL, given, 'infinity'),
         tenancy.principal_lacks(taken_permissions, statement_timestamp())
     );
     IF detail IS NOT NULL THEN

@@ -24,6 +24,9 @@ pub enum ErrorKind {
     /// The change would give or take more than the principal holds himself. The attempt is on
     /// record.
     Exceeds,
+    /// The role grants the permission by a wildcard or a parent: taking its name away would change
+    /// nothing.
+    GrantedOtherwise,
     /// The input is wrong.
     InvalidInput,
     /// Nobody would be left to manage the roles of the tenant.
@@ -32,6 +35,8 @@ pub enum ErrorKind {
     Limit,
     /// The user is no member of the tenant.
     MemberUnknown,
+    /// The policy was changed since it was exported.
+    PolicyChanged,
     /// Permissions or templates were not registered, or not as they have to be.
     Misconfigured,
     /// Nobody registered such a permission.
@@ -97,9 +102,11 @@ fn core_kind(kind: ErrorKind) -> tenancy_core::ErrorKind {
         ErrorKind::Core(kind) => kind,
         ErrorKind::Denied | ErrorKind::Exceeds => Core::Denied,
         ErrorKind::InvalidInput => Core::InvalidInput,
-        ErrorKind::LastAdministrator | ErrorKind::RoleFixed | ErrorKind::RoleTaken => {
-            Core::Conflict
-        }
+        ErrorKind::GrantedOtherwise
+        | ErrorKind::LastAdministrator
+        | ErrorKind::PolicyChanged
+        | ErrorKind::RoleFixed
+        | ErrorKind::RoleTaken => Core::Conflict,
         ErrorKind::Limit => Core::Limit,
         ErrorKind::MemberUnknown | ErrorKind::PermissionUnknown | ErrorKind::RoleUnknown => {
             Core::NotFound

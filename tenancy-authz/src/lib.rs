@@ -15,11 +15,15 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind};
 pub use model::{
-    Applied, Change, Epoch, Explanation, Grant, Holder, MemberState, NewRole, PermissionSet,
-    RegisteredPermission, Role, RoleName, RolePage, RoleTemplate, Snapshot, TEMPLATES,
+    Applied, Change, Epoch, Explanation, Grant, GrantKey, Holder, MatrixRole, MemberState, NewRole,
+    PermissionSet, PolicyDiff, PolicyDocument, RegisteredPermission, Role, RoleDocument,
+    RoleMatrix, RoleName, RolePage, RoleTemplate, Snapshot, TEMPLATES, Wildcard,
 };
 #[cfg(feature = "testing")]
 pub use port::MockPolicyStore;
 pub use port::PolicyStore;
-pub use postgres::{COMPONENT, PgPolicyStore, sync_permissions};
-pub use service::{AuthzOptions, PgAuthorizer, Rights, Roles, perm};
+pub use postgres::{
+    COMPONENT, EditedRole, PgPolicyStore, Synced, edited_roles, purge_ended_roles,
+    sync_permissions, sync_roles,
+};
+pub use service::{AuthzOptions, ImportOptions, PgAuthorizer, Rights, Roles, perm};

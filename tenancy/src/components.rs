@@ -1,7 +1,7 @@
 //! All parts in one call.
 
 use tenancy_core::{
-    Error, OperatorDb, TenantDb,
+    Error, OperatorDb, PermissionDef, TenantDb,
     migrate::{self, AppliedMigration, Component},
 };
 
@@ -43,22 +43,50 @@ pub async fn migrate(
     operator: &OperatorDb,
     host: &[&'static Component],
 ) -> Result<Migrated, Error> {
-    let all: Vec<&Component> = components()
-        .into_iter()
-        .chain(host.iter().copied())
-        .collect();
-    let applied = migrate::migrate(operator, &all).await?;
-    let permissions: Vec<_> = all
-        .iter()
-        .flat_map(|part| part.permissions)
-        .copied()
-        .collect();
+    let (applied, permissions) = schema(operator, host).await?;
     #[cfg(feature = "authz")]
     tenancy_authz::sync_permissions(operator, &permissions).await?;
     Ok(Migrated {
         applied,
         permissions: permissions.len(),
     })
+}
+
+/// The same with role templates of the host, which every tenant is brought up to date with; answers
+/// what that changed.
+///
+/// # Errors
+/// As [`migrate()`] and [`tenancy_authz::sync_roles`].
+#[cfg(feature = "authz")]
+pub async fn migrate_with_roles(
+    operator: &OperatorDb,
+    host: &[&'static Component],
+    templates: &[tenancy_authz::RoleTemplate],
+) -> Result<(Migrated, tenancy_authz::Synced), Error> {
+    let (applied, permissions) = schema(operator, host).await?;
+    let synced = tenancy_authz::sync_roles(operator, &permissions, templates).await?;
+    let permissions = permissions.len();
+    Ok((
+        Migrated {
+            applied,
+            permissions,
+        },
+        synced,
+    ))
+}
+
+/// Brings the schema up to date; answers the steps, and the permissions of all parts.
+async fn schema(
+    operator: &OperatorDb,
+    host: &[&'static Component],
+) -> Result<(Vec<AppliedMigration>, Vec<PermissionDef>), Error> {
+    let all: Vec<&Component> = components()
+        .into_iter()
+        .chain(host.iter().copied())
+        .collect();
+    let applied = migrate::migrate(operator, &all).await?;
+    let permissions = all.iter().flat_map(|part| part.permissions);
+    Ok((applied, permissions.copied().collect()))
 }
 
 /// Refuses a schema that these parts can't work with. Reads only: for the start of a service.

@@ -5,6 +5,8 @@ mod components;
 mod doctor;
 mod export;
 
+#[cfg(feature = "authz")]
+pub use components::migrate_with_roles;
 pub use components::{Migrated, components, migrate, verify};
 pub use doctor::{doctor, doctor_with};
 pub use export::export_options;

@@ -1,15 +1,24 @@
 //! Changes of a tenant's policy, and what the audit log says of them.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tenancy_core::{Event, PermissionKey, RoleKey, UserId};
 
-use super::RoleName;
+use super::{RoleName, Wildcard};
 
 /// One change of a tenant's roles, grants or assignments.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Change {
+    /// Lets a role grant what another one grants, now and later.
+    AddParent {
+        /// Which role.
+        role: RoleKey,
+        /// Above it.
+        parent: RoleKey,
+    },
     /// Gives a role to a member, or changes until when he has it.
     Assign {
         /// Who.
@@ -18,6 +27,15 @@ pub enum Change {
         role: RoleKey,
         /// Until when; for good, if `None`.
         expires_at: Option<DateTime<Utc>>,
+    },
+    /// Makes a role that grants what another one grants, by the same names, wildcards and parents.
+    Clone {
+        /// Its key.
+        role: RoleKey,
+        /// Its name.
+        name: RoleName,
+        /// The one that is cloned.
+        from: RoleKey,
     },
     /// Makes a role that grants nothing yet.
     Create {
@@ -38,6 +56,20 @@ pub enum Change {
         /// What.
         permission: PermissionKey,
     },
+    /// Lets a role grant every permission below a prefix, also those that are registered later.
+    GrantWildcard {
+        /// Which role.
+        role: RoleKey,
+        /// What.
+        wildcard: Wildcard,
+    },
+    /// Lets a role no longer grant what another one grants.
+    RemoveParent {
+        /// Which role.
+        role: RoleKey,
+        /// Above it.
+        parent: RoleKey,
+    },
     /// Changes a role's name.
     Rename {
         /// Which role.
@@ -45,12 +77,19 @@ pub enum Change {
         /// The new name.
         name: RoleName,
     },
-    /// Lets a role no longer grant a permission.
+    /// Lets a role no longer grant a permission by name. What a wildcard or a parent brings stays.
     Revoke {
         /// Which role.
         role: RoleKey,
         /// What.
         permission: PermissionKey,
+    },
+    /// Takes a wildcard from a role.
+    RevokeWildcard {
+        /// Which role.
+        role: RoleKey,
+        /// What.
+        wildcard: Wildcard,
     },
     /// Takes a role from a member.
     Unassign {
@@ -75,24 +114,34 @@ impl Change {
     /// The role that is changed.
     pub fn role(&self) -> &RoleKey {
         match self {
-            Self::Assign { role, .. }
+            Self::AddParent { role, .. }
+            | Self::Assign { role, .. }
+            | Self::Clone { role, .. }
             | Self::Create { role, .. }
             | Self::Delete { role }
             | Self::Grant { role, .. }
+            | Self::GrantWildcard { role, .. }
+            | Self::RemoveParent { role, .. }
             | Self::Rename { role, .. }
             | Self::Revoke { role, .. }
+            | Self::RevokeWildcard { role, .. }
             | Self::Unassign { role, .. } => role,
         }
     }
 
     fn action(&self) -> &'static str {
         match self {
+            Self::AddParent { .. } => "role.parent_added",
             Self::Assign { .. } => "role.assigned",
+            Self::Clone { .. } => "role.cloned",
             Self::Create { .. } => "role.created",
             Self::Delete { .. } => "role.deleted",
             Self::Grant { .. } => "role.permission_granted",
+            Self::GrantWildcard { .. } => "role.wildcard_granted",
+            Self::RemoveParent { .. } => "role.parent_removed",
             Self::Rename { .. } => "role.renamed",
             Self::Revoke { .. } => "role.permission_revoked",
+            Self::RevokeWildcard { .. } => "role.wildcard_revoked",
             Self::Unassign { .. } => "role.unassigned",
         }
     }
@@ -112,15 +161,74 @@ impl Change {
             Self::Create { name, .. } | Self::Rename { name, .. } => {
                 (event, before, json!({ "name": name.as_str() }))
             }
+            Self::Clone { name, from, .. } => (
+                event,
+                before,
+                json!({ "name": name.as_str(), "from": from }),
+            ),
             Self::Delete { .. } => (event, before, Value::Null),
-            Self::Grant { permission, .. } => granted(event, permission, true),
-            Self::Revoke { permission, .. } => granted(event, permission, false),
+            Self::Grant { permission, .. } => (
+                event.target("permission", permission),
+                before,
+                json!({ "granted": true }),
+            ),
+            Self::Revoke { permission, .. } => {
+                let still_by = before.get("still_by").cloned().unwrap_or_default();
+                let after = match still_by {
+                    Value::Null => json!({ "granted": false }),
+                    by => json!({ "granted": true, "by": by }),
+                };
+                let event = event.target("permission", permission);
+                (event, json!({ "granted": true }), after)
+            }
+            Self::GrantWildcard { wildcard, .. } => (
+                event.target("wildcard", wildcard),
+                before,
+                json!({ "granted": true }),
+            ),
+            Self::RevokeWildcard { wildcard, .. } => (
+                event.target("wildcard", wildcard),
+                before,
+                json!({ "granted": false }),
+            ),
+            Self::AddParent { parent, .. } => (
+                event.target("parent", parent),
+                before,
+                json!({ "parent": true }),
+            ),
+            Self::RemoveParent { parent, .. } => (
+                event.target("parent", parent),
+                before,
+                json!({ "parent": false }),
+            ),
         };
         event.meta("before", before).meta("after", after)
     }
 }
 
-fn granted(event: Event, permission: &PermissionKey, now: bool) -> (Event, Value, Value) {
-    let event = event.target("permission", permission);
-    (event, json!({ "granted": !now }), json!({ "granted": now }))
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = self.role();
+        match self {
+            Self::AddParent { parent, .. } => write!(f, "~ role {role}: + parent {parent}"),
+            Self::Assign {
+                member, expires_at, ..
+            } => match expires_at {
+                Some(ends) => write!(f, "~ member {member}: + {role} until {}", ends.to_rfc3339()),
+                None => write!(f, "~ member {member}: + {role}"),
+            },
+            Self::Clone { name, from, .. } => {
+                write!(f, "+ role {role} ({}) like {from}", name.as_str())
+            }
+            Self::Create { name, .. } => write!(f, "+ role {role} ({})", name.as_str()),
+            Self::Delete { .. } => write!(f, "- role {role}"),
+            Self::Grant { permission, .. } => write!(f, "~ role {role}: + {permission}"),
+            Self::GrantWildcard { wildcard, .. } => write!(f, "~ role {role}: + {wildcard}"),
+            Self::RemoveParent { parent, .. } => write!(f, "~ role {role}: - parent {parent}"),
+            Self::Rename { name, .. } => write!(f, "~ role {role}: name {}", name.as_str()),
+            Self::Revoke { permission, .. } => write!(f, "~ role {role}: - {permission}"),
+            Self::RevokeWildcard { wildcard, .. } => write!(f, "~ role {role}: - {wildcard}"),
+            Self::Unassign { member, .. } => write!(f, "~ member {member}: - {role}"),
+        }
+    }
 }

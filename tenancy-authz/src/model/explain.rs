@@ -5,7 +5,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use tenancy_core::{PermissionKey, RoleKey, UserId};
 
-/// A role that a member has.
+use super::Wildcard;
+
+/// A role that a member has, or had until it ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Grant {
@@ -13,8 +15,14 @@ pub struct Grant {
     pub role: RoleKey,
     /// Until when; for good, if `None`.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether that moment has passed: it gives nothing any more.
+    pub has_ended: bool,
     /// Whether the role grants the permission that was asked for.
     pub grants: bool,
+    /// The nearest parent that does, if the role itself does not.
+    pub through: Option<RoleKey>,
+    /// The wildcard by which it does, if not by name.
+    pub wildcard: Option<Wildcard>,
 }
 
 impl Grant {
@@ -23,8 +31,39 @@ impl Grant {
         Self {
             role,
             expires_at,
+            has_ended: false,
             grants,
+            through: None,
+            wildcard: None,
         }
+    }
+
+    /// Whether it gives the permission now.
+    pub fn counts(&self) -> bool {
+        self.grants && !self.has_ended
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.role)?;
+        let through = self
+            .through
+            .as_ref()
+            .map(|role| format!("through `{role}`"));
+        let by = self
+            .wildcard
+            .as_ref()
+            .map(|pattern| format!("by `{pattern}`"));
+        let ends = self.expires_at.map(|ends| {
+            let word = if self.has_ended { "ended" } else { "until" };
+            format!("{word} {}", ends.format("%Y-%m-%dT%H:%M:%SZ"))
+        });
+        let told: Vec<_> = [through, by, ends].into_iter().flatten().collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", told.join(", "))
     }
 }
 
@@ -54,7 +93,7 @@ pub struct Explanation {
     pub is_registered: bool,
     /// What the user is to the tenant.
     pub member: MemberState,
-    /// The roles he has now, those that grant the permission first.
+    /// The roles he has, then those that ended; in both, those that grant the permission first.
     pub roles: Vec<Grant>,
 }
 
@@ -73,7 +112,7 @@ impl Explanation {
 
     /// Whether the user holds the permission.
     pub fn is_allowed(&self) -> bool {
-        self.member == MemberState::Active && self.roles.iter().any(|role| role.grants)
+        self.member == MemberState::Active && self.roles.iter().any(Grant::counts)
     }
 }
 
@@ -91,23 +130,26 @@ impl fmt::Display for Explanation {
             MemberState::TenantClosed => return write!(f, "denied: the tenant is closed"),
             MemberState::Active => {}
         }
-        let named = |grants: bool| {
-            let roles = self.roles.iter().filter(|role| role.grants == grants);
-            roles
-                .map(|role| format!("`{}`", role.role))
-                .collect::<Vec<_>>()
-                .join(", ")
+        let named = |wanted: &dyn Fn(&Grant) -> bool| {
+            let roles = self.roles.iter().filter(|role| wanted(role));
+            let roles: Vec<_> = roles.map(ToString::to_string).collect();
+            (!roles.is_empty()).then(|| roles.join(", "))
         };
-        match (self.is_allowed(), self.roles.is_empty()) {
-            (true, _) => write!(f, "allowed: {user} has `{permission}` by {}", named(true)),
-            (false, true) => write!(f, "denied: {user} has no role"),
-            (false, false) => {
-                write!(
-                    f,
-                    "denied: none of {user}'s roles grants `{permission}`: {}",
-                    named(false)
-                )
-            }
+        if let Some(roles) = named(&Grant::counts) {
+            return write!(f, "allowed: {user} has `{permission}` by {roles}");
+        }
+        if let Some(ended) = named(&|role| role.grants) {
+            return write!(
+                f,
+                "denied: what gave {user} `{permission}` has ended: {ended}"
+            );
+        }
+        match named(&|role| !role.has_ended) {
+            None => write!(f, "denied: {user} has no role"),
+            Some(roles) => write!(
+                f,
+                "denied: none of {user}'s roles grants `{permission}`: {roles}"
+            ),
         }
     }
 }

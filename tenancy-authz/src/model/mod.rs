@@ -1,20 +1,28 @@
 //! Plain values and pure logic, without input or output.
 
 mod change;
+mod diff;
+mod document;
 mod explain;
+mod matrix;
 mod refusal;
 mod role;
 mod set;
 mod snapshot;
 mod template;
+mod wildcard;
 
 pub use change::{Applied, Change};
+pub use diff::PolicyDiff;
+pub use document::{GrantKey, PolicyDocument, RoleDocument};
 pub use explain::{Explanation, Grant, Holder, MemberState};
+pub use matrix::{MatrixRole, RoleMatrix};
 pub(crate) use refusal::Refusal;
 pub use role::{NewRole, Role, RoleName, RolePage};
 pub use set::PermissionSet;
 pub use snapshot::{Epoch, RegisteredPermission, Snapshot};
-#[cfg(feature = "testing")]
-pub(crate) use template::OWNER;
 pub(crate) use template::{ALL_PERMISSIONS, templates_as_json};
+#[cfg(feature = "testing")]
+pub(crate) use template::{MAX_DEPTH, OWNER};
 pub use template::{RoleTemplate, TEMPLATES};
+pub use wildcard::Wildcard;

@@ -10,18 +10,23 @@ pub(crate) enum Refusal {
     Denied,
     Exceeds { permission: String },
     ExpiryPast,
+    GrantedOtherwise { by: String },
     LastAdministrator,
     MemberUnknown,
     NotInvited,
     NotSynchronised,
     OwnerKeepsRole,
+    ParentCycle { parent: String },
+    ParentsTooDeep,
     PermissionUnknown,
     RoleExists,
     RoleFixed,
     RoleRetired,
     RoleUnknown { role: Option<String> },
     TooManyAssignments,
+    TooManyParents,
     TooManyRoles,
+    TooManyWildcards,
 }
 
 impl Refusal {
@@ -33,18 +38,27 @@ impl Refusal {
                 permission: detail.unwrap_or_default(),
             },
             "expiry_past" => Self::ExpiryPast,
+            "granted_otherwise" => Self::GrantedOtherwise {
+                by: detail.unwrap_or_default(),
+            },
             "last_administrator" => Self::LastAdministrator,
             "member_unknown" => Self::MemberUnknown,
             "not_invited" => Self::NotInvited,
             "not_synchronised" => Self::NotSynchronised,
             "owner_keeps_role" => Self::OwnerKeepsRole,
+            "parent_cycle" => Self::ParentCycle {
+                parent: detail.unwrap_or_default(),
+            },
+            "parents_too_deep" => Self::ParentsTooDeep,
             "permission_unknown" => Self::PermissionUnknown,
             "role_exists" => Self::RoleExists,
             "role_fixed" => Self::RoleFixed,
             "role_retired" => Self::RoleRetired,
             "role_unknown" => Self::RoleUnknown { role: detail },
             "too_many_assignments" => Self::TooManyAssignments,
+            "too_many_parents" => Self::TooManyParents,
             "too_many_roles" => Self::TooManyRoles,
+            "too_many_wildcards" => Self::TooManyWildcards,
             _ => return None,
         })
     }
@@ -71,18 +85,23 @@ impl Refusal {
             Self::Denied => return None,
             Self::Exceeds { .. } => (Kind::Exceeds, "exceeds_own_permissions"),
             Self::ExpiryPast => (Kind::InvalidInput, "expiry_past"),
+            Self::GrantedOtherwise { .. } => (Kind::GrantedOtherwise, "granted_otherwise"),
             Self::LastAdministrator => (Kind::LastAdministrator, "last_administrator"),
             Self::MemberUnknown => (Kind::MemberUnknown, "member_unknown"),
             Self::NotInvited => (Kind::InvalidInput, "not_invited"),
             Self::NotSynchronised => (Kind::Misconfigured, "permissions_not_registered"),
             Self::OwnerKeepsRole => (Kind::RoleFixed, "owner_keeps_role"),
+            Self::ParentCycle { .. } => (Kind::InvalidInput, "parent_cycle"),
+            Self::ParentsTooDeep => (Kind::Limit, "parents_too_deep"),
             Self::PermissionUnknown => (Kind::PermissionUnknown, "permission_unknown"),
             Self::RoleExists => (Kind::RoleTaken, "role_exists"),
             Self::RoleFixed => (Kind::RoleFixed, "role_fixed"),
             Self::RoleRetired => (Kind::RoleTaken, "role_retired"),
             Self::RoleUnknown { .. } => (Kind::RoleUnknown, "role_unknown"),
             Self::TooManyAssignments => (Kind::Limit, "too_many_assignments"),
+            Self::TooManyParents => (Kind::Limit, "too_many_parents"),
             Self::TooManyRoles => (Kind::Limit, "too_many_roles"),
+            Self::TooManyWildcards => (Kind::Limit, "too_many_wildcards"),
         })
     }
 
@@ -90,8 +109,14 @@ impl Refusal {
         let fixed = match self {
             Self::Exceeds { permission } => {
                 return format!(
-                    "this involves the permission `{permission}`, which you do not hold, or not for as long"
+                    "this involves `{permission}`, which you do not hold, or not for as long"
                 );
+            }
+            Self::GrantedOtherwise { by } => {
+                return format!("the role `{role}` grants it by `{by}`: take that away");
+            }
+            Self::ParentCycle { parent } => {
+                return format!("the role `{parent}` stands below `{role}`, or is it");
             }
             Self::RoleExists => return format!("there is a role `{role}` already"),
             Self::RoleRetired => {
@@ -109,9 +134,14 @@ impl Refusal {
             Self::NotInvited => "there is no accepted invitation to these roles",
             Self::NotSynchronised => "no role templates are registered: run `tenancy migrate`",
             Self::OwnerKeepsRole => "an owner of the tenant keeps the role `owner` for good",
+            Self::ParentsTooDeep => "at most 8 roles stand above a role, one over the other",
             Self::PermissionUnknown => "nobody registered this permission",
-            Self::RoleFixed => "the role `owner` grants everything and can't be changed",
+            Self::RoleFixed => {
+                "the role `owner` grants everything, can't be changed and is no parent"
+            }
             Self::TooManyAssignments => "a member has at most 200 roles",
+            Self::TooManyParents => "a role has at most 20 parents",
+            Self::TooManyWildcards => "a role has at most 100 wildcards",
             Self::TooManyRoles => "a tenant has at most 20000 roles",
         };
         fixed.to_owned()

@@ -1,9 +1,13 @@
 //! Roles as values.
 
+use serde::{Deserialize, Serialize};
 use tenancy_core::{InvalidInput, PermissionKey, RoleKey};
 
+use super::Wildcard;
+
 /// A role's name for people: 1 to 100 characters, none of them a control character.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RoleName(String);
 
 impl RoleName {
@@ -30,6 +34,20 @@ impl RoleName {
     }
 }
 
+impl TryFrom<String> for RoleName {
+    type Error = InvalidInput;
+
+    fn try_from(text: String) -> Result<Self, InvalidInput> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(name: RoleName) -> Self {
+        name.0
+    }
+}
+
 /// A role to be made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -40,6 +58,10 @@ pub struct NewRole {
     pub name: RoleName,
     /// What it grants from the start.
     pub permissions: Vec<PermissionKey>,
+    /// Below which prefixes it grants everything.
+    pub wildcards: Vec<Wildcard>,
+    /// The roles whose permissions it grants too.
+    pub parents: Vec<RoleKey>,
 }
 
 impl NewRole {
@@ -49,12 +71,26 @@ impl NewRole {
             key,
             name,
             permissions: Vec::new(),
+            wildcards: Vec::new(),
+            parents: Vec::new(),
         }
     }
 
     /// Adds a permission.
     pub fn with_permission(mut self, permission: PermissionKey) -> Self {
         self.permissions.push(permission);
+        self
+    }
+
+    /// Adds everything below a prefix.
+    pub fn with_wildcard(mut self, wildcard: Wildcard) -> Self {
+        self.wildcards.push(wildcard);
+        self
+    }
+
+    /// Adds what another role grants, now and later.
+    pub fn with_parent(mut self, parent: RoleKey) -> Self {
+        self.parents.push(parent);
         self
     }
 }

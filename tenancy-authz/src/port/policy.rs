@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
 
 use crate::{
-    Applied, Change, Epoch, Error, Explanation, Holder, RegisteredPermission, Role, RolePage,
-    Snapshot,
+    Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument,
+    RegisteredPermission, Role, RolePage, Snapshot,
 };
 
 /// Keeps the roles of tenants, what they grant, who has them, and the epochs that caches check.
@@ -19,7 +19,13 @@ use crate::{
 ///   ([`RoleFixed`]);
 /// - somebody is left who manages roles and does not lose that by the clock alone
 ///   ([`LastAdministrator`]);
-/// - the key of a deleted role is not used again ([`RoleTaken`]).
+/// - the key of a deleted role is not used again ([`RoleTaken`]);
+/// - what a role grants by a wildcard is had for permissions to come, and so is granted by those only
+///   who have such a wildcard, or a default role that grants everything ([`Exceeds`]);
+/// - a role stands neither above itself nor below more than 8 others, one over the other.
+///
+/// Wildcards and parents count when they are written, and when permissions are registered: whatever
+/// a role grants is there by its key, and a check compares keys.
 ///
 /// # Concurrency
 /// Changes of one tenant happen one after the other. A [`Snapshot`] is what one moment showed.
@@ -133,4 +139,15 @@ pub trait PolicyStore: Send + Sync + 'static {
         after: Option<UserId>,
         limit: u16,
     ) -> Result<Vec<Holder>, Error>;
+
+    /// A page of roles with everything that each grants, in the order of their keys.
+    async fn matrix_in(&self, tx: &mut TenantTx, page: &RolePage)
+    -> Result<Vec<MatrixRole>, Error>;
+
+    /// Lets nobody else change the policy until the transaction ends, and answers the epoch. For who
+    /// may manage roles.
+    async fn lock_in(&self, tx: &mut TenantTx) -> Result<Epoch, Error>;
+
+    /// The whole policy with its epoch, as one moment showed it; without assignments that ended.
+    async fn policy_in(&self, tx: &mut TenantTx) -> Result<PolicyDocument, Error>;
 }

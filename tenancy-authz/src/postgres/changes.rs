@@ -4,7 +4,7 @@ use serde_json::Value;
 use tenancy_core::{RoleKey, TenantTx, UserId};
 
 use super::db;
-use crate::{Applied, Change, Error, ErrorKind, model::Refusal};
+use crate::{Applied, Change, Epoch, Error, ErrorKind, model::Refusal};
 
 /// What a function answers: a word, what it is about, and how things were before.
 type Answer = (String, Option<String>, Option<Value>);
@@ -18,6 +18,13 @@ pub(super) async fn apply(tx: &mut TenantTx, change: &Change) -> Result<Applied,
             .bind(role)
             .bind(member)
             .bind(expires_at),
+        Change::AddParent { parent, .. } => sqlx::query_as(include_str!("sql/role_parent_add.sql"))
+            .bind(role)
+            .bind(parent.as_str()),
+        Change::Clone { name, from, .. } => sqlx::query_as(include_str!("sql/role_clone.sql"))
+            .bind(from.as_str())
+            .bind(role)
+            .bind(name.as_str()),
         Change::Create { name, .. } => sqlx::query_as(include_str!("sql/role_create.sql"))
             .bind(role)
             .bind(name.as_str()),
@@ -25,12 +32,27 @@ pub(super) async fn apply(tx: &mut TenantTx, change: &Change) -> Result<Applied,
         Change::Grant { permission, .. } => sqlx::query_as(include_str!("sql/role_grant.sql"))
             .bind(role)
             .bind(permission.as_str()),
+        Change::GrantWildcard { wildcard, .. } => {
+            sqlx::query_as(include_str!("sql/role_wildcard_grant.sql"))
+                .bind(role)
+                .bind(wildcard.as_str())
+        }
+        Change::RemoveParent { parent, .. } => {
+            sqlx::query_as(include_str!("sql/role_parent_remove.sql"))
+                .bind(role)
+                .bind(parent.as_str())
+        }
         Change::Rename { name, .. } => sqlx::query_as(include_str!("sql/role_rename.sql"))
             .bind(role)
             .bind(name.as_str()),
         Change::Revoke { permission, .. } => sqlx::query_as(include_str!("sql/role_revoke.sql"))
             .bind(role)
             .bind(permission.as_str()),
+        Change::RevokeWildcard { wildcard, .. } => {
+            sqlx::query_as(include_str!("sql/role_wildcard_revoke.sql"))
+                .bind(role)
+                .bind(wildcard.as_str())
+        }
         Change::Unassign { member, .. } => sqlx::query_as(include_str!("sql/role_unassign.sql"))
             .bind(role)
             .bind(member),
@@ -90,6 +112,15 @@ pub(super) async fn set_owner(
         .bind(is_owner);
     let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
     read(answer, "owner").map(drop)
+}
+
+pub(super) async fn lock(tx: &mut TenantTx) -> Result<Epoch, Error> {
+    let query = sqlx::query_as(include_str!("sql/policy_lock.sql"));
+    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
+    Ok(match read(answer, "owner")? {
+        Applied::Changed(before) => before.get("epoch").and_then(Value::as_i64).unwrap_or(0),
+        Applied::Unchanged => 0,
+    })
 }
 
 fn read((word, detail, before): Answer, role: &str) -> Result<Applied, Error> {

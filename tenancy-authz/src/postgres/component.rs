@@ -32,4 +32,19 @@ const STEPS: &[Migration] = &[
         "members",
         include_str!("../../migrations/0005_members.sql"),
     ),
+    Migration::new(
+        6,
+        "wildcards_and_parents",
+        include_str!("../../migrations/0006_wildcards_and_parents.sql"),
+    ),
+    Migration::new(
+        7,
+        "templates",
+        include_str!("../../migrations/0007_templates.sql"),
+    ),
+    Migration::new(
+        8,
+        "review_helpers",
+        include_str!("../../migrations/0008_review_helpers.sql"),
+    ),
 ];

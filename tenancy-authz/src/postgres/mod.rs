@@ -3,14 +3,17 @@
 mod announce;
 mod changes;
 mod component;
+mod purge;
 mod reads;
+mod reviews;
 mod store;
 mod sync;
 
 pub(crate) use announce::PgAnnounce;
 pub use component::COMPONENT;
+pub use purge::purge_ended_roles;
 pub use store::PgPolicyStore;
-pub use sync::sync_permissions;
+pub use sync::{EditedRole, Synced, edited_roles, sync_permissions, sync_roles};
 
 /// Classifies an error of the driver.
 fn db(error: sqlx::Error) -> crate::Error {

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tenancy_core::{Decision, DenyReason, PermissionKey, RoleKey, TenantTx, UserId};
 
 use super::db;
 use crate::{
-    Epoch, Error, ErrorKind, Explanation, Grant, Holder, MemberState, RegisteredPermission, Role,
-    RolePage, Snapshot, model::Refusal,
+    Epoch, Error, ErrorKind, RegisteredPermission, Role, RolePage, Snapshot, model::Refusal,
 };
 
 pub(super) async fn registry(tx: &mut TenantTx) -> Result<Vec<RegisteredPermission>, Error> {
@@ -141,72 +139,14 @@ pub(super) async fn member_permissions(
     permission_keys(keys)
 }
 
-pub(super) async fn explain(
-    tx: &mut TenantTx,
-    user: UserId,
-    permission: &PermissionKey,
-) -> Result<Explanation, Error> {
-    let tenant = tx.ctx().tenant();
-    let mut explanation = Explanation::new(user, permission.clone());
-    let (is_registered, tenant_open, status): (bool, bool, Option<String>) =
-        sqlx::query_as(include_str!("sql/explain_member.sql"))
-            .bind(tenant)
-            .bind(user)
-            .bind(permission.as_str())
-            .fetch_one(&mut **tx)
-            .await
-            .map_err(db)?;
-    explanation.is_registered = is_registered;
-    explanation.member = match (status.as_deref(), tenant_open) {
-        (None, _) => MemberState::Stranger,
-        (Some(_), false) => MemberState::TenantClosed,
-        (Some("active"), true) => MemberState::Active,
-        (Some(_), true) => MemberState::Deactivated,
-    };
-    let roles: Vec<(String, Option<DateTime<Utc>>, bool)> =
-        sqlx::query_as(include_str!("sql/explain_roles.sql"))
-            .bind(tenant)
-            .bind(user)
-            .bind(permission.as_str())
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(db)?;
-    for (role, expires_at, grants) in roles {
-        explanation
-            .roles
-            .push(Grant::new(RoleKey::parse(role)?, expires_at, grants));
-    }
-    Ok(explanation)
-}
-
-pub(super) async fn holders(
-    tx: &mut TenantTx,
-    permission: &PermissionKey,
-    after: Option<UserId>,
-    limit: u16,
-) -> Result<Vec<Holder>, Error> {
-    let tenant = tx.ctx().tenant();
-    let rows: Vec<(UserId, Vec<String>)> = sqlx::query_as(include_str!("sql/holders.sql"))
-        .bind(tenant)
-        .bind(permission.as_str())
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(db)?;
-    rows.into_iter()
-        .map(|(user, roles)| Ok(Holder::new(user, role_keys(roles)?)))
-        .collect()
-}
-
-fn role_keys(texts: Vec<String>) -> Result<Vec<RoleKey>, Error> {
+pub(super) fn role_keys(texts: Vec<String>) -> Result<Vec<RoleKey>, Error> {
     texts
         .into_iter()
         .map(|text| Ok(RoleKey::parse(text)?))
         .collect()
 }
 
-fn permission_keys(texts: Vec<String>) -> Result<Vec<PermissionKey>, Error> {
+pub(super) fn permission_keys(texts: Vec<String>) -> Result<Vec<PermissionKey>, Error> {
     texts
         .into_iter()
         .map(|text| Ok(PermissionKey::parse(text)?))

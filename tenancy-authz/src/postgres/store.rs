@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx, UserId};
 
-use super::{changes, reads};
+use super::{changes, reads, reviews};
 use crate::{
-    Applied, Change, Epoch, Error, Explanation, Holder, PolicyStore, RegisteredPermission, Role,
-    RolePage, Snapshot,
+    Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument, PolicyStore,
+    RegisteredPermission, Role, RolePage, Snapshot,
 };
 
 /// Keeps roles in the tables of [`COMPONENT`](crate::COMPONENT).
@@ -123,7 +123,7 @@ impl PolicyStore for PgPolicyStore {
         user: UserId,
         permission: &PermissionKey,
     ) -> Result<Explanation, Error> {
-        reads::explain(tx, user, permission).await
+        reviews::explain(tx, user, permission).await
     }
 
     async fn holders_in(
@@ -133,6 +133,22 @@ impl PolicyStore for PgPolicyStore {
         after: Option<UserId>,
         limit: u16,
     ) -> Result<Vec<Holder>, Error> {
-        reads::holders(tx, permission, after, limit).await
+        reviews::holders(tx, permission, after, limit).await
+    }
+
+    async fn matrix_in(
+        &self,
+        tx: &mut TenantTx,
+        page: &RolePage,
+    ) -> Result<Vec<MatrixRole>, Error> {
+        reviews::matrix(tx, page).await
+    }
+
+    async fn lock_in(&self, tx: &mut TenantTx) -> Result<Epoch, Error> {
+        changes::lock(tx).await
+    }
+
+    async fn policy_in(&self, tx: &mut TenantTx) -> Result<PolicyDocument, Error> {
+        reviews::policy(tx).await
     }
 }

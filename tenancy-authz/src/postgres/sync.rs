@@ -1,42 +1,190 @@
 //! Registers permissions and templates.
 
 use serde_json::{Map, Value, json};
-use tenancy_core::{OperatorDb, PermissionDef, PermissionKey, RoleKey};
+use tenancy_core::{OperatorDb, PermissionDef, PermissionKey, RoleKey, TenantId};
 
 use super::db;
 use crate::{
-    Error, ErrorKind, TEMPLATES,
+    Error, ErrorKind, RoleTemplate, TEMPLATES,
     model::{ALL_PERMISSIONS, templates_as_json},
 };
 
-/// Registers permissions and role templates; answers the permissions that are new.
+/// Tenants brought up to date in one transaction, whose rows it locks.
+const BATCH: i32 = 100;
+
+/// What [`sync_roles`] did.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Synced {
+    /// The permissions that are new.
+    pub added: Vec<PermissionKey>,
+    /// How many tenants were brought up to date.
+    pub tenants: u64,
+    /// How many of their roles a later revision of a template changed.
+    pub upgraded: u64,
+    /// How many of their roles it left as they are, because the tenant had edited them, or made a
+    /// role of that key himself. [`edited_roles`] lists them.
+    pub edited: u64,
+}
+
+/// A role that the newest version of its template did not reach.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EditedRole {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which role.
+    pub role: RoleKey,
+    /// The template's version; 0 for a default role.
+    pub version: u16,
+    /// Whether the tenant made the role itself, before there was a template of this key.
+    pub is_own: bool,
+}
+
+/// Registers permissions with the default roles; answers the permissions that are new.
 ///
-/// It adds and never takes away, so that an older version of a host may do it after a newer one,
-/// and two at once end as one. New permissions are granted to the roles that were made from
-/// templates in every tenant, as their definitions say and always to `owner` and `admin`. What a
-/// tenant changed stays as it is. Tenants from before this crate was migrated get their default
-/// roles. All in one transaction.
+/// As [`sync_roles`] without templates of the host.
 ///
 /// # Errors
-/// [`InvalidInput`](ErrorKind::InvalidInput) for a key that breaks the grammar;
-/// [`Misconfigured`](ErrorKind::Misconfigured) for a role that is no template.
+/// As [`sync_roles`].
 pub async fn sync_permissions(
     operator: &OperatorDb,
     permissions: &[PermissionDef],
 ) -> Result<Vec<PermissionKey>, Error> {
-    let permissions = as_json(permissions)?;
+    Ok(sync_roles(operator, permissions, &[]).await?.added)
+}
+
+/// Registers permissions and role templates, and brings every tenant up to date with them.
+///
+/// Permissions are only added, so that an older version of a host may do it after a newer one, and
+/// two at once end as one; of a template's versions the highest counts. Registering is one
+/// transaction. Tenants follow in batches of a hundred, each in a transaction of its own: who is cut
+/// off goes on where he was when he runs it again, and a tenant that is up to date is not touched.
+///
+/// - Templates whose role a tenant neither has nor deleted are made.
+/// - A role that is as its template had it becomes what the newest version says: more, or less.
+/// - A role that the tenant edited keeps what it grants. It is given what was registered together
+///   with the new version, in which the tenant had no say yet, and is listed by [`edited_roles`].
+/// - A new permission reaches the roles whose wildcard covers it, and those below them.
+///
+/// What happened to a role is a row of `tenancy.role_upgrades` with how it was before and is after,
+/// in the same transaction, for its tenant to read.
+///
+/// # Errors
+/// [`InvalidInput`](ErrorKind::InvalidInput) for a key that breaks the grammar;
+/// [`Misconfigured`](ErrorKind::Misconfigured) for a role that is no template, a template that can't
+/// be one or grants what nobody registered, and for one that says something else under a version that
+/// is registered.
+pub async fn sync_roles(
+    operator: &OperatorDb,
+    permissions: &[PermissionDef],
+    templates: &[RoleTemplate],
+) -> Result<Synced, Error> {
+    let definitions = as_json(permissions)?;
+    let templates = templates_as_json(templates, |role| granted_to(&definitions, role))?;
+    let mut done = Synced {
+        added: register(operator, templates, definitions).await?,
+        ..Synced::default()
+    };
+    loop {
+        let mut tx = operator.owner().await.map_err(Error::from)?;
+        let (tenants, upgraded, edited): (i64, i64, i64) =
+            sqlx::query_as(include_str!("sql/roles_catch_up.sql"))
+                .bind(BATCH)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(db)?;
+        tx.commit().await.map_err(db)?;
+        done.tenants += tenants.unsigned_abs();
+        done.upgraded += upgraded.unsigned_abs();
+        done.edited += edited.unsigned_abs();
+        if tenants < i64::from(BATCH) {
+            return Ok(done);
+        }
+    }
+}
+
+/// A page of the roles that the newest version of their template did not reach, over all tenants, in
+/// the order of tenant and key, after the one given; at most 1,000.
+///
+/// # Errors
+/// What the database failed with.
+pub async fn edited_roles(
+    operator: &OperatorDb,
+    after: Option<(TenantId, RoleKey)>,
+    limit: u16,
+) -> Result<Vec<EditedRole>, Error> {
+    let (tenant, role) = after.unzip();
     let mut tx = operator.owner().await.map_err(Error::from)?;
-    let added: Vec<String> = sqlx::query_scalar(include_str!("sql/register_permissions.sql"))
-        .bind(templates_as_json())
-        .bind(permissions)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(db)?;
-    tx.commit().await.map_err(db)?;
-    added
-        .into_iter()
-        .map(|key| Ok(PermissionKey::parse(key)?))
+    let rows: Vec<(TenantId, String, i32, String)> =
+        sqlx::query_as(include_str!("sql/roles_edited.sql"))
+            .bind(tenant)
+            .bind(role.as_ref().map(RoleKey::as_str))
+            .bind(i32::from(limit.clamp(1, 1_000)))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(db)?;
+    rows.into_iter()
+        .map(|(tenant, role, version, outcome)| {
+            Ok(EditedRole {
+                tenant,
+                role: RoleKey::parse(role)?,
+                version: u16::try_from(version).unwrap_or(u16::MAX),
+                is_own: outcome == "taken",
+            })
+        })
         .collect()
+}
+
+async fn register(
+    operator: &OperatorDb,
+    templates: Value,
+    definitions: Value,
+) -> Result<Vec<PermissionKey>, Error> {
+    let mut tx = operator.owner().await.map_err(Error::from)?;
+    let (word, detail, added): (String, Option<String>, Option<Vec<String>>) =
+        sqlx::query_as(include_str!("sql/register_permissions.sql"))
+            .bind(templates)
+            .bind(definitions)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(db)?;
+    let what = detail.unwrap_or_default();
+    let (code, message) = match word.as_str() {
+        "ok" => {
+            tx.commit().await.map_err(db)?;
+            let added = added.unwrap_or_default();
+            return added
+                .into_iter()
+                .map(|key| Ok(PermissionKey::parse(key)?))
+                .collect();
+        }
+        "permission_unknown" => (
+            "template_invalid",
+            format!("a role template grants `{what}`, which nobody registered"),
+        ),
+        _ => (
+            "template_changed",
+            format!(
+                "the role template `{what}` was registered with something else: give it a new version"
+            ),
+        ),
+    };
+    Err(Error::new(ErrorKind::Misconfigured, code, message))
+}
+
+/// What the definitions grant to a default role.
+fn granted_to(definitions: &Value, role: &RoleKey) -> Vec<String> {
+    let granted = definitions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|entry| {
+            let roles = entry.get("roles").and_then(Value::as_object);
+            roles.is_some_and(|roles| roles.contains_key(role.as_str()))
+        });
+    let keys = granted.filter_map(|entry| entry.get("key").and_then(Value::as_str));
+    keys.map(ToOwned::to_owned).collect()
 }
 
 /// One entry a key, whoever defines it first; its roles are those of all who define it.

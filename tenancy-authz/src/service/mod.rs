@@ -14,7 +14,7 @@ pub(crate) use announcer::Announce;
 pub use authorizer::PgAuthorizer;
 pub use options::AuthzOptions;
 pub use rights::Rights;
-pub use roles::Roles;
+pub use roles::{ImportOptions, Roles};
 
 tenancy_core::permissions! {
     /// The permissions that the services of this crate ask for.

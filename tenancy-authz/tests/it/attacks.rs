@@ -4,7 +4,8 @@
 //! there it has to succeed, or it proves nothing.
 
 use sqlx::{Connection as _, PgConnection};
-use tenancy_core::TenantCtx;
+use tenancy_core::{TenantCtx, migrate::CORE};
+use tenancy_testkit::Db;
 
 use crate::support::{Result, World, user};
 
@@ -256,6 +257,39 @@ async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() 
             "SELECT outcome FROM tenancy.revoke_permission('clerk', 'templates.read')",
             "ok",
         ),
+        (
+            "SELECT outcome FROM tenancy.grant_wildcard('clerk', 'templates.*')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.add_role_parent('clerk', 'viewer')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.clone_role('clerk', 'clerk2', 'Clerk 2')",
+            "ok",
+        ),
+        (
+            "SELECT (tenancy.grant_source('clerk', 'templates.read', true)).pattern",
+            "templates.*",
+        ),
+        (
+            "SELECT outcome FROM tenancy.remove_role_parent('clerk', 'viewer')",
+            "ok",
+        ),
+        (
+            "SELECT outcome FROM tenancy.revoke_wildcard('clerk', 'templates.*')",
+            "ok",
+        ),
+        ("SELECT outcome FROM tenancy.lock_policy()", "ok"),
+        (
+            "SELECT verdict FROM util.explain_permission(util.current_tenant(), 'templates.read')",
+            "allowed",
+        ),
+        (
+            "SELECT (SELECT util.tenants_with('templates.read') = util.current_tenant())::pg_catalog.text",
+            "true",
+        ),
         ("SELECT outcome FROM tenancy.delete_role('clerk')", "ok"),
         (
             "SELECT outcome FROM tenancy.may_grant_roles(NULL, '{owner}')",
@@ -277,51 +311,147 @@ async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() 
     Ok(())
 }
 
-/// Every function of this crate; the catalog test below fails if one is missing here.
+/// Every helper that a host's SQL may call, asked for what the viewer may be told: nothing of what he
+/// does not hold.
+const HELPERS: &str = "
+    SELECT pg_catalog.concat_ws(' ',
+        util.user_has_permission(util.current_tenant(), 'templates.purge'),
+        pg_catalog.array_to_string(util.my_permissions(util.current_tenant()), ','),
+        pg_catalog.array_to_string(util.my_roles(util.current_tenant()), ','),
+        (SELECT pg_catalog.count(*) FROM util.tenants_with('templates.purge')),
+        (SELECT pg_catalog.string_agg(e.verdict, ',') FROM util.explain_permission(util.current_tenant(), 'templates.purge') e)
+    )";
+
+#[tokio::test]
+async fn no_helper_is_led_astray_by_tables_operators_functions_or_types_of_ones_own() -> Result {
+    let (world, viewer) = attacker().await?;
+    let ask = async |preparations: &'static str| -> Result<String> {
+        let mut conn = PgConnection::connect(world.db.server.app_url()).await?;
+        sqlx::raw_sql(preparations).execute(&mut conn).await?;
+        let mut tx = conn.begin().await?;
+        for (name, value) in [
+            ("tenancy.tenant_id", viewer.tenant().to_string()),
+            ("tenancy.user_id", user(&viewer).to_string()),
+            ("attack.tenant", viewer.tenant().to_string()),
+            ("attack.user", user(&viewer).to_string()),
+        ] {
+            sqlx::query("SELECT pg_catalog.set_config($1, $2, true)")
+                .bind(name)
+                .bind(value)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(sqlx::query_scalar(HELPERS).fetch_one(&mut *tx).await?)
+    };
+    let honest = ask("SELECT 1").await?;
+    assert_eq!(honest, "f templates.read viewer 0 not_granted");
+    for preparations in [TEMP_TABLES, OPERATORS, FUNCTIONS, DOMAINS] {
+        assert_eq!(ask(preparations).await?, honest, "{preparations}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_function_is_looked_at() -> Result {
+    let world = World::new().await?;
+    let core = Db::new(&[&CORE]).await?;
+    let all = "SELECT p.proname::text FROM pg_proc p
+        WHERE p.pronamespace IN ('tenancy'::regnamespace, 'util'::regnamespace) ORDER BY 1";
+    let known: Vec<String> = sqlx::query_scalar(all)
+        .fetch_all(&core.superuser().await?)
+        .await?;
+    let mut found: Vec<String> = sqlx::query_scalar(all)
+        .fetch_all(&world.db.superuser().await?)
+        .await?;
+    found.retain(|name| !known.contains(name));
+    assert_eq!(found, OURS, "add it to the lists below, and to the attacks");
+    Ok(())
+}
+
+/// Every function of this crate; the catalog test above fails if one is missing here.
 const OURS: &[&str] = &[
     "acting_person",
+    "add_role_parent",
     "assign_invited",
     "assign_role",
     "begin_role_change",
     "bump_epoch",
+    "catch_up_roles",
+    "catch_up_tenant",
+    "clone_role",
     "context_is",
+    "context_maker",
     "context_permissions",
     "context_user",
     "create_role",
     "delete_role",
+    "edited_roles",
+    "expand_roles",
+    "explain_permission",
     "grant_permission",
+    "grant_source",
+    "grant_wildcard",
     "keep_administrator",
+    "lacks_of_roles",
+    "lock_policy",
     "may_grant_roles",
     "my_permissions",
     "my_roles",
     "permissions_of_role",
     "principal_lacks",
+    "purge_ended_roles",
     "register_permissions",
+    "remove_role_parent",
     "rename_role",
     "revoke_permission",
+    "revoke_wildcard",
+    "role_content",
+    "role_depth",
+    "role_heirs",
     "seed_roles",
-    "seed_unseeded",
+    "set_member_roles",
+    "set_owner_role",
+    "subject_has_permission",
+    "take_template_parents",
+    "tenants_with",
     "unassign_role",
+    "upgrade_role",
     "user_has_permission",
     "user_lacks",
+    "user_lacks_wildcard",
+    "wildcards_of_roles",
 ];
 
 /// What the app role may call; everything else is for the functions themselves.
 const FOR_THE_APP: &[&str] = &[
+    "add_role_parent",
     "assign_invited",
     "assign_role",
+    "clone_role",
     "create_role",
     "delete_role",
+    "explain_permission",
     "grant_permission",
+    "grant_source",
+    "grant_wildcard",
+    "lock_policy",
     "may_grant_roles",
     "my_permissions",
     "my_roles",
+    "remove_role_parent",
     "rename_role",
     "revoke_permission",
+    "revoke_wildcard",
     "seed_roles",
+    "set_member_roles",
+    "set_owner_role",
+    "tenants_with",
     "unassign_role",
     "user_has_permission",
 ];
+
+/// What the service role may call: each is on the doctor's list of functions that cross tenants.
+const FOR_THE_WORKER: &[&str] = &["purge_ended_roles", "subject_has_permission"];
 
 /// Name, owner, definer or not, settings, and who may call it: the app, the worker, everybody.
 type FunctionRow = (String, String, bool, Option<Vec<String>>, bool, bool, bool);
@@ -349,7 +479,8 @@ async fn every_function_is_closed_to_the_public_and_pins_its_search_path() -> Re
             "{name}"
         );
         assert_eq!(for_app, FOR_THE_APP.contains(&name.as_str()), "{name}");
-        assert!(!for_worker && !is_public, "{name}");
+        let crosses = FOR_THE_WORKER.contains(&name.as_str());
+        assert_eq!((for_worker, is_public), (crosses, false), "{name}");
     }
     Ok(())
 }

@@ -9,19 +9,26 @@
 
 mod attacks;
 mod conformance;
+mod expiry;
 mod gates;
 mod grpc;
 mod helper;
 mod listening;
 mod many;
 mod members;
+mod parents;
 mod permissions;
 mod policy;
 mod ports;
 mod processes;
 mod properties;
+mod reviews;
 mod roles;
 mod routes;
+mod scale;
 mod staleness;
 mod stores;
 mod support;
+mod templates;
+mod transfer;
+mod wildcards;

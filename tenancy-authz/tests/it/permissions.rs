@@ -232,7 +232,6 @@ async fn the_bit_of_a_deleted_permission_is_not_given_to_another() -> Result {
     world
         .as_superuser(
             "DELETE FROM tenancy.role_permissions WHERE permission_key = 'reports.read';
-             DELETE FROM tenancy.role_template_permissions WHERE permission_key = 'reports.read';
              DELETE FROM tenancy.permissions WHERE key = 'reports.read'",
         )
         .await?;

@@ -48,7 +48,7 @@ async fn every_change_is_on_record_with_before_and_after() -> Result {
         })
         .collect();
     let deleted = json!({
-        "name": "Clerks", "permissions": ["templates.read"], "permission_count": 1, "member_count": 0
+        "name": "Clerks", "permissions": ["templates.read"], "permission_count": 1, "member_count": 0, "heirs": []
     });
     assert_eq!(
         told,
@@ -140,6 +140,12 @@ async fn the_database_refuses_it_too_when_the_code_forgets_to_ask() -> Result {
         "SELECT outcome FROM tenancy.delete_role('viewer')",
         "SELECT outcome FROM tenancy.grant_permission('viewer', 'roles.manage')",
         "SELECT outcome FROM tenancy.revoke_permission('viewer', 'templates.read')",
+        "SELECT outcome FROM tenancy.grant_wildcard('viewer', 'templates.*')",
+        "SELECT outcome FROM tenancy.revoke_wildcard('viewer', 'templates.*')",
+        "SELECT outcome FROM tenancy.add_role_parent('viewer', 'admin')",
+        "SELECT outcome FROM tenancy.remove_role_parent('viewer', 'admin')",
+        "SELECT outcome FROM tenancy.clone_role('admin', 'mine', 'Mine')",
+        "SELECT outcome FROM tenancy.lock_policy()",
     ] {
         let mut tx = world.db.app.write(&viewer).await?;
         let outcome: String = sqlx::query_scalar(call).fetch_one(&mut *tx).await?;

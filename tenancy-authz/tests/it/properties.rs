@@ -253,6 +253,10 @@ fn change() -> impl Strategy<Value = (usize, Change, bool)> {
         let unheard = PermissionKey::from_static("no.such");
         proptest::sample::select(vec![READ, WRITE, PURGE, manage, unheard])
     };
+    let a_wildcard = || {
+        let patterns = ["templates.*", "roles.*", "members.*", "no.*"];
+        proptest::sample::select(patterns.map(crate::support::wildcard).to_vec())
+    };
     let nobody = UserId::from_uuid(uuid::Uuid::nil());
     let far = || {
         let day = |year| format!("{year}-01-01T00:00:00Z").parse().expect("a day");
@@ -266,12 +270,17 @@ fn change() -> impl Strategy<Value = (usize, Change, bool)> {
     let name = || RoleName::parse("x").expect("a name");
     let kind = prop_oneof![
         2 => a_role().prop_map(move |role| Change::Create { role, name: name() }),
-        2 => a_role().prop_map(|role| Change::Delete { role }),
+        1 => a_role().prop_map(|role| Change::Delete { role }),
         4 => (a_role(), a_permission()).prop_map(|(role, permission)| Change::Grant { role, permission }),
         3 => (a_role(), a_permission()).prop_map(|(role, permission)| Change::Revoke { role, permission }),
         5 => (a_role(), far()).prop_map(move |(role, expires_at)| Change::Assign { member: nobody, role, expires_at }),
         3 => a_role().prop_map(move |role| Change::Unassign { member: nobody, role }),
         1 => a_role().prop_map(move |role| Change::Rename { role, name: name() }),
+        1 => (a_role(), a_role()).prop_map(move |(role, from)| Change::Clone { role, from, name: name() }),
+        3 => (a_role(), a_wildcard()).prop_map(|(role, wildcard)| Change::GrantWildcard { role, wildcard }),
+        2 => (a_role(), a_wildcard()).prop_map(|(role, wildcard)| Change::RevokeWildcard { role, wildcard }),
+        4 => (a_role(), a_role()).prop_map(|(role, parent)| Change::AddParent { role, parent }),
+        2 => (a_role(), a_role()).prop_map(|(role, parent)| Change::RemoveParent { role, parent }),
     ];
     let by = prop_oneof![3 => Just(0), 4 => 0..USERS];
     (by, kind, proptest::bool::weighted(0.9))
@@ -347,10 +356,27 @@ async fn the_functions_refuse_and_do_what_the_rules_in_rust_do() -> Result {
                 real,
                 memory.member_permissions_in(&mut tx, user(ctx)).await?
             );
+            for permission in [READ, WRITE, PURGE] {
+                let real = postgres.explain_in(&mut tx, user(ctx), &permission).await?;
+                let rules = memory.explain_in(&mut tx, user(ctx), &permission).await?;
+                assert_eq!(real.to_string(), rules.to_string());
+            }
+            let (mut real, mut rules) = (
+                postgres.policy_in(&mut tx).await?,
+                memory.policy_in(&mut tx).await?,
+            );
+            (real.epoch, rules.epoch) = (None, None);
+            assert_eq!(real, rules);
         }
     }
     eprintln!("{made} changes made; refused: {refused:?}");
-    for code in ["permission_denied", "exceeds_own_permissions", "role_fixed"] {
+    for code in [
+        "permission_denied",
+        "exceeds_own_permissions",
+        "role_fixed",
+        "granted_otherwise",
+        "parent_cycle",
+    ] {
         assert!(
             refused.contains_key(code),
             "no case of `{code}` came up: {refused:?}"
@@ -375,24 +401,42 @@ async fn same_tenant_in_both(
         .with_permission(manage.clone())
         .with_permission(READ);
     world.roles.create(&owner, new).await?;
+    let alpha = tenancy_authz::NewRole::new(role("alpha"), RoleName::parse("x")?)
+        .with_wildcard(crate::support::wildcard("templates.*"));
+    world.roles.create(&owner, alpha).await?;
+    let beta =
+        tenancy_authz::NewRole::new(role("beta"), RoleName::parse("x")?).with_parent(role("alpha"));
+    world.roles.create(&owner, beta).await?;
     let mut contexts = vec![owner.clone()];
     let mut tx = world.db.app.write(&owner).await?;
     in_memory.seed_in(&mut tx, user(&owner)).await?;
-    let create = Change::Create {
-        role: chief.clone(),
-        name: RoleName::parse("x")?,
+    let made = |key: &RoleKey| {
+        let (role, name) = (key.clone(), RoleName::parse("x"));
+        name.map(|name| Change::Create { role, name })
     };
-    memory.change_in(&mut tx, &create).await?;
+    let grant = |permission| Change::Grant {
+        role: chief.clone(),
+        permission,
+    };
+    memory.change_in(&mut tx, &made(&chief)?).await?;
     for permission in [manage, READ] {
-        memory
-            .change_in(
-                &mut tx,
-                &Change::Grant {
-                    role: chief.clone(),
-                    permission,
-                },
-            )
-            .await?;
+        memory.change_in(&mut tx, &grant(permission)).await?;
+    }
+    // One below the other, with a wildcard above.
+    let (alpha, beta) = (role("alpha"), role("beta"));
+    for change in [
+        made(&alpha)?,
+        made(&beta)?,
+        Change::GrantWildcard {
+            role: alpha.clone(),
+            wildcard: crate::support::wildcard("templates.*"),
+        },
+        Change::AddParent {
+            role: beta,
+            parent: alpha,
+        },
+    ] {
+        memory.change_in(&mut tx, &change).await?;
     }
     for has in ["admin", "chief", "viewer"] {
         let ctx = testing::member(&world.db.app, &world.authz, &owner, &[has]).await?;

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use sqlx::{Connection as _, PgConnection};
 use tenancy_authz::{ErrorKind, NewRole, RoleName, RolePage, sync_permissions};
 use tenancy_core::{
     OperatorDb, PermissionDef, RoleDirectory as _, TenantDb, TenantId, UserId,
@@ -233,6 +234,17 @@ async fn a_tenant_sees_no_role_of_another_and_the_app_writes_none_by_hand() -> R
         "SELECT tenancy.register_permissions('[]', '[]')",
         "SELECT tenancy.bump_epoch()",
         "SELECT tenancy.begin_role_change()",
+        "SELECT tenancy.catch_up_roles(1)",
+        "SELECT tenancy.catch_up_tenant(util.current_tenant())",
+        "SELECT tenancy.upgrade_role(util.current_tenant(), 'viewer')",
+        "SELECT tenancy.expand_roles(util.current_tenant(), '{viewer}')",
+        "SELECT tenancy.edited_roles(NULL, NULL, 1)",
+        "SELECT tenancy.purge_ended_roles(0, 1)",
+        "SELECT util.subject_has_permission(util.current_user_id(), util.current_tenant(), 'templates.read')",
+        "INSERT INTO tenancy.role_wildcards (tenant_id, role_key, pattern) VALUES (util.current_tenant(), 'viewer', 'templates.*')",
+        "INSERT INTO tenancy.role_parents (tenant_id, role_key, parent_key) VALUES (util.current_tenant(), 'viewer', 'admin')",
+        "UPDATE tenancy.role_upgrades SET outcome = 'edited'",
+        "DELETE FROM tenancy.role_state",
     ] {
         let mut tx = world.db.app.write(&world.owner).await?;
         let refused = sqlx::raw_sql(statement)
@@ -294,18 +306,32 @@ async fn a_tenant_that_is_created_while_permissions_are_registered_misses_none()
     Ok(())
 }
 
-/// Whether the owner of a tenant that is being seeded holds what is registered before that commits.
+/// Whether the owner of a tenant that is being made holds what is registered before that commits.
 async fn seeded_while_registering(world: &World, late: &'static str) -> Result<bool> {
-    let ctx = core_testing::tenant(&world.db.app).await?;
-    let mut tx = world.db.app.write(&ctx).await?;
-    world.authz.seed_in(&mut tx, user(&ctx)).await?;
+    let (tenant, owner) = (TenantId::new(), UserId::new());
+    let mut conn = PgConnection::connect(world.db.server.app_url()).await?;
+    let mut tx = conn.begin().await?;
+    sqlx::query(
+        "SELECT set_config('tenancy.tenant_id', $1, true), set_config('tenancy.user_id', $2, true)",
+    )
+    .bind(tenant.to_string())
+    .bind(owner.to_string())
+    .execute(&mut *tx)
+    .await?;
+    let made = "SELECT tenancy.create_tenant($1, 'Late', $2), (tenancy.seed_roles($2)).outcome";
+    sqlx::query(made)
+        .bind(format!("late-{}", tenant.as_uuid().simple()))
+        .bind(owner)
+        .execute(&mut *tx)
+        .await?;
     let late_one = PermissionDef::new(late, "see something new", &[]);
     let operator = world.db.operator.clone();
     // Waits for the seeding, or sees nothing of it and lets the tenant go without.
     let registering = tokio::spawn(async move { sync_permissions(&operator, &[late_one]).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     tx.commit().await?;
     registering.await??;
+    let ctx = world.db.app.enter(tenant, owner).await?;
     let granted = world
         .roles
         .permissions_of_role(&ctx, &role("owner"))

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use sqlx::PgPool;
-use tenancy_authz::{AuthzOptions, COMPONENT, PgAuthorizer, Roles, sync_permissions, testing};
+use tenancy_authz::{
+    AuthzOptions, COMPONENT, PgAuthorizer, RoleName, Roles, Wildcard, sync_permissions, testing,
+};
 use tenancy_core::{
     Authorizer as _, PermissionDef, PermissionKey, RoleKey, TenantCtx, TenantDb, UserId,
     migrate::CORE, testing::MemoryAudit,
@@ -119,6 +121,18 @@ pub(crate) fn authorizer(
     ))
 }
 
+pub(crate) fn role_named(key: &str) -> RoleKey {
+    RoleKey::parse(key).expect("a role key")
+}
+
+pub(crate) fn wildcard(text: &str) -> Wildcard {
+    Wildcard::parse(text).expect("a wildcard")
+}
+
+pub(crate) fn name(text: &str) -> RoleName {
+    RoleName::parse(text).expect("a name")
+}
+
 pub(crate) fn role(key: &'static str) -> RoleKey {
     RoleKey::from_static(key)
 }
@@ -130,9 +144,13 @@ pub(crate) fn user(ctx: &TenantCtx) -> UserId {
 async fn dump(superuser: &PgPool) -> Result<String> {
     let rows: Vec<String> = sqlx::query_scalar(
         "SELECT concat_ws(' ', 'permission', key, bit, description) FROM tenancy.permissions
-         UNION ALL SELECT concat_ws(' ', 'template', role_key, permission_key) FROM tenancy.role_template_permissions
-         UNION ALL SELECT concat_ws(' ', 'role', tenant_id, key, name, is_system) FROM tenancy.roles
-         UNION ALL SELECT concat_ws(' ', 'grant', tenant_id, role_key, permission_key) FROM tenancy.role_permissions
+         UNION ALL SELECT concat_ws(' ', 'template', key, revision, version, name, permissions, wildcards, parents) FROM tenancy.role_templates
+         UNION ALL SELECT concat_ws(' ', 'role', tenant_id, key, name, is_system, template_revision) FROM tenancy.roles
+         UNION ALL SELECT concat_ws(' ', 'grant', tenant_id, role_key, permission_key, is_direct) FROM tenancy.role_permissions
+         UNION ALL SELECT concat_ws(' ', 'wildcard', tenant_id, role_key, pattern) FROM tenancy.role_wildcards
+         UNION ALL SELECT concat_ws(' ', 'parent', tenant_id, role_key, parent_key) FROM tenancy.role_parents
+         UNION ALL SELECT concat_ws(' ', 'upgrade', tenant_id, role_key, revision, outcome) FROM tenancy.role_upgrades
+         UNION ALL SELECT concat_ws(' ', 'serial', tenant_id, serial) FROM tenancy.role_state
          UNION ALL SELECT concat_ws(' ', 'member', tenant_id, user_id, role_key, granted_by, expires_at) FROM tenancy.member_roles
          UNION ALL SELECT concat_ws(' ', 'retired', tenant_id, key) FROM tenancy.retired_roles
          UNION ALL SELECT concat_ws(' ', 'epoch', tenant_id, epoch) FROM tenancy.tenant_epoch

@@ -1,4 +1,4 @@
 -- role: operator
--- Registers role templates and permissions for every tenant. $1 templates, $2 permissions, both as
--- JSON. Answers the keys that are new.
-SELECT tenancy.register_permissions($1, $2)
+-- Registers role templates and permissions. $1 templates, $2 permissions, both as JSON. Answers a
+-- word, what it is about, and the keys that are new.
+SELECT outcome, detail, added FROM tenancy.register_permissions($1, $2)

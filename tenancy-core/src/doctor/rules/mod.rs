@@ -24,7 +24,7 @@ const AREAS: &[&[Rule]] = &[
     attack::RULES,
 ];
 
-/// The functions of schema `tenancy` that reach across tenants, and that only the worker may call.
+/// The functions that reach across tenants, and that only the worker may call.
 pub(super) const CROSSING: &[&str] = &[
     "audit_make_partitions",
     "audit_seal_begin",
@@ -52,9 +52,11 @@ pub(super) const CROSSING: &[&str] = &[
     "outbox_purge",
     "outbox_settle",
     "promote_data_key",
+    "purge_ended_roles",
     "rewrap_data_key",
     "rotation_batch",
     "store_rotated",
+    "subject_has_permission",
     "tenants_with_data_keys",
     "webhook_events_take",
     "wrapped_data_key",

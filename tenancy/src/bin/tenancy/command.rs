@@ -27,6 +27,7 @@ pub(crate) async fn run(command: Command) -> Result {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(options) => examine(&options).await,
+        Command::Authz(which) => crate::authz::run(which).await,
         Command::Secrets(Secrets::Keygen { name }) => {
             println!(
                 "{}",

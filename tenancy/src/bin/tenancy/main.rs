@@ -1,6 +1,7 @@
 //! The operator's binary: `tenancy --help`.
 
 mod audit;
+mod authz;
 mod command;
 mod jobs;
 mod output;
@@ -39,6 +40,9 @@ enum Command {
     /// Looks for what could let one tenant see another, and attacks the database. Exit code 0: nothing
     /// found; 1: something found; 2: it could not look.
     Doctor(Doctor),
+    /// Roles and permissions: who may do what and why, and policies as files.
+    #[command(subcommand)]
+    Authz(authz::Authz),
     /// Integration secrets and their keys.
     #[command(subcommand)]
     Secrets(Secrets),

@@ -8,7 +8,7 @@ FROM unnest(ARRAY[
     'impersonations', 'invitation_tokens', 'invitations', 'job_dead', 'job_history', 'job_policies', 'job_progress',
     'job_workers', 'mcp_connections', 'mcp_invocations', 'mcp_providers', 'mcp_tools', 'member_roles',
     'memberships', 'oauth_states', 'ownership_offers', 'permission_bits', 'permissions', 'platform_log', 'retired_roles', 'role_permissions',
-    'role_template_permissions', 'role_templates', 'roles', 'rotation_runs', 'schema_migrations',
+    'role_parents', 'role_state', 'role_templates', 'role_upgrades', 'role_wildcards', 'roles', 'rotation_runs', 'schema_migrations',
     'support_grants', 'support_staff', 'tenant_data_keys', 'tenant_epoch', 'tenant_holds', 'tenant_limits', 'tenant_purges', 'tenant_settings', 'tenant_slugs', 'tenants', 'user_identities'
 ]) AS wanted (name)
 JOIN pg_catalog.pg_class c ON c.oid = to_regclass('tenancy.' || wanted.name)

@@ -7,6 +7,6 @@ SELECT f.oid::regprocedure::text AS object,
 FROM pg_catalog.pg_proc f
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 CROSS JOIN unnest($2::oid[]) AS app (role)
-WHERE n.nspname = 'tenancy' AND f.proname = ANY ($1::text[])
+WHERE n.nspname IN ('tenancy', 'util') AND f.proname = ANY ($1::text[])
   AND has_function_privilege(app.role, f.oid, 'EXECUTE')
 ORDER BY 1, 2

@@ -1,18 +1,21 @@
 //! The administration of roles.
 
+mod review;
+mod transfer;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tenancy_core::{
     AuditSink, Authorizer, Permission as _, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx,
     UserId,
 };
 
-use super::{authorizer::PgAuthorizer, perm};
-use crate::{Applied, Change, Error, Explanation, Holder, NewRole, Role, RoleName, RolePage};
+pub use transfer::ImportOptions;
 
-/// The most members that one page of [`Roles::who_can`] holds.
-const MAX_HOLDERS: u16 = 200;
+use super::{authorizer::PgAuthorizer, perm};
+use crate::{Applied, Change, Error, NewRole, RoleName, Wildcard, model::Refusal};
 
 /// Makes, changes and reviews the roles of a tenant.
 ///
@@ -61,17 +64,27 @@ impl Roles {
             key,
             name,
             permissions,
+            wildcards,
+            parents,
         } = role;
-        let grants = permissions.into_iter().map(|permission| Change::Grant {
-            role: key.clone(),
+        let role = || key.clone();
+        let mut changes = vec![Change::Create { role: role(), name }];
+        let grant = |permission| Change::Grant {
+            role: role(),
             permission,
-        });
-        let create = Change::Create {
-            role: key.clone(),
-            name,
         };
-        self.apply(ctx, std::iter::once(create).chain(grants).collect())
-            .await
+        changes.extend(permissions.into_iter().map(grant));
+        let grant = |wildcard| Change::GrantWildcard {
+            role: role(),
+            wildcard,
+        };
+        changes.extend(wildcards.into_iter().map(grant));
+        let above = |parent| Change::AddParent {
+            role: role(),
+            parent,
+        };
+        changes.extend(parents.into_iter().map(above));
+        self.apply(ctx, changes).await
     }
 
     /// Changes a role's name; its key stays.
@@ -127,7 +140,9 @@ impl Roles {
     ///
     /// # Errors
     /// As [`grant`](Self::grant), and
-    /// [`LastAdministrator`](crate::ErrorKind::LastAdministrator).
+    /// [`LastAdministrator`](crate::ErrorKind::LastAdministrator);
+    /// [`GrantedOtherwise`](crate::ErrorKind::GrantedOtherwise) if the role would still grant it by a
+    /// wildcard or a parent: nothing is changed then.
     pub async fn revoke(
         &self,
         ctx: &TenantCtx,
@@ -193,118 +208,107 @@ impl Roles {
         .await
     }
 
-    /// A page of the tenant's roles, in the order of their keys.
+    /// Lets a role grant every permission below a prefix, also those that are registered later. Who
+    /// gives such a share in what is to come has one himself: the same wildcard or a wider one, or a
+    /// default role that grants everything.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) without `roles.read`.
-    pub async fn list(&self, ctx: &TenantCtx, page: &RolePage) -> Result<Vec<Role>, Error> {
-        let mut tx = self.reading(ctx).await?;
-        self.authorizer.store().list_in(&mut tx, page).await
-    }
-
-    /// What a role grants, sorted.
-    ///
-    /// # Errors
-    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown); [`Denied`](crate::ErrorKind::Denied)
-    /// without `roles.read`.
-    pub async fn permissions_of_role(
+    /// As [`grant`](Self::grant); [`PermissionUnknown`](crate::ErrorKind::PermissionUnknown) if
+    /// nothing is below the prefix; [`Limit`](crate::ErrorKind::Limit) at 100 wildcards.
+    pub async fn grant_wildcard(
         &self,
         ctx: &TenantCtx,
         role: &RoleKey,
-    ) -> Result<Vec<PermissionKey>, Error> {
-        let mut tx = self.reading(ctx).await?;
-        self.authorizer
-            .store()
-            .role_permissions_in(&mut tx, role)
+        wildcard: &Wildcard,
+    ) -> Result<(), Error> {
+        let (role, wildcard) = (role.clone(), wildcard.clone());
+        self.apply(ctx, vec![Change::GrantWildcard { role, wildcard }])
             .await
     }
 
-    /// What a member holds now, sorted. Everybody may ask about himself.
+    /// Takes a wildcard from a role. What the role is granted by name, by another wildcard or by a
+    /// parent stays.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) without `roles.read`.
-    pub async fn permissions_of_member(
+    /// As [`revoke`](Self::revoke).
+    pub async fn revoke_wildcard(
         &self,
         ctx: &TenantCtx,
-        member: UserId,
-    ) -> Result<Vec<PermissionKey>, Error> {
-        let mut tx = self.reading_about(ctx, member).await?;
-        self.authorizer
-            .store()
-            .member_permissions_in(&mut tx, member)
+        role: &RoleKey,
+        wildcard: &Wildcard,
+    ) -> Result<(), Error> {
+        let (role, wildcard) = (role.clone(), wildcard.clone());
+        self.apply(ctx, vec![Change::RevokeWildcard { role, wildcard }])
             .await
     }
 
-    /// Why a user holds a permission, or why not. Everybody may ask about himself.
+    /// Lets a role grant what another one grants, now and later. If that one is deleted, what came
+    /// from it goes.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) without `roles.read`.
-    pub async fn why(
+    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown); [`RoleFixed`](crate::ErrorKind::RoleFixed)
+    /// for `owner` on either side; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a parent that
+    /// stands below the role already; [`Limit`](crate::ErrorKind::Limit) at 20 parents, and at 8
+    /// roles one over the other; [`Exceeds`](crate::ErrorKind::Exceeds);
+    /// [`Denied`](crate::ErrorKind::Denied).
+    pub async fn add_parent(
         &self,
         ctx: &TenantCtx,
-        user: UserId,
-        permission: &PermissionKey,
-    ) -> Result<Explanation, Error> {
-        let mut tx = self.reading_about(ctx, user).await?;
-        self.authorizer
-            .store()
-            .explain_in(&mut tx, user, permission)
+        role: &RoleKey,
+        parent: &RoleKey,
+    ) -> Result<(), Error> {
+        let (role, parent) = (role.clone(), parent.clone());
+        self.apply(ctx, vec![Change::AddParent { role, parent }])
             .await
     }
 
-    /// A page of the members who hold a permission now, in the order of their ids, after the one
-    /// given; at most 200.
+    /// Lets a role no longer grant what another one grants.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) without `roles.read`.
-    pub async fn who_can(
+    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown);
+    /// [`LastAdministrator`](crate::ErrorKind::LastAdministrator);
+    /// [`Exceeds`](crate::ErrorKind::Exceeds); [`Denied`](crate::ErrorKind::Denied).
+    pub async fn remove_parent(
         &self,
         ctx: &TenantCtx,
-        permission: &PermissionKey,
-        after: Option<UserId>,
-        limit: u16,
-    ) -> Result<Vec<Holder>, Error> {
-        let mut tx = self.reading(ctx).await?;
-        let limit = limit.clamp(1, MAX_HOLDERS);
-        self.authorizer
-            .store()
-            .holders_in(&mut tx, permission, after, limit)
+        role: &RoleKey,
+        parent: &RoleKey,
+    ) -> Result<(), Error> {
+        let (role, parent) = (role.clone(), parent.clone());
+        self.apply(ctx, vec![Change::RemoveParent { role, parent }])
             .await
     }
 
-    async fn reading(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
-        self.authorizer.require(ctx, perm::RolesRead::get()).await?;
-        Ok(self.db.read(ctx).await?)
-    }
-
-    async fn reading_about(&self, ctx: &TenantCtx, user: UserId) -> Result<TenantTx, Error> {
-        if ctx.user() == Some(user) {
-            return Ok(self.db.read(ctx).await?);
-        }
-        self.reading(ctx).await
+    /// Makes a role that grants what another one grants, by the same names, wildcards and parents. A
+    /// clone of a default role is the tenant's own: no template reaches it.
+    ///
+    /// # Errors
+    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown) for the one that is cloned; else as
+    /// [`create`](Self::create).
+    pub async fn clone_role(
+        &self,
+        ctx: &TenantCtx,
+        from: &RoleKey,
+        key: RoleKey,
+        name: RoleName,
+    ) -> Result<(), Error> {
+        let (role, from) = (key, from.clone());
+        self.apply(ctx, vec![Change::Clone { role, name, from }])
+            .await
     }
 
     /// All of the changes with their audit entries, or none.
     async fn apply(&self, ctx: &TenantCtx, changes: Vec<Change>) -> Result<(), Error> {
-        let mut tx = self.db.write(ctx).await?;
-        self.authorizer
-            .require_key_in(&mut tx, &perm::RolesManage::KEY)
-            .await?;
+        let mut tx = self.changing(ctx).await?;
         let mut anything = false;
         for change in &changes {
-            match self.authorizer.store().change_in(&mut tx, change).await {
-                Ok(Applied::Unchanged) => {}
-                Ok(Applied::Changed(before)) => {
-                    anything = true;
-                    self.audit.record_in(&mut tx, change.event(before)).await?;
-                }
-                Err(error) => {
-                    // Its locks must not wait for the audit log.
-                    drop(tx);
-                    let role = std::slice::from_ref(change.role());
-                    self.authorizer.record_refusal(ctx, role, &error).await;
-                    return Err(error);
-                }
+            let made = match self.make_in(&mut tx, change).await {
+                Ok(made) => revoked_for_real(change, made),
+                Err(error) => Err(error),
+            };
+            match made {
+                Ok(made) => anything |= made != Applied::Unchanged,
+                Err(error) => return Err(self.refused(tx, change, error).await),
             }
         }
         if anything {
@@ -312,6 +316,44 @@ impl Roles {
         }
         Ok(tx.commit().await?)
     }
+
+    async fn changing(&self, ctx: &TenantCtx) -> Result<TenantTx, Error> {
+        let mut tx = self.db.write(ctx).await?;
+        self.authorizer
+            .require_key_in(&mut tx, &perm::RolesManage::KEY)
+            .await?;
+        Ok(tx)
+    }
+
+    async fn make_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
+        let applied = self.authorizer.store().change_in(tx, change).await?;
+        if let Applied::Changed(before) = &applied {
+            let event = change.event(before.clone());
+            self.audit.record_in(tx, event).await?;
+        }
+        Ok(applied)
+    }
+
+    /// Puts a refusal on record, once the locks of its transaction, which must not wait for the
+    /// audit log, are gone.
+    async fn refused(&self, tx: TenantTx, change: &Change, error: Error) -> Error {
+        let ctx = tx.ctx().clone();
+        drop(tx);
+        let role = std::slice::from_ref(change.role());
+        self.authorizer.record_refusal(&ctx, role, &error).await;
+        error
+    }
+}
+
+/// Who takes a permission from a role is told if the role grants it still.
+fn revoked_for_real(change: &Change, made: Applied) -> Result<Applied, Error> {
+    if let Applied::Changed(before) = &made
+        && let Some(by) = before.get("still_by").and_then(Value::as_str)
+    {
+        let by = by.to_owned();
+        return Err(Refusal::GrantedOtherwise { by }.into_error(change.role().as_str()));
+    }
+    Ok(made)
 }
 
 impl std::fmt::Debug for Roles {

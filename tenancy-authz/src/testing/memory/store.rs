@@ -1,129 +1,19 @@
-//! A store in memory.
-
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tenancy_core::{
-    Decision, DenyReason, PermissionDef, PermissionKey, RequestId, RoleKey, TenantCtx, TenantId,
-    TenantTx, UserId,
-};
+use tenancy_core::{Decision, DenyReason, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
 
-use super::policy::{MemberRow, Policy, RoleRow};
+use super::{
+    super::policy::{Asking, MemberRow, RoleRow},
+    MemoryPolicyStore, lock,
+};
 use crate::{
-    Applied, Change, Epoch, Error, Explanation, Grant, Holder, MemberState, PolicyStore,
-    RegisteredPermission, Role, RolePage, Snapshot, TEMPLATES,
-    model::{ALL_PERMISSIONS, OWNER, Refusal},
+    Applied, Change, Epoch, Error, Explanation, Grant, Holder, MatrixRole, MemberState,
+    PolicyDocument, PolicyStore, RegisteredPermission, Role, RolePage, Snapshot, TEMPLATES,
+    model::{OWNER, Refusal},
 };
-
-/// Keeps the policies of tenants in memory, by the same rules as the database.
-///
-/// What a transaction changed appears to others when it commits. It does not see the memberships
-/// of the core: who is given roles by seeding or by an invitation is taken for a member, and
-/// [`set_active`](Self::set_active) says who no longer is. Of two transactions of one tenant that
-/// overlap, the last one to commit wins.
-#[derive(Clone, Debug)]
-pub struct MemoryPolicyStore(Arc<Mutex<State>>);
-
-#[derive(Debug, Default)]
-struct State {
-    registry: BTreeMap<PermissionKey, RegisteredPermission>,
-    templates: BTreeMap<RoleKey, BTreeSet<PermissionKey>>,
-    tenants: HashMap<TenantId, Policy>,
-    /// What open transactions see; gone when they are.
-    staged: HashMap<RequestId, Weak<Mutex<Policy>>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl MemoryPolicyStore {
-    /// A store that knows these permissions.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a key that breaks the grammar, or for
-    /// more than 65,536 of them.
-    pub fn new(permissions: &[PermissionDef]) -> Result<Self, Error> {
-        let mut state = State::default();
-        for (at, definition) in permissions.iter().enumerate() {
-            let key = PermissionKey::parse(definition.key)?;
-            let bit = u16::try_from(at).map_err(|_| {
-                Error::new(
-                    crate::ErrorKind::InvalidInput,
-                    "too_many_permissions",
-                    "too many permissions",
-                )
-            })?;
-            for template in TEMPLATES {
-                let role = template.key.as_str();
-                if ALL_PERMISSIONS.contains(&role) || definition.roles.contains(&role) {
-                    state
-                        .templates
-                        .entry(template.key.clone())
-                        .or_default()
-                        .insert(key.clone());
-                }
-            }
-            let entry = RegisteredPermission::new(key.clone(), definition.description, bit);
-            state.registry.entry(key).or_insert(entry);
-        }
-        Ok(Self(Arc::new(Mutex::new(state))))
-    }
-
-    /// Lets a member in or keeps him out, as the core's `Members::set_status` does.
-    pub fn set_active(&self, tenant: TenantId, user: UserId, is_active: bool) {
-        if let Some(policy) = lock(&self.0).tenants.get_mut(&tenant) {
-            policy.epoch += 1;
-            if let Some(member) = policy.members.get_mut(&user) {
-                member.is_active = is_active;
-            }
-        }
-    }
-
-    fn committed(&self, tenant: TenantId) -> Policy {
-        lock(&self.0)
-            .tenants
-            .get(&tenant)
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    /// What the transaction sees: the copy it changed, or what is committed.
-    fn seen(&self, tx: &TenantTx) -> Policy {
-        let staged = lock(&self.0)
-            .staged
-            .get(&tx.ctx().request_id())
-            .and_then(Weak::upgrade);
-        match staged {
-            Some(policy) => lock(&policy).clone(),
-            None => self.committed(tx.ctx().tenant()),
-        }
-    }
-
-    /// Puts what the transaction changed in place for it now, and for all once it commits. The hook
-    /// holds the copy: a rollback drops both.
-    fn stage(&self, tx: &mut TenantTx, policy: Policy) {
-        let (tenant, request) = (tx.ctx().tenant(), tx.ctx().request_id());
-        let mut state = lock(&self.0);
-        if let Some(staged) = state.staged.get(&request).and_then(Weak::upgrade) {
-            *lock(&staged) = policy;
-            return;
-        }
-        let staged = Arc::new(Mutex::new(policy));
-        state.staged.insert(request, Arc::downgrade(&staged));
-        let store = self.clone();
-        tx.after_commit(move || {
-            let policy = lock(&staged).clone();
-            lock(&store.0).tenants.insert(tenant, policy);
-        });
-    }
-}
 
 #[async_trait]
 impl PolicyStore for MemoryPolicyStore {
@@ -208,9 +98,8 @@ impl PolicyStore for MemoryPolicyStore {
 
     async fn change_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
         let mut policy = self.seen(tx);
-        let registered = lock(&self.0).registry.keys().cloned().collect();
         let applied = policy
-            .apply(tx.ctx(), change, &registered, Utc::now())
+            .apply(tx.ctx(), change, Utc::now())
             .map_err(|refusal| refusal.into_error(change.role().as_str()))?;
         self.stage(tx, policy);
         Ok(applied)
@@ -228,9 +117,9 @@ impl PolicyStore for MemoryPolicyStore {
                 changed = true;
                 let permissions = templates.get(&template.key).cloned().unwrap_or_default();
                 RoleRow {
-                    name: template.name.to_owned(),
                     is_system: true,
                     permissions,
+                    ..RoleRow::named(template.name)
                 }
             });
         }
@@ -255,10 +144,10 @@ impl PolicyStore for MemoryPolicyStore {
         let (policy, now) = (self.seen(tx), Utc::now());
         for role in roles {
             let refuse = |refusal: Refusal| Err(refusal.into_error(role.as_str()));
-            let Some(row) = policy.roles.get(role) else {
+            if !policy.roles.contains_key(role) {
                 return refuse(Refusal::RoleUnknown { role: None });
-            };
-            if let Some(permission) = policy.lacks_for_good(tx.ctx(), &row.permissions, now) {
+            }
+            if let Some(permission) = policy.lacks_of_role(&tx.ctx().into(), role, None, now) {
                 return refuse(Refusal::Exceeds { permission });
             }
         }
@@ -273,16 +162,14 @@ impl PolicyStore for MemoryPolicyStore {
         roles: &[RoleKey],
     ) -> Result<(), Error> {
         let mut policy = self.seen(tx);
-        let granted = policy.permissions_of(invited_by, Utc::now());
+        let (inviter, now) = (Asking::User(invited_by), Utc::now());
         for role in roles {
             let refuse = |refusal: Refusal| Err(refusal.into_error(role.as_str()));
-            let Some(row) = policy.roles.get(role) else {
+            if !policy.roles.contains_key(role) {
                 return refuse(Refusal::RoleUnknown { role: None });
-            };
-            if let Some(missing) = row.permissions.iter().find(|key| !granted.contains(key)) {
-                return refuse(Refusal::Exceeds {
-                    permission: missing.to_string(),
-                });
+            }
+            if let Some(permission) = policy.lacks_of_role(&inviter, role, None, now) {
+                return refuse(Refusal::Exceeds { permission });
             }
         }
         policy.members.entry(member).or_insert(MemberRow {
@@ -331,7 +218,7 @@ impl PolicyStore for MemoryPolicyStore {
             .iter()
             .filter(|(key, _)| page.after.as_ref() < Some(key));
         let role = |(key, row): (&RoleKey, &RoleRow)| {
-            let count = u32::try_from(row.permissions.len()).unwrap_or(u32::MAX);
+            let count = u32::try_from(policy.granted(key).len()).unwrap_or(u32::MAX);
             Role::new(key.clone(), &row.name, row.is_system, count)
         };
         Ok(behind.take(usize::from(page.limit)).map(role).collect())
@@ -344,8 +231,8 @@ impl PolicyStore for MemoryPolicyStore {
     ) -> Result<Vec<PermissionKey>, Error> {
         let unknown = || Refusal::RoleUnknown { role: None }.into_error(role.as_str());
         let policy = self.seen(tx);
-        let row = policy.roles.get(role).ok_or_else(unknown)?;
-        Ok(row.permissions.iter().cloned().collect())
+        policy.roles.get(role).ok_or_else(unknown)?;
+        Ok(policy.granted(role).into_iter().collect())
     }
 
     async fn member_permissions_in(
@@ -375,17 +262,17 @@ impl PolicyStore for MemoryPolicyStore {
             Some(_) => MemberState::Deactivated,
         };
         for ((_, role), ends) in policy.assigned.iter().filter(|((of, _), _)| *of == user) {
-            let grants = policy
-                .roles
-                .get(role)
-                .is_some_and(|row| row.permissions.contains(permission));
-            if ends.is_none_or(|ends| ends > now) {
-                explanation
-                    .roles
-                    .push(Grant::new(role.clone(), *ends, grants));
+            let grants = policy.granted(role).contains(permission);
+            let mut grant = Grant::new(role.clone(), *ends, grants);
+            grant.has_ended = ends.is_some_and(|ends| ends <= now);
+            if grants {
+                (grant.through, grant.wildcard) = policy.source(role, permission, true);
             }
+            explanation.roles.push(grant);
         }
-        explanation.roles.sort_by_key(|role| !role.grants);
+        explanation
+            .roles
+            .sort_by_key(|role| (role.has_ended, !role.grants));
         Ok(explanation)
     }
 
@@ -398,12 +285,7 @@ impl PolicyStore for MemoryPolicyStore {
     ) -> Result<Vec<Holder>, Error> {
         let (policy, now) = (self.seen(tx), Utc::now());
         let holder = |user: &UserId| {
-            let grants = |role: &RoleKey| {
-                policy
-                    .roles
-                    .get(role)
-                    .is_some_and(|row| row.permissions.contains(permission))
-            };
+            let grants = |role: &RoleKey| policy.granted(role).contains(permission);
             let roles = policy.roles_of(*user, now).map(|(role, _)| role.clone());
             let roles: Vec<_> = roles.filter(grants).collect();
             (!roles.is_empty()).then(|| Holder::new(*user, roles))
@@ -413,6 +295,37 @@ impl PolicyStore for MemoryPolicyStore {
             .keys()
             .filter(|user| after.as_ref() < Some(user));
         Ok(behind.filter_map(holder).take(usize::from(limit)).collect())
+    }
+    async fn matrix_in(
+        &self,
+        tx: &mut TenantTx,
+        page: &RolePage,
+    ) -> Result<Vec<MatrixRole>, Error> {
+        let policy = self.seen(tx);
+        let behind = policy
+            .roles
+            .iter()
+            .filter(|(key, _)| page.after.as_ref() < Some(key));
+        let role = |(key, row): (&RoleKey, &RoleRow)| {
+            let grants = policy.granted(key).into_iter().map(|permission| {
+                let by_name = row.permissions.contains(&permission);
+                (permission, by_name)
+            });
+            MatrixRole::new(key.clone(), &row.name, grants.collect())
+        };
+        Ok(behind.take(usize::from(page.limit)).map(role).collect())
+    }
+
+    async fn lock_in(&self, tx: &mut TenantTx) -> Result<Epoch, Error> {
+        let policy = self.seen(tx);
+        match policy.may_manage(tx.ctx(), Utc::now()) {
+            true => Ok(policy.epoch),
+            false => Err(Refusal::Denied.into_error(OWNER)),
+        }
+    }
+
+    async fn policy_in(&self, tx: &mut TenantTx) -> Result<PolicyDocument, Error> {
+        self.seen(tx).document(Utc::now())
     }
 }
 

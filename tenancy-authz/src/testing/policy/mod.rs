@@ -1,17 +1,24 @@
 //! The rules of a tenant's policy in plain Rust: what the fake does, and what the functions of the
 //! database are compared with.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod asking;
+mod expansion;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tenancy_core::{Permission as _, PermissionKey, RoleKey, TenantCtx, UserId};
 
 use crate::{
-    Applied, Change, Epoch,
+    Applied, Change, Epoch, Wildcard,
     model::{OWNER, Refusal},
     perm::RolesManage,
 };
+pub(super) use asking::Asking;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
@@ -21,6 +28,8 @@ pub(super) struct Policy {
     pub(super) retired: BTreeSet<RoleKey>,
     /// Until when; for good, if `None`.
     pub(super) assigned: BTreeMap<(UserId, RoleKey), Option<DateTime<Utc>>>,
+    /// What anything can be granted of.
+    registered: Arc<BTreeSet<PermissionKey>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +42,33 @@ pub(super) struct MemberRow {
 pub(super) struct RoleRow {
     pub(super) name: String,
     pub(super) is_system: bool,
+    /// By name; [`Policy::granted`] is everything.
     pub(super) permissions: BTreeSet<PermissionKey>,
+    pub(super) wildcards: BTreeSet<Wildcard>,
+    pub(super) parents: BTreeSet<RoleKey>,
+}
+
+impl RoleRow {
+    pub(super) fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            is_system: false,
+            permissions: BTreeSet::new(),
+            wildcards: BTreeSet::new(),
+            parents: BTreeSet::new(),
+        }
+    }
 }
 
 impl Policy {
+    /// A policy without a role.
+    pub(super) fn of(registered: BTreeSet<PermissionKey>) -> Self {
+        Self {
+            registered: Arc::new(registered),
+            ..Self::default()
+        }
+    }
+
     /// The roles that count for a user now, with their ends.
     pub(super) fn roles_of(
         &self,
@@ -60,12 +92,8 @@ impl Policy {
         user: UserId,
         now: DateTime<Utc>,
     ) -> BTreeSet<PermissionKey> {
-        let roles = self
-            .roles_of(user, now)
-            .filter_map(|(role, _)| self.roles.get(role));
-        roles
-            .flat_map(|role| role.permissions.iter().cloned())
-            .collect()
+        let roles = self.roles_of(user, now);
+        roles.flat_map(|(role, _)| self.granted(role)).collect()
     }
 
     /// Makes the change, or refuses it and stays as it was.
@@ -73,27 +101,34 @@ impl Policy {
         &mut self,
         by: &TenantCtx,
         change: &Change,
-        registered: &BTreeSet<PermissionKey>,
         now: DateTime<Utc>,
     ) -> Result<Applied, Refusal> {
-        if self.lacks(by, [&RolesManage::KEY], now).is_some() {
+        if !self.may_manage(by, now) {
             return Err(Refusal::Denied);
         }
         let mut changed = self.clone();
+        let by = &Asking::from(by);
         let applied = match change {
+            Change::AddParent { role, parent } => changed.add_parent(by, role, parent, now),
             Change::Assign {
                 member,
                 role,
                 expires_at,
             } => changed.assign(by, *member, role, *expires_at, now),
+            Change::Clone { role, name, from } => {
+                changed.clone_role(by, from, (role, name.as_str()), now)
+            }
             Change::Create { role, name } => changed.create(role, name.as_str()),
             Change::Delete { role } => changed.delete(by, role, now),
-            Change::Grant { role, permission } => {
-                changed.set_grant(by, role, permission, (registered, None, now))
+            Change::Grant { role, permission } => changed.grant(by, role, permission, now),
+            Change::GrantWildcard { role, wildcard } => {
+                changed.grant_wildcard(by, role, wildcard, now)
             }
+            Change::RemoveParent { role, parent } => changed.remove_parent(by, role, parent, now),
             Change::Rename { role, name } => changed.rename(role, name.as_str()),
-            Change::Revoke { role, permission } => {
-                changed.set_grant(by, role, permission, (registered, Some(now), now))
+            Change::Revoke { role, permission } => changed.revoke(by, role, permission, now),
+            Change::RevokeWildcard { role, wildcard } => {
+                changed.revoke_wildcard(by, role, wildcard, now)
             }
             Change::Unassign { member, role } => changed.unassign(by, *member, role, now),
         }?;
@@ -117,9 +152,10 @@ impl Policy {
         now: DateTime<Utc>,
     ) -> Result<Applied, (RoleKey, Refusal)> {
         let refuse = |refusal| (RoleKey::from_static(OWNER), refusal);
-        if self.lacks(by, [&RolesManage::KEY], now).is_some() {
+        if !self.may_manage(by, now) {
             return Err(refuse(Refusal::Denied));
         }
+        let by = &Asking::from(by);
         self.member(member).map_err(refuse)?;
         let mut changed = self.clone();
         for role in roles {
@@ -173,60 +209,9 @@ impl Policy {
     fn has_administrator(&self, now: DateTime<Utc>) -> bool {
         self.members.keys().any(|user| {
             self.roles_of(*user, now).any(|(role, ends)| {
-                let grants = |role: &RoleRow| role.permissions.contains(&RolesManage::KEY);
-                ends.is_none() && self.roles.get(role).is_some_and(grants)
+                ends.is_none() && self.granted(role).contains(&RolesManage::KEY)
             })
         })
-    }
-
-    /// The first of these that somebody does not hold for good.
-    pub(super) fn lacks_for_good<'a>(
-        &self,
-        who: &TenantCtx,
-        permissions: impl IntoIterator<Item = &'a PermissionKey>,
-        now: DateTime<Utc>,
-    ) -> Option<String> {
-        self.lacks_until(who, permissions, None, now)
-    }
-
-    fn lacks<'a>(
-        &self,
-        who: &TenantCtx,
-        permissions: impl IntoIterator<Item = &'a PermissionKey>,
-        now: DateTime<Utc>,
-    ) -> Option<String> {
-        self.lacks_until(who, permissions, Some(now), now)
-    }
-
-    /// The first of these that somebody does not hold until a moment; for good, if `None`.
-    fn lacks_until<'a>(
-        &self,
-        who: &TenantCtx,
-        permissions: impl IntoIterator<Item = &'a PermissionKey>,
-        until: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Option<String> {
-        let mut held = BTreeSet::new();
-        if let Some(user) = who.user().or(who.maker()) {
-            for (role, ends) in self.roles_of(user, now) {
-                let lasts = match (ends, until) {
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                    (Some(ends), Some(until)) => ends >= until,
-                };
-                let row = self.roles.get(role).filter(|_| lasts);
-                held.extend(row.into_iter().flat_map(|role| &role.permissions));
-            }
-        }
-        match who.principal().actor.permissions() {
-            Some(brought) if who.maker().is_some() => held.retain(|key| brought.contains(key)),
-            Some(brought) => held.extend(brought),
-            None => {}
-        }
-        permissions
-            .into_iter()
-            .find(|asked| !held.contains(asked))
-            .map(ToString::to_string)
     }
 
     fn create(&mut self, role: &RoleKey, name: &str) -> Result<Applied, Refusal> {
@@ -236,12 +221,7 @@ impl Policy {
         if self.roles.contains_key(role) {
             return Err(Refusal::RoleExists);
         }
-        let row = RoleRow {
-            name: name.to_owned(),
-            is_system: false,
-            permissions: BTreeSet::new(),
-        };
-        self.roles.insert(role.clone(), row);
+        self.roles.insert(role.clone(), RoleRow::named(name));
         Ok(Applied::Changed(Value::Null))
     }
 
@@ -259,83 +239,53 @@ impl Policy {
 
     fn delete(
         &mut self,
-        by: &TenantCtx,
+        by: &Asking,
         role: &RoleKey,
         now: DateTime<Utc>,
     ) -> Result<Applied, Refusal> {
-        let row = self.role(role)?.clone();
+        let name = self.role(role)?.name.clone();
         if role.as_str() == OWNER {
             return Err(Refusal::RoleFixed);
         }
-        if let Some(permission) = self.lacks(by, &row.permissions, now) {
+        let granted = self.granted(role);
+        if let Some(permission) = self.lacks(by, &granted, now) {
             return Err(Refusal::Exceeds { permission });
         }
+        let mut heirs = self.heirs(role);
+        heirs.remove(role);
         self.roles.remove(role);
+        for row in self.roles.values_mut() {
+            row.parents.remove(role);
+        }
         self.retired.insert(role.clone());
         let members = self.assigned.len();
         self.assigned.retain(|(_, assigned), _| assigned != role);
         Ok(Applied::Changed(json!({
-            "name": row.name,
-            "permissions": row.permissions.iter().take(100).collect::<Vec<_>>(),
-            "permission_count": row.permissions.len(),
+            "name": name,
+            "permissions": granted.iter().take(100).collect::<Vec<_>>(),
+            "permission_count": granted.len(),
+            "heirs": heirs.iter().take(100).collect::<Vec<_>>(),
             "member_count": members - self.assigned.len(),
         })))
     }
 
-    /// Takes a permission away if it has to be held now, and grants it if for good.
-    fn set_grant(
-        &mut self,
-        by: &TenantCtx,
-        role: &RoleKey,
-        permission: &PermissionKey,
-        (registered, until, now): (
-            &BTreeSet<PermissionKey>,
-            Option<DateTime<Utc>>,
-            DateTime<Utc>,
-        ),
-    ) -> Result<Applied, Refusal> {
-        self.role(role)?;
-        if !registered.contains(permission) {
-            return Err(Refusal::PermissionUnknown);
-        }
-        if role.as_str() == OWNER {
-            return Err(Refusal::RoleFixed);
-        }
-        if let Some(permission) = self.lacks_until(by, [permission], until, now) {
-            return Err(Refusal::Exceeds { permission });
-        }
-        let row = self
-            .roles
-            .get_mut(role)
-            .ok_or(Refusal::RoleUnknown { role: None })?;
-        let changed = match until {
-            None => row.permissions.insert(permission.clone()),
-            Some(_) => row.permissions.remove(permission),
-        };
-        Ok(if changed {
-            Applied::Changed(Value::Null)
-        } else {
-            Applied::Unchanged
-        })
-    }
-
     fn assign(
         &mut self,
-        by: &TenantCtx,
+        by: &Asking,
         member: UserId,
         role: &RoleKey,
         expires_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<Applied, Refusal> {
         let is_owner = self.member(member)?.is_owner;
-        let row = self.role(role)?;
+        self.role(role)?;
         if expires_at.is_some_and(|ends| ends <= now) {
             return Err(Refusal::ExpiryPast);
         }
         if is_owner && role.as_str() == OWNER && expires_at.is_some() {
             return Err(Refusal::OwnerKeepsRole);
         }
-        if let Some(permission) = self.lacks_until(by, &row.permissions, expires_at, now) {
+        if let Some(permission) = self.lacks_of_role(by, role, expires_at, now) {
             return Err(Refusal::Exceeds { permission });
         }
         match self.assigned.insert((member, role.clone()), expires_at) {
@@ -347,13 +297,13 @@ impl Policy {
 
     fn unassign(
         &mut self,
-        by: &TenantCtx,
+        by: &Asking,
         member: UserId,
         role: &RoleKey,
         now: DateTime<Utc>,
     ) -> Result<Applied, Refusal> {
         let is_owner = self.member(member)?.is_owner;
-        let row = self.role(role)?;
+        self.role(role)?;
         let assignment = (member, role.clone());
         let Some(before) = self.assigned.get(&assignment) else {
             return Ok(Applied::Unchanged);
@@ -361,7 +311,7 @@ impl Policy {
         if is_owner && role.as_str() == OWNER {
             return Err(Refusal::OwnerKeepsRole);
         }
-        if let Some(permission) = self.lacks(by, &row.permissions, now) {
+        if let Some(permission) = self.lacks(by, &self.granted(role), now) {
             return Err(Refusal::Exceeds { permission });
         }
         let before = json!({ "expires_at": before });
