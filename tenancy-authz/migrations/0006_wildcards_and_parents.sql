@@ -21,7 +21,6 @@ CREATE TABLE tenancy.role_parents (
     role_key text COLLATE "C" NOT NULL,
     parent_key text COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant_id, role_key, parent_key),
-    CHECK (role_key <> parent_key),
     FOREIGN KEY (tenant_id, role_key) REFERENCES tenancy.roles (tenant_id, key) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, parent_key) REFERENCES tenancy.roles (tenant_id, key) ON DELETE CASCADE
 );

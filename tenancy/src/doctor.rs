@@ -24,7 +24,21 @@ pub async fn doctor(operator: &OperatorDb, app: Option<&TenantDb>) -> Result<Rep
 /// # Errors
 /// As [`doctor()`].
 pub async fn doctor_with(operator: &OperatorDb, options: Options) -> Result<Report, Error> {
-    doctor::run(operator, &samples(options)).await
+    doctor::run(operator, &samples(patterns(options))).await
+}
+
+/// Nobody guesses what a wildcard looks like.
+#[cfg(feature = "authz")]
+fn patterns(options: Options) -> Options {
+    options.with_sample(
+        "tenancy.role_wildcards",
+        serde_json::json!({ "pattern": "docs.*" }),
+    )
+}
+
+#[cfg(not(feature = "authz"))]
+fn patterns(options: Options) -> Options {
+    options
 }
 
 /// A sealed secret names its key twice, in a column and in its bytes: nobody guesses such a row.

@@ -3,8 +3,11 @@
 use std::process::{Command, Output};
 
 use tenancy::{
-    authz::{PgAuthorizer, RoleTemplate, sync_roles, testing},
-    core::{TenantCtx, testing::MemoryAudit},
+    authz::{PgAuthorizer, RoleTemplate, sync_roles},
+    core::{
+        Email, Invitations, NewInvitation, RoleKey, TenantCtx, UserId,
+        testing::{MemoryAudit, TestTenant},
+    },
 };
 use tenancy_testkit::Db;
 
@@ -37,9 +40,18 @@ impl House {
         sync_roles(&db.operator, &known, &[template]).await?;
         let authz = PgAuthorizer::new(db.app.clone(), std::sync::Arc::new(MemoryAudit::new()));
         let authz = std::sync::Arc::new(authz);
-        let owner = testing::tenant(&db.app, &authz).await?;
-        let other = testing::tenant(&db.app, &authz).await?;
-        let viewer = testing::member(&db.app, &authz, &owner, &["auditor"]).await?;
+        let tenant = || TestTenant::builder(&db.app).with_roles(authz.clone());
+        let owner = tenant().create().await?.owner().clone();
+        let other = tenant().create().await?.owner().clone();
+        let audit = std::sync::Arc::new(MemoryAudit::new());
+        let invitations = Invitations::new(db.app.clone(), authz.clone(), authz.clone(), audit);
+        let email = Email::parse("viewer@example.com")?;
+        let roles = vec![RoleKey::from_static("auditor")];
+        let invitation = NewInvitation::new(email.clone(), roles);
+        let sent = invitations.invite(&owner, invitation).await?;
+        let viewer = invitations
+            .accept(sent.token.expose(), UserId::new(), &email)
+            .await?;
         let folder = tempfile::tempdir()?;
         Ok(Self {
             db,

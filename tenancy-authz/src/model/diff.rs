@@ -69,7 +69,7 @@ impl PolicyDiff {
                 .filter(|role| !to.roles.contains_key(role));
             taken.extend(gone.map(|role| Change::Delete { role: role.clone() }));
         }
-        taken.sort_by_key(|change| is_about_managing(change));
+        taken.sort_by_key(is_about_managing);
         given.append(&mut taken);
         if given.len() > Self::MAX_CHANGES {
             let message = format!(

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tenancy_authz::{
     ErrorKind, NewRole, RolePage, RoleTemplate, Synced, edited_roles, sync_permissions, sync_roles,
 };
-use tenancy_core::PermissionDef;
+use tenancy_core::{PermissionDef, PermissionKey};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, definitions, name, role, user, wildcard};
+use crate::support::{PURGE, READ, Result, WRITE, World, definitions, name, role, user};
 
 const V1: RoleTemplate =
     RoleTemplate::new("auditor", 1, "Auditor").with_grants(&["templates.read", "templates.write"]);
@@ -39,7 +39,7 @@ async fn a_later_version_changes_what_nobody_edited_and_tells_who_did() -> Resul
     let second = sync(&world, &[V2]).await?;
     assert_eq!((second.tenants, second.upgraded, second.edited), (2, 1, 1));
     let granted = roles.permissions_of_role(plain, &role("auditor")).await?;
-    let texts: Vec<_> = granted.iter().map(|key| key.as_str()).collect();
+    let texts: Vec<_> = granted.iter().map(PermissionKey::as_str).collect();
     assert_eq!(
         texts,
         ["roles.manage", "roles.read", "templates.read"],
@@ -101,10 +101,9 @@ async fn a_version_says_one_thing_and_a_template_grants_what_is_registered() -> 
     let world = World::new().await?;
     sync(&world, &[V1]).await?;
     let before = world.dump().await?;
-    const OTHER: RoleTemplate =
-        RoleTemplate::new("auditor", 1, "Auditor").with_grants(&["templates.read"]);
-    const UNHEARD: RoleTemplate = RoleTemplate::new("other", 1, "x").with_grants(&["no.such"]);
-    for (template, code) in [(OTHER, "template_changed"), (UNHEARD, "template_invalid")] {
+    let other = RoleTemplate::new("auditor", 1, "Auditor").with_grants(&["templates.read"]);
+    let unheard = RoleTemplate::new("other", 1, "x").with_grants(&["no.such"]);
+    for (template, code) in [(other, "template_changed"), (unheard, "template_invalid")] {
         let refused = sync_roles(&world.db.operator, &definitions(), &[template]).await;
         let refused = refused.unwrap_err();
         assert_eq!(
@@ -259,10 +258,10 @@ async fn many_tenants_follow_in_batches_and_two_who_do_it_at_once_do_it_once() -
     sqlx::query("SELECT tenancy.lock_policy()")
         .execute(&mut *tx)
         .await?;
-    const V3: RoleTemplate = RoleTemplate::new("auditor", 3, "Auditor");
+    let third = [RoleTemplate::new("auditor", 3, "Auditor")];
     let waiting = {
         let (operator, known) = (operator.clone(), known.clone());
-        tokio::spawn(async move { sync_roles(&operator, &known, &[V3]).await })
+        tokio::spawn(async move { sync_roles(&operator, &known, &third).await })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
@@ -277,9 +276,6 @@ async fn who_was_cut_off_goes_on_where_he_was() -> Result {
     sync(&world, &[V1]).await?;
     // Registered, and then the process died: its tenants are behind.
     let superuser = world.db.superuser().await?;
-    sqlx::raw_sql("CREATE FUNCTION pg_temp.x() RETURNS void LANGUAGE sql AS ''")
-        .execute(&superuser)
-        .await?;
     let before = "UPDATE tenancy.role_state SET serial = serial - 1 WHERE tenant_id = $1";
     sqlx::query(before)
         .bind(world.owner.tenant())
@@ -296,6 +292,5 @@ async fn who_was_cut_off_goes_on_where_he_was() -> Result {
             .await?
             .is_allowed()
     );
-    assert!(wildcard("roles.*").covers(&"roles.read".parse()?));
     Ok(())
 }

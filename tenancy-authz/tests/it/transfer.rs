@@ -145,7 +145,7 @@ async fn what_is_refused_in_the_middle_leaves_nothing_behind() -> Result {
             with(&|policy| {
                 in_clerk(policy, &|clerk| {
                     clerk.grants.insert(unheard.clone());
-                })
+                });
             }),
             ErrorKind::PermissionUnknown,
         ),
@@ -153,7 +153,7 @@ async fn what_is_refused_in_the_middle_leaves_nothing_behind() -> Result {
             with(&|policy| {
                 in_clerk(policy, &|clerk| {
                     clerk.grants.insert(GrantKey::Wildcard(wildcard("no.*")));
-                })
+                });
             }),
             ErrorKind::PermissionUnknown,
         ),
@@ -161,7 +161,7 @@ async fn what_is_refused_in_the_middle_leaves_nothing_behind() -> Result {
             with(&|policy| {
                 in_clerk(policy, &|clerk| {
                     clerk.parents.insert(role("clerk"));
-                })
+                });
             }),
             ErrorKind::InvalidInput,
         ),
@@ -169,7 +169,7 @@ async fn what_is_refused_in_the_middle_leaves_nothing_behind() -> Result {
             with(&|policy| {
                 in_clerk(policy, &|clerk| {
                     clerk.parents.insert(role("foreign"));
-                })
+                });
             }),
             ErrorKind::RoleUnknown,
         ),
@@ -241,12 +241,12 @@ async fn a_policy_that_changed_meanwhile_is_not_overwritten() -> Result {
             0 => {
                 roles
                     .rename(owner, &role("viewer"), name("Onlooker"))
-                    .await?
+                    .await?;
             }
             1 => {
                 roles
                     .create(owner, NewRole::new(role("mine"), name("Mine")))
-                    .await?
+                    .await?;
             }
             _ => roles.grant(owner, &role("viewer"), &WRITE).await?,
         }

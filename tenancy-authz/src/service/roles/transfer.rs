@@ -79,9 +79,10 @@ impl Roles {
         let current = store.policy_in(&mut tx).await?;
         let diff = PolicyDiff::between(&current, policy, options.prune)?;
         for change in &diff.changes {
-            let made = match options.dry_run {
-                true => store.change_in(&mut tx, change).await,
-                false => self.make_in(&mut tx, change).await,
+            let made = if options.dry_run {
+                store.change_in(&mut tx, change).await
+            } else {
+                self.make_in(&mut tx, change).await
             };
             if let Err(error) = made {
                 if options.dry_run {

@@ -318,9 +318,10 @@ impl PolicyStore for MemoryPolicyStore {
 
     async fn lock_in(&self, tx: &mut TenantTx) -> Result<Epoch, Error> {
         let policy = self.seen(tx);
-        match policy.may_manage(tx.ctx(), Utc::now()) {
-            true => Ok(policy.epoch),
-            false => Err(Refusal::Denied.into_error(OWNER)),
+        if policy.may_manage(tx.ctx(), Utc::now()) {
+            Ok(policy.epoch)
+        } else {
+            Err(Refusal::Denied.into_error(OWNER))
         }
     }
 

@@ -18,14 +18,12 @@ pub(crate) enum Asking {
 
 impl From<&TenantCtx> for Asking {
     fn from(ctx: &TenantCtx) -> Self {
-        match ctx.user() {
-            Some(user) => Self::User(user),
-            None => {
-                let brought = ctx.principal().actor.permissions();
-                let brought = brought.into_iter().flatten().cloned().collect();
-        Self::Brought(brought, ctx.maker())
-            }
+        if let Some(user) = ctx.user() {
+            return Self::User(user);
         }
+        let brought = ctx.principal().actor.permissions();
+        let brought = brought.into_iter().flatten().cloned().collect();
+        Self::Brought(brought, ctx.maker())
     }
 }
 

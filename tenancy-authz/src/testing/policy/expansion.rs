@@ -258,8 +258,10 @@ impl Policy {
 
     /// The policy as people edit it.
     pub(crate) fn document(&self, now: DateTime<Utc>) -> Result<PolicyDocument, Error> {
-        let mut document = PolicyDocument::default();
-        document.epoch = Some(self.epoch);
+        let mut document = PolicyDocument {
+            epoch: Some(self.epoch),
+            ..PolicyDocument::default()
+        };
         for (key, row) in self.roles.iter().filter(|(key, _)| key.as_str() != OWNER) {
             let mut role = RoleDocument::new(RoleName::parse(&row.name)?);
             role.grants
@@ -306,8 +308,9 @@ fn exceeds(lacking: Option<String>) -> Result<(), Refusal> {
 }
 
 fn applied(changed: bool, before: Value) -> Applied {
-    match changed {
-        true => Applied::Changed(before),
-        false => Applied::Unchanged,
+    if changed {
+        Applied::Changed(before)
+    } else {
+        Applied::Unchanged
     }
 }

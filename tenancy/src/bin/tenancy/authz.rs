@@ -110,8 +110,8 @@ pub(crate) struct Which {
     #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
     app_url: String,
     /// The member by whose rights it is done; this program's own, which may read only, without it.
-    #[arg(long = "as")]
-    user: Option<UserId>,
+    #[arg(long = "as", value_name = "USER")]
+    acting: Option<UserId>,
 }
 
 /// A policy in a file.
@@ -129,7 +129,7 @@ impl Which {
         let db = TenantDb::connect(&self.app_url).await?;
         let audit = Arc::new(tenancy::audit::PgAuditLog::new(db.clone()));
         let authorizer = Arc::new(PgAuthorizer::new(db.clone(), audit.clone()));
-        let ctx = match self.user {
+        let ctx = match self.acting {
             Some(user) => db.enter(self.tenant, user).await?,
             None => {
                 let reads = vec![perm::RolesRead::KEY];
@@ -227,7 +227,7 @@ async fn edited(operator: &Operator) -> Result<()> {
 }
 
 async fn import(which: &Which, file: &PolicyFile, dry_run: bool) -> Result<()> {
-    if which.user.is_none() {
+    if which.acting.is_none() {
         return Err("an import is made by the rights of a member: name him with --as".into());
     }
     let policy = file.read()?;
