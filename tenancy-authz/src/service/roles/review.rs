@@ -1,4 +1,4 @@
-use tenancy_core::{AuthorizerExt as _, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
+use tenancy_core::{PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
 
 use super::{Roles, perm};
 use crate::{Error, Explanation, Holder, Role, RoleMatrix, RolePage};

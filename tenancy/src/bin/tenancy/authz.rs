@@ -129,12 +129,11 @@ impl Which {
         let db = TenantDb::connect(&self.app_url).await?;
         let audit = Arc::new(tenancy::audit::PgAuditLog::new(db.clone()));
         let authorizer = Arc::new(PgAuthorizer::new(db.clone(), audit.clone()));
-        let ctx = match self.acting {
-            Some(user) => db.enter(self.tenant, user).await?,
-            None => {
-                let reads = vec![perm::RolesRead::KEY];
-                db.enter_system(self.tenant, SERVICE, reads).await?
-            }
+        let ctx = if let Some(user) = self.acting {
+            db.enter(self.tenant, user).await?
+        } else {
+            let reads = vec![perm::RolesRead::KEY];
+            db.enter_system(self.tenant, SERVICE, reads).await?
         };
         Ok((ctx, Roles::new(db, authorizer, audit)))
     }
