@@ -126,8 +126,9 @@ BEGIN
 END
 $$;
 
--- Stores seals and goes on to this entry. 'done', or 'moved' if the sealer is not where it was when the
--- entries were read.
+-- Stores seals and goes on to this entry. 'done', 'moved' if the sealer is not where it was when the
+-- entries were read, or 'unfit' if the seals do not hold exactly what is final up to there: what the sealer
+-- has passed without a seal would never get one.
 CREATE FUNCTION tenancy.audit_seal_store(
     p_from text, p_txid text, p_tenant uuid, p_entry uuid,
     p_tenants uuid[], p_numbers bigint[], p_firsts bigint[], p_entries integer[], p_ids bytea[], p_leaves bytea[],
@@ -137,13 +138,32 @@ CREATE FUNCTION tenancy.audit_seal_store(
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    reached record;
 BEGIN
-    UPDATE tenancy.audit_sealer s SET at_txid = p_txid::xid8, at_tenant = p_tenant, at_entry = p_entry
-    WHERE s.at_txid = p_from::xid8 AND s.cluster = (pg_control_system()).system_identifier
-      AND (p_txid::xid8, p_tenant, p_entry) > (s.at_txid, s.at_tenant, s.at_entry);
-    IF NOT FOUND THEN
+    SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO STRICT reached FROM tenancy.audit_sealer s FOR UPDATE;
+    IF reached.at_txid <> p_from::xid8 OR reached.cluster <> (pg_control_system()).system_identifier
+        OR (p_txid::xid8, p_tenant, p_entry) <= (reached.at_txid, reached.at_tenant, reached.at_entry)
+    THEN
         RETURN 'moved';
     END IF;
+    IF p_txid::xid8 >= pg_snapshot_xmin(pg_current_snapshot()) OR EXISTS (
+        SELECT FROM (
+            SELECT l.tenant_id, string_agg(uuid_send(l.id), ''::bytea ORDER BY l.txid, l.id) AS ids
+            FROM tenancy.audit_logs l
+            WHERE (l.txid, l.tenant_id, l.id) > (reached.at_txid, reached.at_tenant, reached.at_entry)
+              AND (l.txid, l.tenant_id, l.id) <= (p_txid::xid8, p_tenant, p_entry)
+            GROUP BY l.tenant_id
+        ) kept FULL JOIN (
+            SELECT s.tenant_id, string_agg(s.ids, ''::bytea ORDER BY s.first_entry) AS ids
+            FROM unnest(p_tenants, p_firsts, p_ids) AS s (tenant_id, first_entry, ids)
+            GROUP BY s.tenant_id
+        ) sealed USING (tenant_id)
+        WHERE kept.ids IS DISTINCT FROM sealed.ids
+    ) THEN
+        RETURN 'unfit';
+    END IF;
+    UPDATE tenancy.audit_sealer s SET at_txid = p_txid::xid8, at_tenant = p_tenant, at_entry = p_entry;
     INSERT INTO tenancy.audit_seals (
         tenant_id, number, first_entry, entries, ids, leaves, id_min, id_max, root, ids_hash, previous, hash,
         frontier, log_root, sealed_at, key_name, signature)
@@ -182,7 +202,7 @@ CREATE FUNCTION tenancy.audit_take_out(p_tenant uuid, p_action text, p_before ti
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM tenancy.tenants t WHERE t.id = p_tenant FOR UPDATE;
+    PERFORM FROM tenancy.tenants t WHERE t.id = p_tenant FOR NO KEY UPDATE;
     IF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = p_tenant) THEN
         RETURN QUERY SELECT 'held', '{}'::uuid[];
         RETURN;
@@ -234,7 +254,7 @@ AS $$
 BEGIN
     PERFORM FROM tenancy.tenants t
     WHERE EXISTS (SELECT FROM tenancy.audit_logs l WHERE l.tenant_id = t.id AND l.id >= p_from AND l.id < p_to)
-    ORDER BY t.id FOR UPDATE;
+    ORDER BY t.id FOR NO KEY UPDATE;
     RETURN QUERY
     SELECT l.tenant_id, count(*),
         count(*) FILTER (WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)),

@@ -122,11 +122,17 @@ impl Pending {
         let state = bind_hashes(bind_entries(query, seals), seals, at)
             .fetch_one(&mut *self.tx)
             .await?;
-        if state != "done" {
-            let message = "another sealer has gone on meanwhile";
-            return Err(Error::new(ErrorKind::Conflict, "audit_seal_moved", message));
+        match state.as_str() {
+            "done" => Ok(self.tx.commit().await?),
+            "unfit" => {
+                let message = "the seals do not hold what the log does up to there";
+                Err(Error::new(ErrorKind::Internal, "audit_seal_unfit", message))
+            }
+            _ => {
+                let message = "another sealer has gone on meanwhile";
+                Err(Error::new(ErrorKind::Conflict, "audit_seal_moved", message))
+            }
         }
-        Ok(self.tx.commit().await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -65,6 +65,8 @@ pub struct Sealed {
     pub seals: u64,
     /// Whether it stopped because another sealer was at it.
     pub busy: bool,
+    /// How many tenants' newest heads the anchor did not take.
+    pub unpublished: u64,
 }
 
 /// How the log is kept.
@@ -135,12 +137,13 @@ impl Sealer {
         self
     }
 
-    /// Seals until nothing is left that could be, and publishes the heads.
+    /// Seals what is final, and publishes the heads. It ends with the first batch that is not full, so
+    /// that it ends although others go on recording.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) `audit_log_restored` in another cluster;
     /// what the signer or the database answers. What was sealed before the error stays sealed. An
-    /// anchor that fails is counted, no error.
+    /// anchor that fails is no error: see [`Sealed::unpublished`].
     pub async fn seal(&self) -> Result<Sealed, Error> {
         let mut all = Sealed::default();
         loop {
@@ -148,8 +151,9 @@ impl Sealer {
             all.entries += some.entries;
             all.seals += some.seals;
             all.busy = some.busy;
-            if some.entries == 0 {
+            if some.entries < u64::from(self.options.batch) {
                 self.publish().await;
+                all.unpublished = self.unpublished().len() as u64;
                 return Ok(all);
             }
         }
@@ -160,11 +164,12 @@ impl Sealer {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop.fuse());
         let mut failures: u32 = 0;
+        let mut published = Instant::now();
         loop {
             let pause = match self.round().await {
                 Ok(some) => {
                     failures = 0;
-                    if some.entries == 0 {
+                    if some.entries < u64::from(self.options.batch) {
                         self.options.interval
                     } else {
                         Duration::ZERO
@@ -178,8 +183,10 @@ impl Sealer {
                     growing.min(MAX_PAUSE)
                 }
             };
-            if pause > Duration::ZERO {
+            // An anchor is not to wait until a backlog is sealed.
+            if pause > Duration::ZERO || published.elapsed() >= self.options.interval {
                 self.publish().await;
+                published = Instant::now();
             }
             let rest = pin!(tokio::time::sleep(pause));
             if let Either::Left(_) = future::select(&mut stop, rest).await {
@@ -237,7 +244,7 @@ impl Sealer {
         Ok(Sealed {
             entries,
             seals: seals.len() as u64,
-            busy: false,
+            ..Sealed::default()
         })
     }
 

@@ -13,6 +13,7 @@ mod append_only;
 mod buffered;
 mod crash;
 mod erasure;
+mod forks;
 mod isolation;
 mod layer;
 mod partitions;

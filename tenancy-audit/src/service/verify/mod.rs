@@ -44,6 +44,8 @@ pub struct Verifier {
     heads: BTreeMap<TenantId, BTreeMap<u64, SealHead>>,
     /// Lines of an anchor that are no head under these keys.
     forged_heads: Vec<u64>,
+    /// Lines of an anchor with another seal of a number that an earlier line has, and the number.
+    forks: BTreeMap<TenantId, Vec<(u64, u64)>>,
 }
 
 impl Verifier {
@@ -53,12 +55,15 @@ impl Verifier {
             keys,
             heads: BTreeMap::new(),
             forged_heads: Vec::new(),
+            forks: BTreeMap::new(),
         }
     }
 
     /// Adds what an anchor kept: one head a line, as [`FileAnchor`](crate::FileAnchor) writes them.
     ///
-    /// A line that is no head, or is signed with none of the keys, becomes a finding of the report.
+    /// A line that is no head, or is signed with none of the keys, becomes a finding of the report, and so
+    /// does a second head of a number that differs from the first: somebody took seals away, and the sealer
+    /// went on from what was left.
     ///
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable` if it can't be read.
@@ -77,7 +82,13 @@ impl Verifier {
             match head.filter(signed) {
                 Some(head) => {
                     let of = self.heads.entry(head.tenant).or_default();
-                    of.insert(head.number, head);
+                    let kept = of.entry(head.number).or_insert_with(|| head.clone());
+                    if (kept.seal, kept.log_root) != (head.seal, head.log_root) {
+                        let forks = self.forks.entry(head.tenant).or_default();
+                        if forks.len() < report::MOST_FINDINGS {
+                            forks.push((number, head.number));
+                        }
+                    }
                     if of.len() > MOST_HEADS {
                         of.pop_first();
                     }

@@ -62,7 +62,7 @@ impl Open {
         }
         match record.verify() {
             Verdict::Changed(Change::Personal(name)) => {
-                Judged::Faulty(Some(place), Fault::DetailChanged(name))
+                Judged::Faulty(Some(place), Fault::detail_changed(&name))
             }
             Verdict::Changed(_) => Judged::Faulty(Some(place), Fault::EntryChanged),
             _ if moved => Judged::Faulty(Some(place), Fault::EntryMoved),

@@ -9,6 +9,9 @@ use crate::AuditEntryId;
 /// How many findings a report names; more are counted.
 pub(super) const MOST_FINDINGS: usize = 1_000;
 
+/// How many characters of a name in the file a finding repeats.
+const MOST_NAMED: usize = 64;
+
 /// What verifying a file found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -55,6 +58,9 @@ pub enum Fault {
     AnchorDiffers,
     /// A line of the anchor is no head that one of the keys signed.
     AnchorForged,
+    /// The anchor saw two seals of this number: history was written anew and sealed again. The line is the
+    /// anchor's.
+    AnchorForked,
     /// The entry belongs to no place in this seal, or is there twice.
     EntryAdded,
     /// The entry is not as it was sealed.
@@ -65,11 +71,12 @@ pub enum Fault {
     EntryMissing,
     /// The entry stands in another place than the one it was sealed in.
     EntryMoved,
-    /// The entry's personal detail of this name is not the one that was recorded.
+    /// The entry's personal detail of this name is not the one that was recorded. Of a long name, the
+    /// first 64 characters.
     DetailChanged(String),
     /// The newest seal that the first line names is not signed.
     HeadForged,
-    /// The key of this name is not among the ones given.
+    /// The key of this name is not among the ones given. Of a long name, the first 64 characters.
     KeyUnknown(String),
     /// The removal is not signed, or another tenant's.
     RemovalForged,
@@ -116,6 +123,14 @@ impl ProofReport {
 }
 
 impl Fault {
+    pub(super) fn key_unknown(name: &str) -> Self {
+        Self::KeyUnknown(shortened(name))
+    }
+
+    pub(super) fn detail_changed(name: &str) -> Self {
+        Self::DetailChanged(shortened(name))
+    }
+
     pub(super) fn at(self, line: u64) -> Finding {
         Finding {
             line,
@@ -125,6 +140,11 @@ impl Fault {
             fault: self,
         }
     }
+}
+
+/// A name as a file has it may be of any length.
+fn shortened(name: &str) -> String {
+    name.chars().take(MOST_NAMED).collect()
 }
 
 impl Finding {
@@ -166,16 +186,25 @@ impl fmt::Display for Fault {
             Self::AnchorAhead(number) => return write!(f, "the anchor knows seals up to {number}"),
             Self::AnchorDiffers => "the anchor saw another seal of this number",
             Self::AnchorForged => "the anchor's line is no signed head",
+            Self::AnchorForked => {
+                "the anchor saw two seals of this number (the line is the anchor's)"
+            }
             Self::EntryAdded => "the entry was added",
             Self::EntryChanged => "the entry was changed",
             Self::EntryForeign(tenant) => return write!(f, "the entry belongs to tenant {tenant}"),
             Self::EntryMissing => "the entry is missing",
             Self::EntryMoved => "the entry was moved",
             Self::DetailChanged(name) => {
-                return write!(f, "the personal detail `{name}` was changed");
+                return write!(
+                    f,
+                    "the personal detail `{}` was changed",
+                    name.escape_debug()
+                );
             }
             Self::HeadForged => "the newest seal that is named is not signed",
-            Self::KeyUnknown(name) => return write!(f, "there is no key `{name}`"),
+            Self::KeyUnknown(name) => {
+                return write!(f, "there is no key `{}`", name.escape_debug());
+            }
             Self::RemovalForged => "the removal is not signed for this tenant",
             Self::SealChanged => "the seal was changed",
             Self::SealForeign(tenant) => return write!(f, "the seal belongs to tenant {tenant}"),

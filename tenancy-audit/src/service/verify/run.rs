@@ -94,6 +94,9 @@ impl<'a> Run<'a> {
         for line in &verifier.forged_heads {
             run.report.add(Fault::AnchorForged.at(*line));
         }
+        for (line, seal) in verifier.forks.get(&run.tenant).into_iter().flatten() {
+            run.report.add(Fault::AnchorForked.at(*line).seal(*seal));
+        }
         if let Some(head) = head {
             run.head(&head);
         }
@@ -144,7 +147,7 @@ impl<'a> Run<'a> {
             .verify(&head.key, &head.to_sign(), &head.signature);
         match signed {
             Some(true) if head.tenant == self.tenant => {}
-            None => self.add(Fault::KeyUnknown(head.key.clone())),
+            None => self.add(Fault::key_unknown(&head.key)),
             _ => self.add(Fault::HeadForged),
         }
     }
@@ -171,7 +174,7 @@ impl<'a> Run<'a> {
         {
             Some(true) => {}
             Some(false) => self.add_to_seal(number, Fault::SealChanged),
-            None => self.add_to_seal(number, Fault::KeyUnknown(seal.key.clone())),
+            None => self.add_to_seal(number, Fault::key_unknown(&seal.key)),
         }
         let kept = self.heads.and_then(|heads| heads.get(&number));
         if kept.is_some_and(|kept| (kept.seal, kept.log_root) != (head.seal, head.log_root)) {
@@ -216,7 +219,7 @@ impl<'a> Run<'a> {
             Linked::Not => true,
             Linked::Hash => seal.previous == self.chain.previous,
             Linked::Whole => {
-                let (previous, first) = (self.chain.previous, self.chain.entries + 1);
+                let (previous, first) = (self.chain.previous, self.chain.entries.saturating_add(1));
                 self.chain.follow(seal);
                 seal.previous == previous
                     && seal.first == first
@@ -243,7 +246,7 @@ impl<'a> Run<'a> {
             Judged::Faulty(place, fault) => {
                 let mut finding = fault.at(self.line).seal(open.seal.number).entry(record.id);
                 if let Some(place) = place {
-                    finding = finding.place(open.seal.first + place as u64);
+                    finding = finding.place(open.seal.first.saturating_add(place as u64));
                 }
                 self.report.add(finding);
             }
@@ -262,7 +265,7 @@ impl<'a> Run<'a> {
                 }
                 self.removed.extend_from_slice(&removal.ranges);
             }
-            None => self.add(Fault::KeyUnknown(removal.key.clone())),
+            None => self.add(Fault::key_unknown(&removal.key)),
             _ => self.add(Fault::RemovalForged),
         }
     }
@@ -282,9 +285,9 @@ impl<'a> Run<'a> {
         let Some(open) = self.open.take() else { return };
         let (mut stretches, line) = (Vec::<Missing>::new(), self.line);
         for (place, id) in open.missing() {
-            let place = open.seal.first + place as u64;
+            let place = open.seal.first.saturating_add(place as u64);
             match stretches.last_mut() {
-                Some(stretch) if stretch.last + 1 == place => stretch.last = place,
+                Some(stretch) if stretch.last.checked_add(1) == Some(place) => stretch.last = place,
                 _ => stretches.push(Missing {
                     first: place,
                     last: place,

@@ -227,7 +227,13 @@ async fn seal(worker: &Worker, every: Option<u32>, anchor: Option<PathBuf>) -> R
     let Some(seconds) = every else {
         let done = sealer.seal().await?;
         println!("{} entries in {} seals", done.entries, done.seals);
-        return Ok(ExitCode::SUCCESS);
+        if done.unpublished > 0 {
+            eprintln!(
+                "the anchor did not take the heads of {} tenants",
+                done.unpublished
+            );
+        }
+        return Ok(ExitCode::from(u8::from(done.unpublished > 0)));
     };
     let rest = Duration::from_secs(seconds.into());
     let sealer = sealer.with_options(SealOptions::default().with_interval(rest));
