@@ -84,7 +84,8 @@ BEGIN
 END
 $$;
 
--- The wildcards that these roles have, themselves or from their parents.
+-- The wildcards that these roles have, themselves or from their parents; `*` for a default role that is
+-- given every permission there will be.
 CREATE FUNCTION tenancy.wildcards_of_roles(p_roles text[]) RETURNS text[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -99,9 +100,16 @@ BEGIN
             SELECT p.parent_key FROM up u
             JOIN tenancy.role_parents p ON p.tenant_id = this_tenant AND p.role_key = u.role_key
         )
-        SELECT DISTINCT w.pattern FROM up u
-        JOIN tenancy.role_wildcards w ON w.tenant_id = this_tenant AND w.role_key = u.role_key
-        ORDER BY w.pattern
+        SELECT DISTINCT share.pattern FROM (
+            SELECT w.pattern FROM up u
+            JOIN tenancy.role_wildcards w ON w.tenant_id = this_tenant AND w.role_key = u.role_key
+            UNION ALL
+            SELECT '*' FROM up u
+            JOIN tenancy.roles r ON r.tenant_id = this_tenant AND r.key = u.role_key
+            JOIN tenancy.role_templates t ON t.key = r.key AND t.revision = r.template_revision
+            WHERE t.grants_all
+        ) share
+        ORDER BY share.pattern
     );
 END
 $$;
@@ -120,13 +128,6 @@ DECLARE
           AND (r.expires_at IS NULL OR r.expires_at >= p_until)
     );
 BEGIN
-    IF EXISTS (
-        SELECT FROM tenancy.roles r
-        JOIN tenancy.role_templates t ON t.key = r.key AND t.revision = r.template_revision
-        WHERE r.tenant_id = this_tenant AND r.key = ANY (lasting) AND t.grants_all
-    ) THEN
-        RETURN NULL;
-    END IF;
     RETURN (
         SELECT min(asked) FROM unnest(p_wildcards) asked
         WHERE NOT EXISTS (

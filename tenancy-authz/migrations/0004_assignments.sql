@@ -134,9 +134,10 @@ AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
 BEGIN
+    PERFORM tenancy.begin_role_change();
     IF NOT EXISTS (
         SELECT FROM tenancy.invitations
-        WHERE tenant_id = this_tenant AND status = 'accepted'
+        WHERE tenant_id = this_tenant AND status = 'accepted' AND accepted_at = transaction_timestamp()
           AND accepted_by = p_user AND invited_by = p_inviter AND role_keys @> p_roles
     ) THEN
         outcome := 'not_invited';

@@ -83,7 +83,7 @@ END
 $$;
 
 -- Follows the core's word on who owns the tenant, and nothing else: it gives the role `owner` to an
--- owner only, and takes it only from somebody who is none. Who is left without a role keeps `admin`.
+-- owner only, and takes it only from somebody who is none. Who has lost his only role with it keeps `admin`.
 CREATE FUNCTION tenancy.set_owner_role(
     p_user uuid, p_owner boolean, OUT outcome text, OUT detail text, OUT before jsonb
 )
@@ -92,6 +92,7 @@ CREATE FUNCTION tenancy.set_owner_role(
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
+    had pg_catalog.int8;
 BEGIN
     PERFORM tenancy.begin_role_change();
     IF NOT EXISTS (
@@ -108,10 +109,11 @@ BEGIN
     ELSE
         DELETE FROM tenancy.member_roles
         WHERE tenant_id = this_tenant AND user_id = p_user AND role_key = 'owner';
+        GET DIAGNOSTICS had = ROW_COUNT;
         INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key, granted_by)
         SELECT this_tenant, p_user, r.key, tenancy.acting_person()
         FROM tenancy.roles r
-        WHERE r.tenant_id = this_tenant AND r.key = 'admin'
+        WHERE r.tenant_id = this_tenant AND r.key = 'admin' AND had > 0
           AND NOT EXISTS (
               SELECT FROM tenancy.member_roles m WHERE m.tenant_id = this_tenant AND m.user_id = p_user
           );

@@ -573,6 +573,8 @@ CREATE TABLE tenancy.invitations (
     status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'accepted', 'declined', 'revoked')),
     invited_by uuid NOT NULL,
     accepted_by uuid,
+    -- When the transaction began that accepted it: what comes with it is given in that one only.
+    accepted_at timestamptz,
     expires_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, id),

@@ -164,7 +164,7 @@ BEGIN
     THEN
         RETURN 'kept_out';
     END IF;
-    UPDATE tenancy.invitations SET status = 'accepted', accepted_by = p_user
+    UPDATE tenancy.invitations SET status = 'accepted', accepted_by = p_user, accepted_at = transaction_timestamp()
     WHERE tenant_id = this_tenant AND id = invitation.id;
     INSERT INTO tenancy.memberships (tenant_id, user_id) VALUES (this_tenant, p_user)
     ON CONFLICT (tenant_id, user_id) DO UPDATE SET status = 'active';

@@ -36,8 +36,6 @@ struct Loaded {
     app: PgPool,
     superuser: PgPool,
     world: World,
-    /// Whether roles have wildcards and parents in this schema.
-    expands: bool,
 }
 
 /// The ids that stand for the names of a suite.
@@ -52,16 +50,10 @@ impl Loaded {
         let world = World::new().await?;
         let app = PgPool::connect(world.db.server.app_url()).await?;
         let superuser = world.db.superuser().await?;
-        let expands = sqlx::query_scalar(
-            "SELECT to_regprocedure('tenancy.expand_roles(uuid, text[])') IS NOT NULL",
-        )
-        .fetch_one(&superuser)
-        .await?;
         Ok(Self {
             app,
             superuser,
             world,
-            expands,
         })
     }
 
@@ -94,13 +86,8 @@ impl Loaded {
             }
         }
         let written = written_down(policies, &names);
-        let expands = if self.expands {
-            &WRITE_DOWN[..]
-        } else {
-            &WRITE_DOWN[..1]
-        };
-        for sql in expands {
-            sqlx::query(*sql)
+        for sql in WRITE_DOWN {
+            sqlx::query(sql)
                 .bind(json!(written))
                 .execute(&self.superuser)
                 .await?;
@@ -243,10 +230,6 @@ async fn the_files_of_the_suite_hold_for_sql_snapshot_and_reference() -> Result 
             names.insert(suite.name.clone()) && suite.name == *file,
             "{file}"
         );
-        if !loaded.expands && (suite.name == "wildcards" || suite.name == "parents") {
-            eprintln!("this schema has no {}", suite.name);
-            continue;
-        }
         let asked = suite.questions().len();
         assert!(asked > 5, "{file} asks little");
         // Each file registers permissions, which an authorizer reads once in its bound.
@@ -307,17 +290,7 @@ async fn three_implementations_agree_on_policies_that_are_made_up() -> Result {
     eprintln!("TENANCY_SEED={seed}");
     let tenants = usize::try_from(asked)?.div_ceil(USERS * EACH);
     let loaded = Loaded::new().await?;
-    let (mut policies, questions) = suite::made_up(seed, tenants, USERS);
-    if !loaded.expands {
-        for role in policies
-            .tenants
-            .values_mut()
-            .flat_map(|tenant| tenant.roles.values_mut())
-        {
-            role.wildcards.clear();
-            role.parents.clear();
-        }
-    }
+    let (policies, questions) = suite::made_up(seed, tenants, USERS);
     let authz = hour_long(&loaded);
     let mut snapshot = BySnapshot {
         loaded: &loaded,

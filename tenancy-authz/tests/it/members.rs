@@ -133,5 +133,40 @@ async fn the_role_owner_can_not_be_had_without_ownership_by_calling_its_function
                 .await?;
         assert_eq!(outcome, "member_unknown");
     }
+    tx.rollback().await?;
+    // Nor does anybody get by it what an owner keeps who steps down.
+    members(&world)
+        .set_roles(&world.owner, user(&bob), &[])
+        .await?;
+    let mut tx = world.db.app.write(&bob).await?;
+    sqlx::query("SELECT tenancy.set_owner_role($1, false)")
+        .bind(user(&bob))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let held: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM tenancy.member_roles WHERE user_id = $1")
+            .bind(user(&bob))
+            .fetch_one(&world.db.superuser().await?)
+            .await?;
+    assert_eq!(held, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_invitation_gives_its_roles_once() -> Result {
+    let world = World::new().await?;
+    let bob = world.member(&["member"]).await?;
+    members(&world)
+        .set_roles(&world.owner, user(&bob), &[role("viewer")])
+        .await?;
+    let mut tx = world.db.app.write(&bob).await?;
+    let (outcome,): (String,) =
+        sqlx::query_as("SELECT outcome FROM tenancy.assign_invited($1, $2, '{member}')")
+            .bind(user(&bob))
+            .bind(user(&world.owner))
+            .fetch_one(&mut *tx)
+            .await?;
+    assert_eq!(outcome, "not_invited");
     Ok(())
 }

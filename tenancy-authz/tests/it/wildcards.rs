@@ -142,6 +142,24 @@ async fn a_share_in_what_is_to_come_is_given_by_who_has_one() -> Result {
     assert_eq!(world.dump().await?, before);
     assert_eq!(world.audit.of("access.denied").len(), 4);
 
+    // So is a default role that is given everything there will be, by whom holds everything there is.
+    roles
+        .clone_role(owner, &role("admin"), role("second"), name("Second"))
+        .await?;
+    let second = world.member(&["second"]).await?;
+    for refused in [
+        roles
+            .assign(&second, user(&second), &role("admin"), None)
+            .await,
+        roles
+            .add_parent(&second, &role("mine"), &role("admin"))
+            .await,
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Exceeds, "{refused}");
+        assert!(refused.to_string().contains("`*`"), "{refused}");
+    }
+
     // A service holds single permissions, whatever they are.
     let service = ServiceKey::from_static("importer");
     let all = vec![READ, WRITE, PURGE, MANAGE];
@@ -170,6 +188,16 @@ async fn a_share_in_what_is_to_come_is_given_by_who_has_one() -> Result {
     let admin = world.member(&["admin"]).await?;
     roles
         .assign(&admin, user(&admin), &role("wild"), None)
+        .await?;
+    roles
+        .create(owner, NewRole::new(role("deputy"), name("Deputy")))
+        .await?;
+    roles
+        .add_parent(owner, &role("deputy"), &role("admin"))
+        .await?;
+    let deputy = world.member(&["deputy"]).await?;
+    roles
+        .assign(&deputy, user(&deputy), &role("wild"), None)
         .await?;
     // A role that ends gives no share beyond its end.
     let soon = Some(chrono::Utc::now() + chrono::TimeDelta::hours(1));

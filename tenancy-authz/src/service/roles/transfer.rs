@@ -85,9 +85,7 @@ impl Roles {
                 self.make_in(&mut tx, change).await
             };
             if let Err(error) = made {
-                if options.dry_run {
-                    return Err(error);
-                }
+                // What is only tried is refused on record, too: it tells as much.
                 return Err(self.refused(tx, change, error).await);
             }
         }

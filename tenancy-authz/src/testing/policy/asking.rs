@@ -64,6 +64,14 @@ impl Policy {
             .map(ToString::to_string)
     }
 
+    /// Whether a role is given every permission there will be, itself or by a parent.
+    fn grants_all(&self, role: &RoleKey) -> bool {
+        self.above(role).keys().any(|above| {
+            let row = self.roles.get(above).filter(|row| row.is_system);
+            row.is_some() && ALL_PERMISSIONS.contains(&above.as_str())
+        })
+    }
+
     /// The first of these wildcards that somebody does not have until a moment.
     pub(super) fn lacks_wildcard(
         &self,
@@ -75,8 +83,7 @@ impl Policy {
         let mut held = BTreeSet::new();
         if let Asking::User(user) = who {
             for role in self.lasting(*user, until, now) {
-                let row = self.roles.get(role).filter(|row| row.is_system);
-                if row.is_some() && ALL_PERMISSIONS.contains(&role.as_str()) {
+                if self.grants_all(role) {
                     return None;
                 }
                 held.extend(self.wildcards(role));
@@ -96,7 +103,16 @@ impl Policy {
         until: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<String> {
+        let has_all = |user| {
+            self.lasting(user, until, now)
+                .any(|held| self.grants_all(held))
+        };
+        let lacks_all = match who {
+            Asking::User(user) => self.grants_all(role) && !has_all(*user),
+            Asking::Brought(..) => self.grants_all(role),
+        };
         self.lacks_until(who, &self.granted(role), until, now)
+            .or_else(|| lacks_all.then(|| "*".to_owned()))
             .or_else(|| self.lacks_wildcard(who, &self.wildcards(role), until, now))
     }
 

@@ -63,7 +63,7 @@ impl Policy {
     }
 
     /// A role and those above it, each with how far above it is at least.
-    fn above(&self, role: &RoleKey) -> BTreeMap<RoleKey, usize> {
+    pub(super) fn above(&self, role: &RoleKey) -> BTreeMap<RoleKey, usize> {
         let mut found = BTreeMap::from([(role.clone(), 0)]);
         let mut level = vec![role.clone()];
         for depth in 1.. {

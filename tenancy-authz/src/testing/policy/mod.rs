@@ -191,9 +191,9 @@ impl Policy {
         if is_owner {
             self.assigned.insert(role, None);
         } else {
-            self.assigned.remove(&role);
+            let had = self.assigned.remove(&role).is_some();
             let admin = RoleKey::from_static("admin");
-            if self.assigned_to(member).next().is_none() && self.roles.contains_key(&admin) {
+            if had && self.assigned_to(member).next().is_none() && self.roles.contains_key(&admin) {
                 self.assigned.insert((member, admin), None);
             }
         }
