@@ -130,7 +130,11 @@ impl Connections {
 
     async fn knock(&self) -> Door {
         let options = PgConnectOptions::clone(&self.pool.connect_options());
-        match options.connect().await {
+        let longest = LONGEST_LOOK.min(self.pool.options().get_acquire_timeout() / 2);
+        let Ok(connected) = timeout(longest, options.connect()).await else {
+            return Door::Shut("the server does not answer".to_owned());
+        };
+        match connected {
             Ok(conn) => {
                 // It was only to be seen that there is one.
                 let _ = conn.close().await;
@@ -165,3 +169,5 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long what was seen is taken for true.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a look takes at most: a network that drops packets says nothing at all.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);

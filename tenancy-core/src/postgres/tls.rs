@@ -38,15 +38,21 @@ pub(crate) fn warn_if_weak(options: &PgConnectOptions) {
     );
 }
 
+/// "Operation not permitted", on every Unix.
+const EPERM: i32 = 1;
+
 /// What an error of connecting means if it is about encryption.
 pub(crate) fn refusal(error: &sqlx::Error, options: &PgConnectOptions) -> Option<Error> {
     let cause = match error {
         sqlx::Error::Tls(cause) => cause.to_string(),
         // What rustls has against the server's certificate or words.
         sqlx::Error::Io(io) if io.kind() == Io::InvalidData => io.to_string(),
-        // Over TCP no name is looked up in the file system but those of certificates.
+        // Over TCP no name is looked up in the file system but those of certificates. EPERM is a connection
+        // that was not let out; a file that may not be read is EACCES.
         sqlx::Error::Io(io)
-            if matches!(io.kind(), Io::NotFound | Io::PermissionDenied) && !is_socket(options) =>
+            if matches!(io.kind(), Io::NotFound | Io::PermissionDenied)
+                && io.raw_os_error() != Some(EPERM)
+                && !is_socket(options) =>
         {
             return Some(refused("tls_file", FILE, io.to_string()));
         }

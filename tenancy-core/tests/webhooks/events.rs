@@ -483,7 +483,11 @@ async fn a_job_that_names_nobody_or_holds_nothing_ends() -> Result {
         JobRun::new(JobId::new(), attempt, payload.clone(), Arc::new(NoProgress))
     };
     let unknown = json!({"endpoint": "former", "id": "msg_1", "body": "{}"});
-    for (attempt, retry) in [(1, Retry::Backoff), (5, Retry::Never)] {
+    for (attempt, retry) in [
+        (1, Retry::Backoff),
+        (19, Retry::Backoff),
+        (20, Retry::Never),
+    ] {
         let error = handler
             .run(&host.ours, &run(attempt, &unknown))
             .await
@@ -520,5 +524,21 @@ async fn endpoints_are_told_apart_and_counted() -> Result {
         .collect::<Result<Vec<_>>>()?;
     let error = Webhooks::new(kit.app.clone(), ours, many).unwrap_err();
     assert_eq!(error.code(), "too_many_webhook_endpoints");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_message_is_told_to_nobody() -> Result {
+    let host = Host::new().await?;
+    let ours = host.ours.tenant();
+    for (service, stored) in [("webhooks", 0), ("desk", 1)] {
+        let service = ServiceKey::from_static(service);
+        let ctx = host.kit.app.enter_system(ours, service, vec![]).await?;
+        host.audit
+            .record(&ctx, Event::new("tenant.renamed"))
+            .await?;
+        assert_eq!(host.waiting().await?, stored);
+    }
+    assert_eq!(host.log.of("tenant.renamed").len(), 2);
     Ok(())
 }

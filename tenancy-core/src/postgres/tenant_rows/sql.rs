@@ -23,8 +23,10 @@ pub(super) fn rows(table: &Table, columns: &[&str], tenant: TenantId) -> AssertS
     } else {
         key_columns.join(", ")
     };
+    // A `json` column keeps its line ends, and each row is to be one line. In JSON they stand between tokens
+    // only: in a string they are escaped.
     AssertSqlSafe(format!(
-        "SELECT row_to_json(x)::text FROM (SELECT {columns} FROM {name} AS tenancy_row \
+        "SELECT translate(row_to_json(x)::text, E'\\n\\r', '  ') FROM (SELECT {columns} FROM {name} AS tenancy_row \
          WHERE {tenant_column} = '{tenant}' ORDER BY {order}) AS x"
     ))
 }

@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::Utc;
 
-use super::Webhooks;
+use super::{SERVICE, Webhooks};
 use crate::{
-    AuditSink, Error, Event, Outcome, TenantCtx, TenantTx, model::body_of, postgres::webhook_events,
+    Actor, AuditSink, Error, Event, Outcome, TenantCtx, TenantTx, model::body_of,
+    postgres::webhook_events,
 };
 
 /// An [`AuditSink`] in front of another one: what an endpoint of [`Webhooks`] wants to hear of is
@@ -25,9 +26,12 @@ impl WebhookAudit {
         Self { webhooks, inner }
     }
 
-    /// The endpoints that are told of it.
-    fn told(&self, event: &Event) -> Vec<String> {
-        if event.outcome != Outcome::Allowed {
+    /// The endpoints that are told of it. What becomes of a message is no news: it would be told in a
+    /// message of its own, and so on.
+    fn told(&self, ctx: &TenantCtx, event: &Event) -> Vec<String> {
+        let ours = ctx.tenant() == self.webhooks.0.ours
+            && matches!(&ctx.principal().actor, Actor::Service { key, .. } if *key == SERVICE);
+        if ours || event.outcome != Outcome::Allowed {
             return Vec::new();
         }
         let wanting = self.webhooks.wanting(&event.action);
@@ -39,7 +43,7 @@ impl WebhookAudit {
 #[async_trait]
 impl AuditSink for WebhookAudit {
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), Error> {
-        if self.told(&event).is_empty() {
+        if self.told(ctx, &event).is_empty() {
             return self.inner.record(ctx, event).await;
         }
         let mut tx = self.webhooks.0.db.aside(ctx).await?;
@@ -48,7 +52,7 @@ impl AuditSink for WebhookAudit {
     }
 
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
-        let told = self.told(&event);
+        let told = self.told(tx.ctx(), &event);
         if told.is_empty() {
             return self.inner.record_in(tx, event).await;
         }

@@ -19,6 +19,10 @@ use crate::{
 /// a deploy of his may answer so for a while, a wrong address does for ever.
 const TRIES_OF_REFUSED: u16 = 5;
 
+/// How often one is tried for an endpoint that this process does not know: while a new version is rolled
+/// out, another process may.
+const TRIES_OF_UNKNOWN: u16 = 20;
+
 /// Sends the messages that a [`WebhookRelay`](super::WebhookRelay) enqueued.
 ///
 /// A try ends by the answer, as [`WebhookSender::send`] has it; what is refused is tried 5 times, and
@@ -96,8 +100,12 @@ impl JobHandler for WebhookHandler {
 }
 
 fn within_tries(error: Error, attempt: u16) -> Error {
-    let refused = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound);
-    if refused && attempt >= TRIES_OF_REFUSED {
+    let most = match error.kind() {
+        ErrorKind::Conflict => TRIES_OF_REFUSED,
+        ErrorKind::NotFound => TRIES_OF_UNKNOWN,
+        _ => return error,
+    };
+    if attempt >= most {
         return error.with_retry(Retry::Never);
     }
     error
