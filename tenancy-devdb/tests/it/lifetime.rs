@@ -97,7 +97,15 @@ async fn a_killed_server_is_started_again_in_the_same_process() {
     while is_alive(server) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let again = place.builder().await.start().await.unwrap();
+    // Its supervisor hears of it a moment later, and until then stands for it.
+    let mut again = place.builder().await.start().await.unwrap();
+    for _ in 0..500 {
+        if postmaster(again.operator_url()) != server {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        again = place.builder().await.start().await.unwrap();
+    }
     assert_ne!(postmaster(again.operator_url()), server);
     assert_eq!(text(again.operator_url(), "SELECT 'here'").await, "here");
     // Both share the lease: the server's end is awaited by the place, so let go of it first.
