@@ -1,6 +1,6 @@
 //! A suite of policies and expected answers as data, for any implementation of these roles.
 //!
-//! The files stand in the crate's folder `conformance`, with their format in its README. [`suites`]
+//! The files stand in the crate's folder `conformance`, with their format in its README. [`FILES`]
 //! has them; [`made_up`] makes up policies of any size. An implementation answers [`Question`]s about
 //! [`Policies`] ([`Subject`]), and [`run`] compares with what is expected, [`agree`] with the naive
 //! reference ([`Policies::allows`]).
