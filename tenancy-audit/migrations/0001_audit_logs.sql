@@ -113,6 +113,11 @@ BEGIN
                     partition_name,
                     tenancy.uuid_v7_floor(starts AT TIME ZONE 'UTC'),
                     tenancy.uuid_v7_floor((starts + interval '1 month') AT TIME ZONE 'UTC'));
+                -- Where there is the second net: triggers on rows go with the parent, this one does not.
+                IF to_regprocedure('tenancy.audit_refuse_change()') IS NOT NULL THEN
+                    EXECUTE format('CREATE TRIGGER audit_append_only_all BEFORE TRUNCATE ON tenancy.%I
+                        FOR EACH STATEMENT EXECUTE FUNCTION tenancy.audit_refuse_change()', partition_name);
+                END IF;
                 state := 'made';
             EXCEPTION
                 WHEN duplicate_table OR unique_violation THEN NULL;

@@ -34,6 +34,8 @@ CREATE TABLE tenancy.audit_seals (
 ALTER TABLE tenancy.audit_seals ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN leaves SET STORAGE EXTERNAL;
 -- Which seal holds an entry: the first one whose largest id is not below the entry's is the likeliest.
 CREATE INDEX audit_seals_ids ON tenancy.audit_seals (tenant_id, id_max);
+-- Seals side by side with the entries, to find entries that are in none.
+CREATE INDEX audit_seals_starts ON tenancy.audit_seals (tenant_id, id_min, number);
 
 CREATE TABLE tenancy.audit_removals (
     tenant_id uuid NOT NULL,
@@ -45,6 +47,14 @@ CREATE TABLE tenancy.audit_removals (
     key_name text NOT NULL CHECK (octet_length(key_name) BETWEEN 1 AND 64),
     signature bytea NOT NULL CHECK (octet_length(signature) = 64),
     PRIMARY KEY (tenant_id, id)
+);
+
+-- Legal holds on logs of tenants that are gone, where core keeps none. While one stands, nothing is removed.
+CREATE TABLE tenancy.audit_holds (
+    tenant_id uuid NOT NULL,
+    reference text NOT NULL CHECK (char_length(reference) BETWEEN 1 AND 200),
+    placed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, reference)
 );
 
 -- How far the sealer has come: up to this entry, by transaction, tenant and id. One row.
@@ -68,10 +78,13 @@ CREATE POLICY definer_select ON tenancy.audit_removals FOR SELECT TO tenancy_def
 CREATE POLICY definer_insert ON tenancy.audit_removals FOR INSERT TO tenancy_definer WITH CHECK (true);
 GRANT SELECT, INSERT ON tenancy.audit_seals, tenancy.audit_removals TO tenancy_definer;
 SELECT tenancy.admit_definer('tenancy.audit_sealer');
--- The functions below read entries of all tenants, and take out what is past its time.
+SELECT tenancy.protect_table('tenancy.audit_holds', '{select}');
+SELECT tenancy.admit_definer('tenancy.audit_holds');
+-- The functions below read entries of all tenants, take out what is past its time, and erase details.
 CREATE POLICY definer_select ON tenancy.audit_logs FOR SELECT TO tenancy_definer USING (true);
 CREATE POLICY definer_delete ON tenancy.audit_logs FOR DELETE TO tenancy_definer USING (true);
-GRANT SELECT, DELETE ON tenancy.audit_logs TO tenancy_definer;
+CREATE POLICY definer_update ON tenancy.audit_logs FOR UPDATE TO tenancy_definer USING (true) WITH CHECK (true);
+GRANT SELECT, DELETE, UPDATE (personal) ON tenancy.audit_logs TO tenancy_definer;
 
 SET LOCAL ROLE tenancy_definer;
 
@@ -193,18 +206,56 @@ CREATE FUNCTION tenancy.audit_seal_health()
     FROM tenancy.audit_sealer s;
     END;
 
--- Takes sealed entries of a tenant out of the log: those older than the time given, of one action, of
--- all whose action begins like this (`billing.%`), or all. The ids of what went, and a word: 'done', or
--- 'held' under a legal hold. The tenant's row is locked as placing a hold locks it.
-CREATE FUNCTION tenancy.audit_take_out(p_tenant uuid, p_action text, p_before timestamptz, p_rows integer)
-    RETURNS TABLE (state text, ids uuid[])
+-- Below which transaction everything is sealed. Says nothing about any tenant.
+CREATE FUNCTION tenancy.audit_horizon() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+    SELECT s.at_txid::text FROM tenancy.audit_sealer s;
+    END;
+
+-- Whether a tenant's log is under a legal hold. None can be placed until the caller's transaction ends: the
+-- tenant's row is locked as placing a hold locks it, and so are the holds of tenants that are gone.
+CREATE FUNCTION tenancy.audit_is_held(p_tenant uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM tenancy.tenants t WHERE t.id = p_tenant FOR NO KEY UPDATE;
-    IF EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = p_tenant) THEN
-        RETURN QUERY SELECT 'held', '{}'::uuid[];
+    LOCK TABLE tenancy.audit_holds IN SHARE MODE;
+    RETURN EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = p_tenant)
+        OR EXISTS (SELECT FROM tenancy.audit_holds h WHERE h.tenant_id = p_tenant);
+END
+$$;
+
+-- Places or lifts a hold on the log of a tenant that is gone: 'ok', 'unchanged', or 'not_gone' (core holds a
+-- tenant that is there).
+CREATE FUNCTION tenancy.audit_hold(p_tenant uuid, p_reference text, p_place boolean) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT p_place THEN
+        DELETE FROM tenancy.audit_holds h WHERE h.tenant_id = p_tenant AND h.reference = p_reference;
+    ELSIF EXISTS (SELECT FROM tenancy.tenants t WHERE t.id = p_tenant AND t.status <> 'deleted') THEN
+        RETURN 'not_gone';
+    ELSE
+        INSERT INTO tenancy.audit_holds (tenant_id, reference) VALUES (p_tenant, p_reference) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN CASE WHEN FOUND THEN 'ok' ELSE 'unchanged' END;
+END
+$$;
+
+-- Takes entries of a tenant out of the log that the sealer has passed: those older than the time given, of
+-- one action, of all whose action begins like this (`billing.%`), or all; nothing under a legal hold. They are
+-- answered as they were, for the caller to prove them against their seals, or to roll back.
+CREATE FUNCTION tenancy.audit_take_out(p_tenant uuid, p_action text, p_before timestamptz, p_rows integer)
+    RETURNS SETOF tenancy.audit_logs
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF tenancy.audit_is_held(p_tenant) THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -216,23 +267,33 @@ BEGIN
           AND (l.txid, l.tenant_id, l.id) <= (s.at_txid, s.at_tenant, s.at_entry)
         ORDER BY l.id
         LIMIT least(greatest(p_rows, 1), 10000)
-    ), gone AS (
-        DELETE FROM tenancy.audit_logs l USING past p WHERE l.tenant_id = p_tenant AND l.id = p.id RETURNING l.id
     )
-    SELECT 'done', coalesce((SELECT array_agg(g.id ORDER BY g.id) FROM gone g), '{}');
+    DELETE FROM tenancy.audit_logs l USING past p WHERE l.tenant_id = p_tenant AND l.id = p.id RETURNING l.*;
 END
 $$;
 
--- Seals that may hold entries of this stretch of ids, in their order, from behind this number on.
-CREATE FUNCTION tenancy.audit_seals_between(p_tenant uuid, p_from uuid, p_to uuid, p_after bigint, p_seals integer)
-    RETURNS TABLE (number bigint, first_entry bigint, ids bytea)
-    LANGUAGE sql STABLE SECURITY DEFINER
+-- Erases details of entries: puts what is left of `personal` in the place of what was there, if it is as it was
+-- read and nothing is added but what says that it was erased. How many entries it did this to; none under a
+-- legal hold.
+CREATE FUNCTION tenancy.audit_erase_details(p_tenant uuid, p_ids uuid[], p_before jsonb[], p_after jsonb[])
+    RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC
-    SELECT s.number, s.first_entry, s.ids FROM tenancy.audit_seals s
-    WHERE s.tenant_id = p_tenant AND s.id_max >= p_from AND s.id_min <= p_to AND s.number > p_after
-    ORDER BY s.number LIMIT least(greatest(p_seals, 1), 256);
-    END;
+AS $$
+DECLARE
+    erased bigint;
+BEGIN
+    IF tenancy.audit_is_held(p_tenant) THEN
+        RETURN 0;
+    END IF;
+    UPDATE tenancy.audit_logs l SET personal = e.after
+    FROM unnest(p_ids, p_before, p_after) AS e (id, before, after)
+    WHERE l.tenant_id = p_tenant AND l.id = e.id AND l.personal = e.before
+      AND e.before - '*erased' @> e.after - '*erased';
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    RETURN erased;
+END
+$$;
 
 CREATE FUNCTION tenancy.audit_removal_store(
     p_tenant uuid, p_id uuid, p_ranges bigint[], p_reason text, p_at timestamptz, p_key text, p_signature bytea
@@ -255,10 +316,12 @@ BEGIN
     PERFORM FROM tenancy.tenants t
     WHERE EXISTS (SELECT FROM tenancy.audit_logs l WHERE l.tenant_id = t.id AND l.id >= p_from AND l.id < p_to)
     ORDER BY t.id FOR NO KEY UPDATE;
+    LOCK TABLE tenancy.audit_holds IN SHARE MODE;
     RETURN QUERY
     SELECT l.tenant_id, count(*),
         count(*) FILTER (WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)),
         EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = l.tenant_id)
+            OR EXISTS (SELECT FROM tenancy.audit_holds h WHERE h.tenant_id = l.tenant_id)
     FROM tenancy.audit_logs l CROSS JOIN tenancy.audit_sealer s
     WHERE l.id >= p_from AND l.id < p_to
     GROUP BY l.tenant_id;
@@ -271,7 +334,10 @@ REVOKE EXECUTE ON FUNCTION
         uuid[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], timestamptz, text, bytea[]),
     tenancy.audit_seal_health(),
     tenancy.audit_take_out(uuid, text, timestamptz, integer),
-    tenancy.audit_seals_between(uuid, uuid, uuid, bigint, integer),
+    tenancy.audit_horizon(),
+    tenancy.audit_is_held(uuid),
+    tenancy.audit_hold(uuid, text, boolean),
+    tenancy.audit_erase_details(uuid, uuid[], jsonb[], jsonb[]),
     tenancy.audit_removal_store(uuid, uuid, bigint[], text, timestamptz, text, bytea),
     tenancy.audit_month_tenants(uuid, uuid)
 FROM PUBLIC;
@@ -284,13 +350,41 @@ TO tenancy_worker;
 GRANT EXECUTE ON FUNCTION
     tenancy.audit_seal_health(),
     tenancy.audit_take_out(uuid, text, timestamptz, integer),
-    tenancy.audit_seals_between(uuid, uuid, uuid, bigint, integer),
+    tenancy.audit_horizon(),
+    tenancy.audit_is_held(uuid),
+    tenancy.audit_hold(uuid, text, boolean),
+    tenancy.audit_erase_details(uuid, uuid[], jsonb[], jsonb[]),
     tenancy.audit_removal_store(uuid, uuid, bigint[], text, timestamptz, text, bytea),
     tenancy.audit_month_tenants(uuid, uuid)
 TO tenancy_owner;
+GRANT EXECUTE ON FUNCTION tenancy.audit_horizon() TO tenancy_app;
 
 SET LOCAL ROLE tenancy_owner;
 GRANT EXECUTE ON FUNCTION tenancy.uuid_v7_floor(timestamptz) TO tenancy_definer;
+
+-- Keeps everybody from changing a month's partition until the caller's transaction ends, so that it is dropped as
+-- it was looked at. 'locked', 'unknown' or 'busy'. Runs as its caller: only the owner of the table can do this.
+CREATE FUNCTION tenancy.audit_lock_month(p_month date) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '3s'
+AS $$
+DECLARE
+    name text := 'audit_logs_' || to_char(p_month, '"y"YYYY"m"MM');
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_catalog.pg_inherits i
+        WHERE i.inhparent = 'tenancy.audit_logs'::regclass AND i.inhrelid = to_regclass(format('tenancy.%I', name))
+    ) THEN
+        RETURN 'unknown';
+    END IF;
+    EXECUTE format('LOCK TABLE tenancy.%I IN SHARE ROW EXCLUSIVE MODE', name);
+    RETURN 'locked';
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN RETURN 'busy';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION tenancy.audit_lock_month(date) FROM PUBLIC;
 
 -- Takes the partition of a month off the log and drops it. 'dropped', 'unknown', 'recent' (this month
 -- and the one before it stay) or 'busy'. Runs as its caller: only the owner of the table can do this.

@@ -19,7 +19,7 @@ pub use error::{Error, ErrorKind};
 pub use model::merkle;
 pub use model::{
     ActionFilter, ActionPrefix, ActorFilter, AuditEntryId, AuditQuery, Change, ConsistencyProof,
-    Cursor, Entry, InclusionProof, Limits, MAX_SEALED, Order, Oversize, Page, Record,
+    Cursor, Entry, Erasure, InclusionProof, Limits, MAX_SEALED, Order, Oversize, Page, Record,
     RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION, Seal, SealHead, SealKey,
     SealKeys, SealSignature, SealedAs, TimeRange, Verdict,
 };
@@ -30,7 +30,8 @@ pub use postgres::{
     APPEND_ONLY, COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore,
 };
 pub use service::{
-    AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions, BufferStats, BufferedAudit,
-    Export, Fault, Finding, MonthDropped, Overflow, ProofExport, ProofReport, Retention,
-    RetentionRule, SealOptions, Sealed, Sealer, Verification, Verifier, perm,
+    Applied, AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions, BufferStats,
+    BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds, MonthDropped, OperatorProofs,
+    Overflow, ProofExport, ProofReport, Retention, RetentionPolicy, RetentionRule, SealOptions,
+    Sealed, Sealer, Verification, Verifier, perm,
 };

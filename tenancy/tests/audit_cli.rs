@@ -104,6 +104,8 @@ impl Shop {
                 "audit",
                 "verify",
                 &*file,
+                "--tenant",
+                &self.ctx.tenant().to_string(),
                 "--key",
                 key.trim(),
                 "--anchor",
@@ -157,8 +159,80 @@ async fn a_log_is_sealed_proved_and_verified_without_a_database() -> Result {
         text.starts_with("error: the file does not begin as a proof"),
         "{text}"
     );
-    let (code, _) = shop.said(&["verify", "/nowhere", "--key", "x:y"])?;
+    let (code, _) = shop.said(&["verify", "/nowhere", "--tenant", &tenant, "--key", "x:y"])?;
     assert_eq!(code, Some(2));
+    let (code, text) = shop.said(&["verify", "/nowhere", "--key", "x:y"])?;
+    assert_eq!(code, Some(2));
+    assert!(text.contains("--tenant"), "whose log it has to be: {text}");
+
+    let theirs = shop.run(&["prove", &shop.other.tenant().to_string()])?;
+    std::fs::write(&file, &theirs.stdout)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(1));
+    let foreign = format!("line 1: the log belongs to tenant {}", shop.other.tenant());
+    assert!(text.starts_with(&foreign), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_entry_and_two_states_of_the_log_are_proved() -> Result {
+    let shop = Shop::new().await?;
+    for sealed in [4, 8, 12] {
+        shop.record(2).await?;
+        shop.seal(sealed).await?;
+    }
+    let tenant = shop.ctx.tenant().to_string();
+    let id: tenancy::audit::AuditEntryId = sqlx::query_scalar(
+        "SELECT id FROM tenancy.audit_logs WHERE tenant_id = $1 ORDER BY id LIMIT 1",
+    )
+    .bind(shop.ctx.tenant())
+    .fetch_one(&shop.db.superuser().await?)
+    .await?;
+    let file = shop.folder.path().join("proof");
+    let inclusion = shop.run(&["prove", &tenant, "--entry", &id.to_string()])?;
+    std::fs::write(&file, &inclusion.stdout)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("1 seals, 1 entries as they were sealed"),
+        "{text}"
+    );
+    let inclusion = String::from_utf8(inclusion.stdout)?;
+    for (from, to) in [
+        ("login.begun", "login.ended"),
+        (r#""at":0"#, r#""at":7"#),
+        (r#""index":0"#, r#""index":1"#),
+    ] {
+        std::fs::write(&file, inclusion.replacen(from, to, 1))?;
+        let (code, text) = shop.verify(&file)?;
+        assert_eq!(code, Some(1), "{to}");
+        assert!(
+            text.contains(&format!("entry {id}: the proof does not hold")),
+            "{text}"
+        );
+    }
+
+    let consistency = shop.run(&["prove", &tenant, "--from", "1", "--to", "3"])?;
+    std::fs::write(&file, &consistency.stdout)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(0), "{text}");
+    let edited =
+        String::from_utf8(consistency.stdout)?.replacen(r#""entries":2"#, r#""entries":3"#, 1);
+    std::fs::write(&file, edited)?;
+    let (code, text) = shop.verify(&file)?;
+    assert_eq!(code, Some(1), "{text}");
+    let other = shop.run(&[
+        "prove",
+        &shop.other.tenant().to_string(),
+        "--from",
+        "1",
+        "--to",
+        "3",
+    ])?;
+    std::fs::write(&file, &other.stdout)?;
+    assert_eq!(shop.verify(&file)?.0, Some(1), "another tenant's");
+    let (code, text) = shop.said(&["prove", &tenant, "--from", "2", "--to", "9"])?;
+    assert_eq!(code, Some(2), "{text}");
     Ok(())
 }
 
@@ -185,6 +259,19 @@ async fn entries_past_their_time_go_with_a_record() -> Result {
     let (code, text) = shop.verify(&file)?;
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("2 removed by retention"), "{text}");
+    let policy = [
+        "policy", "set", "--action", "thing.*", "--keep", "7", "--reason", "a week",
+    ];
+    assert_eq!(shop.said(&policy)?, (Some(0), "set\n".to_owned()));
+    let (_, text) = shop.said(&["policy", "list"])?;
+    assert_eq!(text, "every tenant: thing.*: 7 days (a week)\n");
+    assert_eq!(
+        shop.said(&["retain"])?,
+        (Some(0), "0 entries removed\n".to_owned())
+    );
+    let (code, text) = shop.said(&["hold", &tenant, "case 7"])?;
+    assert_eq!(code, Some(2));
+    assert!(text.contains("is not gone"), "{text}");
     let (code, text) = shop.said(&["drop-month", "2020-01-01", "--reason", "a test"])?;
     assert_eq!(code, Some(2));
     assert!(text.contains("no partition of this month"), "{text}");
@@ -221,6 +308,7 @@ async fn a_running_sealer_ends_when_told_and_health_raises_the_alarm() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning")]
 async fn a_person_is_erased_by_hand() -> Result {
     let db = Db::new(&[
         &tenancy::core::migrate::CORE,
@@ -251,23 +339,57 @@ async fn a_person_is_erased_by_hand() -> Result {
         .personal("email", "ann@example.com");
     audit.record(&ctx, event).await?;
 
-    let erased = Command::new(env!("CARGO_BIN_EXE_tenancy"))
-        .args(["audit", "erase", &ctx.tenant().to_string(), "lead:7"])
-        .env("TENANCY_APP_URL", db.server.app_url())
-        .env("TENANCY_KEYRING", &**keys)
-        .output()?;
-    let words = String::from_utf8([erased.stdout, erased.stderr].concat())?;
-    assert_eq!(
-        (erased.status.code(), words.as_str()),
-        (Some(0), "erased\n")
-    );
-
+    let folder = tempfile::tempdir()?;
+    let list = folder.path().join("erased").to_string_lossy().into_owned();
+    let erase = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .args(["audit", "erase"])
+            .args(arguments)
+            .env("TENANCY_APP_URL", db.server.app_url())
+            .env("TENANCY_KEYRING", &**keys)
+            .output()?;
+        let words = String::from_utf8([output.stdout, output.stderr].concat())?;
+        Ok((output.status.code(), words))
+    };
+    // What a backup of now would bring back.
+    let superuser = db.superuser().await?;
+    sqlx::query("CREATE TABLE public.backup AS SELECT * FROM tenancy.subject_keys")
+        .execute(&superuser)
+        .await?;
+    let tenant = ctx.tenant().to_string();
+    let done = erase(&[&tenant, "lead:7", "--list", &list])?;
+    assert_eq!(done, (Some(0), "erased\n".to_owned()));
+    let restore = "DELETE FROM tenancy.subject_keys;
+        INSERT INTO tenancy.subject_keys SELECT * FROM public.backup;
+        DELETE FROM tenancy.audit_logs WHERE action LIKE '%.erased' OR action LIKE '%subject_erased'";
+    sqlx::raw_sql(restore).execute(&superuser).await?;
     let anybody = std::sync::Arc::new(FakeAuthorizer::allowing_all());
-    let log = AuditLog::new(db.app.clone(), anybody, plain).with_cipher(vault);
+    let log = AuditLog::new(db.app.clone(), anybody, plain.clone()).with_cipher(vault.clone());
+    let entry = log
+        .search(&ctx, &AuditQuery::new())
+        .await?
+        .entries
+        .remove(0);
+    let back = log.reveal(&ctx, entry).await?;
+    assert_eq!(
+        back.personal_detail("email")
+            .and_then(|email| email.as_str()),
+        Some("ann@example.com"),
+        "the backup undoes the erasure"
+    );
+    std::fs::write(&list, std::fs::read_to_string(&list)? + "junk\n")?;
+    let (code, words) = erase(&["--replay", &list])?;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("1 erasures repeated, 1 failed"), "{words}");
+    assert!(words.contains("line 2: the line is no erasure"), "{words}");
+
     let entries = log.search(&ctx, &AuditQuery::new()).await?.entries;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
-    assert_eq!(actions, ["subject.erased", "lead.invited"]);
-    let shown = log.reveal(&ctx, entries[1].clone()).await?;
+    assert_eq!(
+        actions,
+        ["audit.subject_erased", "subject.erased", "lead.invited"]
+    );
+    let shown = log.reveal(&ctx, entries[2].clone()).await?;
     assert_eq!(shown.verify(), Verdict::Erased(vec!["email".to_owned()]));
     Ok(())
 }

@@ -195,7 +195,7 @@ async fn after_an_erasure_a_whole_dump_has_no_hit_and_the_log_verifies() -> Resu
     while let Some(lines) = export.next_lines().await? {
         file.extend_from_slice(lines.as_bytes());
     }
-    let report = Verifier::new(keys).verify(&*file)?;
+    let report = Verifier::new(host.a.tenant(), keys).verify(&*file)?;
     assert!(report.is_intact(), "{:?}", report.findings);
     assert_eq!(hits(&String::from_utf8_lossy(&file)), 0);
     Ok(())

@@ -6,6 +6,7 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::place;
 use crate::{Error, ErrorKind, SealAnchor, SealHead};
 
 /// Appends heads to a file, one a line, and waits until they are on disk.
@@ -25,6 +26,10 @@ impl FileAnchor {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl SealAnchor for FileAnchor {
+    fn place(&self) -> String {
+        place("file", &self.0.to_string_lossy())
+    }
+
     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error> {
         let mut lines = Vec::with_capacity(heads.len() * 512);
         for head in heads {

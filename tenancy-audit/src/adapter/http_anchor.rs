@@ -2,6 +2,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
+use super::place;
 use crate::{Error, ErrorKind, SealAnchor, SealHead};
 
 /// How long a request may take.
@@ -43,6 +44,10 @@ impl HttpAnchor {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl SealAnchor for HttpAnchor {
+    fn place(&self) -> String {
+        place("http", &self.url)
+    }
+
     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error> {
         let body =
             serde_json::to_vec(heads).map_err(|_| unavailable("the heads can't be written"))?;

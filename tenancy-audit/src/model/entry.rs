@@ -8,7 +8,9 @@ use tenancy_core::{Origin, Outcome, RequestId, Target, TenantId, UserId};
 
 use super::{
     canonical::Encoder,
+    erasure::{ERASED, Erasure},
     personal,
+    seal::SealKeys,
     verdict::{Change, Verdict},
 };
 
@@ -72,6 +74,11 @@ pub struct Record {
     pub schema_version: i16,
     /// SHA-256 of the entry's canonical bytes, as stored.
     pub content_hash: [u8; 32],
+    /// The names of parts that can't be read, and stand here as if they were empty. An entry that is as it
+    /// was written has none.
+    pub damaged: Vec<String>,
+    /// Names of sealed details of which an entry of the log shows that they were erased.
+    pub(crate) shown: Vec<String>,
 }
 
 impl Record {
@@ -128,19 +135,74 @@ impl Record {
     /// Whether the entry is the one that was written.
     ///
     /// This finds a part that was changed. That nobody changed an entry together with its hash,
-    /// or removed one, is what seals prove.
+    /// or removed one, is what seals prove. Details that are gone count as changed, unless
+    /// [`AuditLog::reveal`](crate::AuditLog::reveal) found that they were erased; whether an operator
+    /// erased them is seen by [`verify_with`](Self::verify_with).
     pub fn verify(&self) -> Verdict {
+        self.verdict(None)
+    }
+
+    /// The same, with the keys that erasures may be signed with: see [`Erasure`].
+    pub fn verify_with(&self, keys: &SealKeys) -> Verdict {
+        self.verdict(Some(keys))
+    }
+
+    /// Whether what is there is what was hashed, whatever became of details that are gone.
+    pub(crate) fn is_as_hashed(&self) -> bool {
+        matches!(
+            self.verify(),
+            Verdict::Intact | Verdict::Erased(_) | Verdict::Changed(Change::Stripped(_))
+        )
+    }
+
+    /// The erasures that stand beside the details, signed or not.
+    pub fn erasures(&self) -> Vec<Erasure> {
+        Erasure::all(&self.personal).unwrap_or_default()
+    }
+
+    fn verdict(&self, keys: Option<&SealKeys>) -> Verdict {
+        if let Some(part) = self.damaged.first() {
+            return Verdict::Changed(Change::Unreadable(part.clone()));
+        }
         if self.schema_version != SCHEMA_VERSION {
             return Verdict::Changed(Change::SchemaVersion(self.schema_version));
         }
         if self.hash() != self.content_hash {
             return Verdict::Changed(Change::Content);
         }
-        match personal::erased(self.tenant, self.id, &self.personal, &self.commitments) {
+        let details = || {
+            let (stripped, mut erased) =
+                personal::gone(self.tenant, self.id, &self.personal, &self.commitments)?;
+            let shown = self.shown_erased(keys)?;
+            let (shown, stripped): (Vec<_>, Vec<_>) =
+                stripped.into_iter().partition(|name| shown.contains(name));
+            if !stripped.is_empty() {
+                return Err(Change::Stripped(stripped));
+            }
+            erased.extend(shown);
+            Ok(erased)
+        };
+        match details() {
             Err(change) => Verdict::Changed(change),
             Ok(erased) if erased.is_empty() => Verdict::Intact,
             Ok(erased) => Verdict::Erased(erased),
         }
+    }
+
+    /// The names of details of which something shows that they were erased. Without keys a signature
+    /// shows nothing; with keys each has to hold.
+    fn shown_erased(&self, keys: Option<&SealKeys>) -> Result<Vec<String>, Change> {
+        let mut shown = self.shown.clone();
+        for erasure in Erasure::all(&self.personal)? {
+            match keys {
+                Some(keys) if erasure.is_signed((self.tenant, self.id), keys) => {
+                    shown.extend(erasure.names);
+                }
+                Some(_) => return Err(Change::Personal(ERASED.to_owned())),
+                None => {}
+            }
+        }
+        Ok(shown)
     }
 }
 
@@ -227,6 +289,8 @@ mod tests {
             truncated: false,
             schema_version: SCHEMA_VERSION,
             content_hash: [0; 32],
+            damaged: Vec::new(),
+            shown: Vec::new(),
         };
         record.content_hash = record.hash();
         record
@@ -290,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_personal_detail_can_be_erased_but_not_replaced() {
+    fn a_personal_detail_can_be_erased_but_not_replaced_or_stripped() {
         let mut record = golden();
         assert_eq!(record.verify(), Verdict::Intact);
         assert_eq!(record.origin().ip.as_deref(), Some("192.0.2.7"));
@@ -302,8 +366,12 @@ mod tests {
         );
 
         record.personal.clear();
-        assert_eq!(record.verify(), Verdict::Erased(vec!["ip".to_owned()]));
+        let stripped = Verdict::Changed(Change::Stripped(vec!["ip".to_owned()]));
+        assert_eq!(record.verify(), stripped);
+        assert!(!stripped.is_intact() && record.is_as_hashed());
         assert_eq!(record.origin().ip, None);
+        record.shown.push("ip".to_owned());
+        assert_eq!(record.verify(), Verdict::Erased(vec!["ip".to_owned()]));
     }
 
     #[test]

@@ -71,6 +71,12 @@ impl Frontier {
         self.peaks.concat()
     }
 
+    /// The last so many peaks, the largest first; `None` if there are fewer.
+    pub(crate) fn last_peaks(&self, count: u32) -> Option<&[Hash]> {
+        let from = self.peaks.len().checked_sub(count as usize)?;
+        self.peaks.get(from..)
+    }
+
     /// How many leaves the tree has.
     pub fn size(&self) -> u64 {
         self.size

@@ -3,11 +3,14 @@
 mod canonical;
 mod cursor;
 mod entry;
+mod erasure;
 mod limits;
+mod log_tree;
 pub mod merkle;
 mod ndjson;
 mod number;
 mod personal;
+mod proof_document;
 mod proof_line;
 mod query;
 mod redact;
@@ -15,10 +18,12 @@ mod sanitize;
 mod seal;
 mod sealed_personal;
 mod search;
+mod strict;
 mod verdict;
 
 pub use cursor::Cursor;
 pub use entry::{AuditEntryId, Entry, Record, RecordedActor, SCHEMA_VERSION};
+pub use erasure::Erasure;
 pub use limits::{Limits, Oversize};
 pub use query::{
     ActionFilter, ActionPrefix, ActorFilter, AuditQuery, Order, Page, ResourceFilter, TimeRange,
@@ -31,12 +36,20 @@ pub use seal::{
 pub use verdict::{Change, Verdict};
 
 pub(crate) use entry::{resource_of, targets_json};
+pub(crate) use erasure::ERASED;
+pub(crate) use log_tree::{Nodes, consistency_parts, needed, root_of};
 pub(crate) use ndjson::line as ndjson_line;
 pub(crate) use personal::{Personal, SALT_LEN};
-pub(crate) use proof_line::{End, EntryLine, FORMAT, Header, ProofLine, SealLine};
+pub(crate) use proof_document::{
+    InclusionDocument, ProofDocument, consistency_line, inclusion_line,
+};
+pub(crate) use proof_line::{
+    Damaged, End, EntryLine, FORMAT, Header, LONGEST, ProofLine, SealLine, Unsealed,
+};
 pub(crate) use redact::Place;
 pub(crate) use sanitize::Sanitizer;
 pub(crate) use seal::{
     Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
 };
-pub(crate) use sealed_personal::{SEALED, SealedDetails};
+pub(crate) use sealed_personal::{SEALED, SealedDetails, is_sealed, subject_hash};
+pub(crate) use strict::{numbers_are_exact, parse as parse_strict};

@@ -24,6 +24,12 @@ pub(crate) fn is_storable(number: &Number) -> bool {
     text.len() <= MAX_TEXT && exponent(&text).is_some_and(|e| e.unsigned_abs() <= MAX_TEXT as u64)
 }
 
+/// Whether a number is read as what its text says.
+pub(crate) fn is_exact(text: &str) -> bool {
+    let read = serde_json::from_str::<Number>(text);
+    read.is_ok_and(|number| decimal(text).is_some_and(|said| said == normal(&number)))
+}
+
 fn exponent(text: &str) -> Option<i64> {
     text.split_once(['e', 'E'])
         .map_or(Some(0), |(_, exponent)| exponent.parse().ok())

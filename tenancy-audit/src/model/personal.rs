@@ -7,6 +7,7 @@ use tenancy_core::TenantId;
 use super::{
     canonical::Encoder,
     entry::AuditEntryId,
+    erasure::ERASED,
     sealed_personal::{SEALED, sealed},
     verdict::Change,
 };
@@ -50,13 +51,14 @@ pub(crate) fn value<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'
     values.get(name)?.get(1)
 }
 
-/// Compares the details that are left with their commitments; answers the names of those erased.
-pub(crate) fn erased(
+/// Compares the details that are left with their commitments; answers the names of those that were
+/// recorded and are gone, and of those that were left out when the entry was recorded.
+pub(crate) fn gone(
     tenant: TenantId,
     entry: AuditEntryId,
     values: &Map<String, Value>,
     commitments: &Map<String, Value>,
-) -> Result<Vec<String>, Change> {
+) -> Result<(Vec<String>, Vec<String>), Change> {
     let sealed = sealed(tenant, entry, values, commitments)?;
     for (name, pair) in values.iter().filter(|(name, _)| !name.starts_with(SEALED)) {
         let salt = pair
@@ -71,12 +73,17 @@ pub(crate) fn erased(
             return Err(Change::Personal(name.clone()));
         }
     }
+    let left_out: Vec<&str> = commitments
+        .get(ERASED)
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
     Ok(commitments
         .keys()
         .filter(|name| !name.starts_with(SEALED))
         .filter(|name| !values.contains_key(*name) && !sealed.contains(name))
         .cloned()
-        .collect())
+        .partition(|name| !left_out.contains(&name.as_str())))
 }
 
 fn commitment(

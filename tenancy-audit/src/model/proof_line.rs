@@ -5,20 +5,23 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 
 use super::{
     entry::{AuditEntryId, Entry, Record, RecordedActor},
     ndjson,
     seal::{Batch, Removal, Seal, SealHead, SealedAs},
+    strict::{StrictMap, has_float},
 };
 use crate::{Error, ErrorKind};
 
 /// What the first line names.
 pub(crate) const FORMAT: &str = "tenancy-audit-proof/1";
 
-/// A line: a header, then each seal before its entries, then removals, then the end.
+/// The longest line. An entry has less than half of that, unless somebody made it larger.
+pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
+
+/// A line: a header, then each seal before its entries, then what no seal holds, then removals, then the end.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProofLine<'a> {
@@ -26,6 +29,8 @@ pub(crate) enum ProofLine<'a> {
     Seal(Box<SealLine>),
     #[serde(borrow)]
     Entry(Box<EntryLine<'a>>),
+    Damaged(Damaged),
+    Unsealed(Unsealed),
     Removal(Removal),
     End(End),
 }
@@ -37,6 +42,24 @@ pub(crate) struct Header {
     pub(crate) tenant_id: TenantId,
     /// The newest seal when the export began.
     pub(crate) head: Option<SealHead>,
+    /// Everything that transactions below this one wrote was sealed then.
+    pub(crate) horizon: u64,
+}
+
+/// An entry of which parts can't be read, in the place of its line.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Damaged {
+    pub(crate) id: AuditEntryId,
+    pub(crate) parts: Vec<String>,
+}
+
+/// An entry that lies below the horizon and is in no seal.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unsealed {
+    pub(crate) id: AuditEntryId,
+    pub(crate) transaction: u64,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -79,10 +102,10 @@ struct RecordLine<'a> {
     resource: Option<String>,
     targets: Vec<TargetLine>,
     request_id: Option<RequestId>,
-    context: Map<String, Value>,
-    personal: Map<String, Value>,
-    commitments: Map<String, Value>,
-    meta: Map<String, Value>,
+    context: StrictMap,
+    personal: StrictMap,
+    commitments: StrictMap,
+    meta: StrictMap,
     redacted: bool,
     truncated: bool,
     #[serde(borrow)]
@@ -106,11 +129,12 @@ struct TargetLine {
 }
 
 impl ProofLine<'_> {
-    pub(crate) fn header(tenant: TenantId, head: Option<SealHead>) -> Self {
+    pub(crate) fn header(tenant: TenantId, head: Option<SealHead>, horizon: u64) -> Self {
         Self::Header(Header {
             format: FORMAT.to_owned(),
             tenant_id: tenant,
             head,
+            horizon,
         })
     }
 
@@ -144,6 +168,10 @@ impl ProofLine<'_> {
         out: &mut String,
     ) -> Result<(), Error> {
         use std::fmt::Write as _;
+        let begin = out.len();
+        if !entry.damaged.is_empty() {
+            return Self::damaged(entry, entry.damaged.clone()).write(out);
+        }
         write!(
             out,
             r#"{{"entry":{{"transaction":"{}","record":"#,
@@ -154,7 +182,18 @@ impl ProofLine<'_> {
         // Behind the record comes the rest of its line.
         out.pop();
         out.push_str("}}\n");
+        if out.len() - begin > LONGEST {
+            out.truncate(begin);
+            return Self::damaged(entry, vec!["size".to_owned()]).write(out);
+        }
         Ok(())
+    }
+
+    fn damaged(entry: &Entry, parts: Vec<String>) -> Self {
+        Self::Damaged(Damaged {
+            id: entry.id,
+            parts,
+        })
     }
 }
 
@@ -170,6 +209,18 @@ impl SealLine {
 }
 
 impl EntryLine<'_> {
+    /// Whether a number in it was read as a float.
+    pub(crate) fn has_float(&self) -> bool {
+        let record = &self.record;
+        let maps = [
+            &record.meta,
+            &record.context,
+            &record.personal,
+            &record.commitments,
+        ];
+        maps.into_iter().any(|map| has_float(&map.0))
+    }
+
     /// The entry; `None` if a part of it has no meaning, or its two times contradict each other.
     pub(crate) fn into_entry(self) -> Option<(Record, SealedAs)> {
         let line = self.record;
@@ -195,15 +246,17 @@ impl EntryLine<'_> {
                 .into_iter()
                 .map(|target| Target::new(target.kind, target.id))
                 .collect(),
-            context: line.context,
-            personal: line.personal,
-            commitments: line.commitments,
+            context: line.context.0,
+            personal: line.personal.0,
+            commitments: line.commitments.0,
             request: line.request_id,
-            meta: line.meta,
+            meta: line.meta.0,
             redacted: line.redacted,
             truncated: line.truncated,
             schema_version: line.schema_version,
             content_hash: BASE64.decode(&*line.content_hash).ok()?.try_into().ok()?,
+            damaged: Vec::new(),
+            shown: Vec::new(),
         };
         (record.occurred_at() == time(&line.occurred_at)?).then_some((record, stored))
     }

@@ -3,8 +3,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Map, Value, json};
 use tenancy_core::{SealedText, Subject, TenantId};
+use uuid::Uuid;
 
-use super::{canonical::Encoder, entry::AuditEntryId, verdict::Change};
+use super::{canonical::Encoder, entry::AuditEntryId, erasure::ERASED, verdict::Change};
 
 const DOMAIN: &str = "tenancy.audit.sealed.v1";
 
@@ -63,6 +64,11 @@ impl SealedDetails {
     }
 }
 
+/// Whether a key of the column `personal` holds sealed details.
+pub(crate) fn is_sealed(key: &str) -> bool {
+    key.starts_with(SEALED) && key != ERASED
+}
+
 /// The names of details that are sealed, after a look whether what seals them is as it was written.
 pub(crate) fn sealed(
     tenant: TenantId,
@@ -71,7 +77,7 @@ pub(crate) fn sealed(
     commitments: &Map<String, Value>,
 ) -> Result<Vec<String>, Change> {
     let mut names = Vec::new();
-    for (key, value) in values.iter().filter(|(key, _)| key.starts_with(SEALED)) {
+    for (key, value) in values.iter().filter(|(key, _)| is_sealed(key)) {
         let changed = || Change::Personal(key.clone());
         let details = SealedDetails::from_json(value).ok_or_else(changed)?;
         let expected = details.commitment(tenant, entry, key);
@@ -81,4 +87,15 @@ pub(crate) fn sealed(
         names.extend(details.names);
     }
     Ok(names)
+}
+
+/// What names a subject in an entry that shows its erasure: the name itself stays out of it.
+pub(crate) fn subject_hash(tenant: TenantId, subject: &Subject) -> Uuid {
+    let mut encoder = Encoder::new("tenancy.audit.subject.v1");
+    encoder.bytes(tenant.as_uuid().as_bytes());
+    encoder.text(subject.as_str());
+    let hash = encoder.sha256();
+    Uuid::from_bytes(std::array::from_fn(|at| {
+        hash.get(at).copied().unwrap_or_default()
+    }))
 }

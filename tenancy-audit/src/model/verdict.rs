@@ -6,7 +6,7 @@
 pub enum Verdict {
     /// It was changed after it was written.
     Changed(Change),
-    /// The details named were erased; everything else is as it was written.
+    /// The details named were erased, which is shown; everything else is as it was written.
     Erased(Vec<String>),
     /// It is as it was written.
     Intact,
@@ -22,6 +22,10 @@ pub enum Change {
     Personal(String),
     /// The entry has a shape that this version of the crate does not know.
     SchemaVersion(i16),
+    /// The personal details of these names are gone, and nothing shows that they were erased.
+    Stripped(Vec<String>),
+    /// The part of this name can't be read.
+    Unreadable(String),
 }
 
 impl Verdict {

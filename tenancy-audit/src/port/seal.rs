@@ -39,7 +39,8 @@ pub trait SealSigner: Send + Sync + 'static {
 /// One call at a time from one sealer; two sealers may call at once.
 ///
 /// # Errors and retry
-/// An error is counted, and the heads are given again with the next ones; sealing goes on meanwhile.
+/// An error is counted, and the heads are given again with the next ones; sealing goes on meanwhile. Heads
+/// that were not published when the process ended are given by the next one.
 ///
 /// # Cancellation
 /// A dropped call may have published.
@@ -49,6 +50,10 @@ pub trait SealSigner: Send + Sync + 'static {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SealAnchor: Send + Sync + 'static {
+    /// A name of the place, 1 to 255 bytes without a NUL, the same for as long as the place is: under it the
+    /// database keeps what was published. No secret.
+    fn place(&self) -> String;
+
     /// Publishes the newest head of each tenant of a round.
     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error>;
 }

@@ -3,6 +3,7 @@
 mod append;
 mod log;
 mod partitions;
+mod policies;
 mod proofs;
 mod retention;
 mod row;
@@ -15,8 +16,9 @@ pub use log::PgAuditLog;
 pub use partitions::{Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
+pub(crate) use policies::PolicyRow;
 pub(crate) use proofs::{Reader, Reading};
-pub(crate) use retention::{Removing, TakenOut};
+pub(crate) use retention::Removing;
 pub(crate) use seals::{NewSeal, PgSeals, Round, Unsealed};
 
 /// This crate's part of the schema, for [`migrate`](tenancy_core::migrate::migrate).
@@ -34,6 +36,21 @@ const STEPS: &[Migration] = &[
         2,
         "audit_seals",
         include_str!("../../migrations/0002_audit_seals.sql"),
+    ),
+    Migration::new(
+        3,
+        "audit_shapes",
+        include_str!("../../migrations/0003_audit_shapes.sql"),
+    ),
+    Migration::new(
+        4,
+        "audit_anchors",
+        include_str!("../../migrations/0004_audit_anchors.sql"),
+    ),
+    Migration::new(
+        5,
+        "audit_policies",
+        include_str!("../../migrations/0005_audit_policies.sql"),
     ),
 ];
 

@@ -5,10 +5,11 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use tenancy_core::{OperatorDb, TenantCtx, TenantDb, TenantId, TenantTx};
 use uuid::Uuid;
 
-use super::row::Row;
+use super::row::{At, Row};
 use crate::{
-    AuditEntryId, Entry, Error, ErrorKind, Removal, Seal, SealSignature, SealedAs, merkle::Hash,
-    model::Batch,
+    AuditEntryId, Entry, Error, ErrorKind, Removal, Seal, SealSignature, SealedAs,
+    merkle::Frontier,
+    model::{Batch, Nodes, Unsealed},
 };
 
 /// Who reads a tenant's log.
@@ -26,7 +27,7 @@ pub(crate) enum Reading {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct SealRow {
+pub(super) struct SignedRow {
     number: i64,
     first_entry: i64,
     entries: i32,
@@ -34,9 +35,15 @@ pub(super) struct SealRow {
     ids_hash: Vec<u8>,
     previous: Vec<u8>,
     log_root: Vec<u8>,
-    sealed_at: DateTime<Utc>,
+    sealed_at: At,
     key_name: String,
     signature: Vec<u8>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SealRow {
+    #[sqlx(flatten)]
+    signed: SignedRow,
     ids: Vec<u8>,
     leaves: Vec<u8>,
 }
@@ -45,12 +52,12 @@ pub(super) struct SealRow {
 struct SealOf {
     #[sqlx(flatten)]
     seal: SealRow,
-    created_at: DateTime<Utc>,
+    created_at: At,
     txid: String,
 }
 
 #[derive(sqlx::FromRow)]
-struct SealedRow {
+pub(super) struct SealedRow {
     #[sqlx(flatten)]
     row: Row,
     txid: String,
@@ -61,9 +68,17 @@ struct RemovalRow {
     id: Uuid,
     ranges: Vec<i64>,
     reason: String,
-    removed_at: DateTime<Utc>,
+    removed_at: At,
     key_name: String,
     signature: Vec<u8>,
+}
+
+/// What a seal holds, without its proof.
+pub(crate) struct SealIds {
+    pub(crate) number: u64,
+    pub(crate) id_min: Uuid,
+    pub(crate) id_max: Uuid,
+    pub(crate) ids: Vec<Uuid>,
 }
 
 /// A seal, its batch, and what of the entry that was asked for is sealed.
@@ -93,7 +108,7 @@ impl Reader {
 }
 
 impl Reading {
-    fn conn(&mut self) -> &mut PgConnection {
+    pub(super) fn conn(&mut self) -> &mut PgConnection {
         match self {
             Self::App(tx) => &mut *tx,
             Self::Owner(tx) => &mut *tx,
@@ -119,7 +134,98 @@ impl Reading {
             .bind(number.cast_signed())
             .fetch_optional(self.conn())
             .await?;
-        row.map(|row| row.into_seal(tenant)).transpose()
+        Ok(row.and_then(|row| row.into_seal(tenant)))
+    }
+
+    /// Seals that may hold entries of this stretch of ids, in their order, from behind this number on.
+    pub(crate) async fn seals_within(
+        &mut self,
+        tenant: TenantId,
+        (from, to): (Uuid, Uuid),
+        after: u64,
+    ) -> Result<Vec<(u64, Option<(Seal, Batch)>)>, Error> {
+        let rows: Vec<SealRow> = sqlx::query_as(include_str!("sql/seals_within.sql"))
+            .bind(tenant)
+            .bind(from)
+            .bind(to)
+            .bind(after.cast_signed())
+            .fetch_all(self.conn())
+            .await?;
+        let seal = |row: SealRow| (row.signed.number.cast_unsigned(), row.into_seal(tenant));
+        Ok(rows.into_iter().map(seal).collect())
+    }
+
+    /// What transactions below this one wrote is sealed.
+    pub(crate) async fn horizon(&mut self) -> Result<u64, Error> {
+        let horizon: String = sqlx::query_scalar(include_str!("sql/horizon.sql"))
+            .fetch_one(self.conn())
+            .await?;
+        horizon.parse().map_err(|_| unreadable())
+    }
+
+    /// The next entries behind this one, in the order of their ids.
+    pub(crate) async fn entry_ids(
+        &mut self,
+        tenant: TenantId,
+        after: Uuid,
+    ) -> Result<Vec<Unsealed>, Error> {
+        let rows: Vec<(AuditEntryId, String)> = sqlx::query_as(include_str!("sql/entry_ids.sql"))
+            .bind(tenant)
+            .bind(after)
+            .fetch_all(self.conn())
+            .await?;
+        let entry = |(id, txid): (AuditEntryId, String)| {
+            let transaction = txid.parse().map_err(|_| unreadable())?;
+            Ok(Unsealed { id, transaction })
+        };
+        rows.into_iter().map(entry).collect()
+    }
+
+    /// The next seals by the least of their ids, up to this one, from behind such a seal on.
+    pub(crate) async fn seal_ids(
+        &mut self,
+        tenant: TenantId,
+        (least, number): (Uuid, u64),
+        up_to: Uuid,
+    ) -> Result<Vec<SealIds>, Error> {
+        let rows: Vec<(i64, Uuid, Uuid, Vec<u8>)> =
+            sqlx::query_as(include_str!("sql/seal_ids.sql"))
+                .bind(tenant)
+                .bind(least)
+                .bind(number.cast_signed())
+                .bind(up_to)
+                .fetch_all(self.conn())
+                .await?;
+        let seal = |(number, id_min, id_max, ids): (i64, Uuid, Uuid, Vec<u8>)| {
+            let (ids, _) = ids.as_chunks::<16>();
+            SealIds {
+                number: number.cast_unsigned(),
+                id_min,
+                id_max,
+                ids: ids.iter().copied().map(Uuid::from_bytes).collect(),
+            }
+        };
+        Ok(rows.into_iter().map(seal).collect())
+    }
+
+    /// What is stored of the tree beside these seals.
+    pub(crate) async fn nodes(
+        &mut self,
+        tenant: TenantId,
+        numbers: &[u64],
+    ) -> Result<Nodes, Error> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(include_str!("sql/seal_nodes.sql"))
+            .bind(tenant)
+            .bind(numbers)
+            .fetch_all(self.conn())
+            .await?;
+        let node = |(number, hash, frontier): (i64, Vec<u8>, Vec<u8>)| {
+            let number = number.cast_unsigned();
+            let frontier = Frontier::from_bytes(number, &frontier)?;
+            Some((number, (hash.try_into().ok()?, frontier)))
+        };
+        Ok(rows.into_iter().filter_map(node).collect())
     }
 
     /// The seal that holds an entry.
@@ -134,19 +240,9 @@ impl Reading {
             .fetch_optional(self.conn())
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let stored = stored(row.created_at, &row.txid)?;
-        let (seal, batch) = row.seal.into_seal(tenant)?;
-        Ok(Some((seal, batch, stored)))
-    }
-
-    /// The hashes of the seals up to a number.
-    pub(crate) async fn hashes(&mut self, tenant: TenantId, to: u64) -> Result<Vec<Hash>, Error> {
-        let rows: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("sql/seal_hashes.sql"))
-            .bind(tenant)
-            .bind(to.cast_signed())
-            .fetch_all(self.conn())
-            .await?;
-        rows.into_iter().map(array).collect()
+        let stored = stored(row.created_at.time().unwrap_or_default(), &row.txid)?;
+        let sealed = row.seal.into_seal(tenant);
+        Ok(sealed.map(|(seal, batch)| (seal, batch, stored)))
     }
 
     /// The entries of a batch that are left.
@@ -155,41 +251,60 @@ impl Reading {
         tenant: TenantId,
         batch: &Batch,
     ) -> Result<Vec<(Entry, SealedAs)>, Error> {
-        let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/seal_entries.sql"))
-            .bind(tenant)
-            .bind(&batch.ids)
-            .bind(batch.ids.iter().min().copied())
-            .bind(batch.ids.iter().max().copied())
-            .fetch_all(self.conn())
-            .await?;
-        let entry = |row: SealedRow| {
-            let entry = Entry::try_from(row.row)?;
-            let stored = stored(entry.created_at, &row.txid)?;
-            Ok((entry, stored))
-        };
-        rows.into_iter().map(entry).collect()
+        self.entries_of(tenant, &batch.ids).await
     }
 
-    /// Removals behind this one, up to a hundred.
+    /// Of these entries those that there are, in this order.
+    pub(crate) async fn entries_of(
+        &mut self,
+        tenant: TenantId,
+        ids: &[Uuid],
+    ) -> Result<Vec<(Entry, SealedAs)>, Error> {
+        let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/seal_entries.sql"))
+            .bind(tenant)
+            .bind(ids)
+            .bind(ids.iter().min().copied())
+            .bind(ids.iter().max().copied())
+            .fetch_all(self.conn())
+            .await?;
+        rows.into_iter().map(SealedRow::into_entry).collect()
+    }
+
+    /// Removals behind this one, up to a hundred; what one has that has no meaning is missing.
     pub(crate) async fn removals(
         &mut self,
         tenant: TenantId,
         after: Uuid,
-    ) -> Result<Vec<Removal>, Error> {
+    ) -> Result<Vec<(Uuid, Option<Removal>)>, Error> {
         let rows: Vec<RemovalRow> = sqlx::query_as(include_str!("sql/removals.sql"))
             .bind(tenant)
             .bind(after)
             .fetch_all(self.conn())
             .await?;
-        rows.into_iter()
-            .map(|row| row.into_removal(tenant))
-            .collect()
+        let removal = |row: RemovalRow| (row.id, row.into_removal(tenant));
+        Ok(rows.into_iter().map(removal).collect())
+    }
+}
+
+impl SealedRow {
+    pub(super) fn into_entry(self) -> Result<(Entry, SealedAs), Error> {
+        let entry = Entry::from(self.row);
+        let stored = stored(entry.created_at, &self.txid)?;
+        Ok((entry, stored))
     }
 }
 
 impl SealRow {
-    fn into_seal(self, tenant: TenantId) -> Result<(Seal, Batch), Error> {
-        let seal = Seal {
+    /// The seal; `None` if somebody made it one that has no meaning: it then counts as missing.
+    fn into_seal(self, tenant: TenantId) -> Option<(Seal, Batch)> {
+        let batch = Batch::from_bytes(&self.ids, &self.leaves)?;
+        Some((self.signed.into_seal(tenant)?, batch))
+    }
+}
+
+impl SignedRow {
+    pub(super) fn into_seal(self, tenant: TenantId) -> Option<Seal> {
+        Some(Seal {
             tenant,
             number: self.number.cast_unsigned(),
             first: self.first_entry.cast_unsigned(),
@@ -197,20 +312,18 @@ impl SealRow {
             root: array(self.root)?,
             ids_hash: array(self.ids_hash)?,
             previous: array(self.previous)?,
-            sealed_at: self.sealed_at,
+            sealed_at: self.sealed_at.time()?,
             log_root: array(self.log_root)?,
             key: self.key_name,
             signature: SealSignature::from_bytes(array(self.signature)?),
-        };
-        let batch = Batch::from_bytes(&self.ids, &self.leaves).ok_or_else(unreadable)?;
-        Ok((seal, batch))
+        })
     }
 }
 
 impl RemovalRow {
-    fn into_removal(self, tenant: TenantId) -> Result<Removal, Error> {
+    fn into_removal(self, tenant: TenantId) -> Option<Removal> {
         let (pairs, _) = self.ranges.as_chunks::<2>();
-        Ok(Removal {
+        Some(Removal {
             id: self.id,
             tenant,
             ranges: pairs
@@ -218,7 +331,7 @@ impl RemovalRow {
                 .map(|[first, last]| (first.cast_unsigned(), last.cast_unsigned()))
                 .collect(),
             reason: self.reason,
-            removed_at: self.removed_at,
+            removed_at: self.removed_at.time()?,
             key: self.key_name,
             signature: SealSignature::from_bytes(array(self.signature)?),
         })
@@ -233,11 +346,11 @@ fn stored(created_at: DateTime<Utc>, txid: &str) -> Result<SealedAs, Error> {
     })
 }
 
-fn array<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {
-    bytes.try_into().map_err(|_| unreadable())
+fn array<const N: usize>(bytes: Vec<u8>) -> Option<[u8; N]> {
+    bytes.try_into().ok()
 }
 
 fn unreadable() -> Error {
-    let message = "a seal has a shape that this version can't read";
+    let message = "a transaction's number has a shape that this version can't read";
     Error::new(ErrorKind::Internal, "audit_seal_unreadable", message)
 }

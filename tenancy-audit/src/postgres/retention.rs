@@ -1,23 +1,16 @@
 //! Taking entries out of the log, as its owner.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{Postgres, Transaction};
+use serde_json::Value;
+use sqlx::PgConnection;
 use tenancy_core::{OperatorDb, TenantId};
 use uuid::Uuid;
 
-use crate::{Error, ErrorKind, Removal};
-
-/// How many seals are read at once.
-const PAGE: i32 = 64;
+use super::proofs::{Reading, SealedRow};
+use crate::{AuditEntryId, Entry, Error, ErrorKind, Removal, SealedAs};
 
 /// A transaction in which entries go and the removal that says so comes.
-pub(crate) struct Removing(Transaction<'static, Postgres>);
-
-pub(crate) enum TakenOut {
-    Held,
-    /// The ids of what went, in their order.
-    Ids(Vec<Uuid>),
-}
+pub(crate) struct Removing(Reading);
 
 /// A tenant with entries in a month.
 #[derive(sqlx::FromRow)]
@@ -30,59 +23,83 @@ pub(crate) struct MonthTenant {
 
 impl Removing {
     pub(crate) async fn begin(operator: &OperatorDb) -> Result<Self, Error> {
-        Ok(Self(operator.owner().await?))
+        Ok(Self(Reading::Owner(operator.owner().await?)))
     }
 
+    /// Whether the tenant's log is under a legal hold; if not, it can't be put under one until the end.
+    pub(crate) async fn is_held(&mut self, tenant: TenantId) -> Result<bool, Error> {
+        Ok(sqlx::query_scalar(include_str!("sql/is_held.sql"))
+            .bind(tenant)
+            .fetch_one(self.conn())
+            .await?)
+    }
+
+    /// Places or lifts a hold on the log of a tenant that is gone; the database's word for what came of it.
+    pub(crate) async fn hold(
+        &mut self,
+        tenant: TenantId,
+        reference: &str,
+        place: bool,
+    ) -> Result<String, Error> {
+        Ok(sqlx::query_scalar(include_str!("sql/hold.sql"))
+            .bind(tenant)
+            .bind(reference)
+            .bind(place)
+            .fetch_one(self.conn())
+            .await?)
+    }
+
+    /// What went, in the order of its ids.
     pub(crate) async fn take_out(
         &mut self,
         tenant: TenantId,
         action: Option<&str>,
         before: DateTime<Utc>,
         most: i32,
-    ) -> Result<TakenOut, Error> {
-        let (state, ids): (String, Vec<Uuid>) = sqlx::query_as(include_str!("sql/take_out.sql"))
+    ) -> Result<Vec<(Entry, SealedAs)>, Error> {
+        let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/take_out.sql"))
             .bind(tenant)
             .bind(action)
             .bind(before)
             .bind(most)
-            .fetch_one(&mut *self.0)
+            .fetch_all(self.conn())
             .await?;
-        match state.as_str() {
-            "held" => Ok(TakenOut::Held),
-            _ => Ok(TakenOut::Ids(ids)),
-        }
+        let entries = rows.into_iter().map(SealedRow::into_entry);
+        let mut entries: Vec<(Entry, SealedAs)> = entries.collect::<Result<_, _>>()?;
+        entries.sort_by_key(|(entry, _)| entry.id);
+        Ok(entries)
     }
 
-    /// Hands out the place and the id of every sealed entry in seals that reach into this stretch of
-    /// ids, in the order of the places.
-    pub(crate) async fn places(
+    /// Puts what is left of the details of entries in the place of what there was; of how many.
+    pub(crate) async fn erase_details(
         &mut self,
         tenant: TenantId,
-        (from, to): (Uuid, Uuid),
-        mut each: impl FnMut(u64, Uuid) + Send,
-    ) -> Result<(), Error> {
-        let mut after = 0_i64;
-        loop {
-            let seals: Vec<(i64, i64, Vec<u8>)> =
-                sqlx::query_as(include_str!("sql/seals_between.sql"))
-                    .bind(tenant)
-                    .bind(from)
-                    .bind(to)
-                    .bind(after)
-                    .bind(PAGE)
-                    .fetch_all(&mut *self.0)
-                    .await?;
-            let Some((last, ..)) = seals.last() else {
-                return Ok(());
-            };
-            after = *last;
-            for (_, first, ids) in &seals {
-                let (ids, _) = ids.as_chunks::<16>();
-                for (place, id) in (first.cast_unsigned()..).zip(ids) {
-                    each(place, Uuid::from_bytes(*id));
-                }
-            }
-        }
+        changes: &[(AuditEntryId, Value, Value)],
+    ) -> Result<u64, Error> {
+        let ids: Vec<Uuid> = changes.iter().map(|(id, ..)| id.as_uuid()).collect();
+        let before: Vec<&Value> = changes.iter().map(|(_, before, _)| before).collect();
+        let after: Vec<&Value> = changes.iter().map(|(_, _, after)| after).collect();
+        let erased: i64 = sqlx::query_scalar(include_str!("sql/erase_details.sql"))
+            .bind(tenant)
+            .bind(ids)
+            .bind(before)
+            .bind(after)
+            .fetch_one(self.conn())
+            .await?;
+        Ok(erased.cast_unsigned())
+    }
+
+    /// Reads a tenant's log in this transaction.
+    pub(crate) async fn reading(&mut self, tenant: TenantId) -> Result<&mut Reading, Error> {
+        sqlx::query(include_str!("sql/read_tenant.sql"))
+            .bind(tenant)
+            .execute(self.conn())
+            .await?;
+        Ok(&mut self.0)
+    }
+
+    pub(super) fn conn(&mut self) -> &mut PgConnection {
+        self.0.conn()
     }
 
     pub(crate) async fn keep(&mut self, removal: &Removal) -> Result<(), Error> {
@@ -98,7 +115,7 @@ impl Removing {
             .bind(removal.removed_at)
             .bind(&removal.key)
             .bind(removal.signature.as_bytes().as_slice())
-            .execute(&mut *self.0)
+            .execute(self.conn())
             .await?;
         Ok(())
     }
@@ -106,7 +123,7 @@ impl Removing {
     /// The first id of a month, and the first one behind it.
     pub(crate) async fn bounds(&mut self, month: NaiveDate) -> Result<(Uuid, Uuid), Error> {
         let bounds = sqlx::query_as(include_str!("sql/month_bounds.sql")).bind(month);
-        Ok(bounds.fetch_one(&mut *self.0).await?)
+        Ok(bounds.fetch_one(self.conn()).await?)
     }
 
     pub(crate) async fn month(
@@ -116,24 +133,35 @@ impl Removing {
         let tenants = sqlx::query_as(include_str!("sql/month_tenants.sql"))
             .bind(from)
             .bind(to);
-        Ok(tenants.fetch_all(&mut *self.0).await?)
+        Ok(tenants.fetch_all(self.conn()).await?)
     }
 
     /// Whether anything was ever sealed.
     pub(crate) async fn sealing(&mut self) -> Result<bool, Error> {
         let health: super::seals::Health = sqlx::query_as(include_str!("sql/seal_health.sql"))
-            .fetch_one(&mut *self.0)
+            .fetch_one(self.conn())
             .await?;
         Ok(health.begun)
     }
 
+    /// Keeps everybody from changing the month until the end.
+    pub(crate) async fn lock_month(&mut self, month: NaiveDate) -> Result<(), Error> {
+        self.month_word(include_str!("sql/lock_month.sql"), month)
+            .await
+    }
+
     pub(crate) async fn drop_month(&mut self, month: NaiveDate) -> Result<(), Error> {
-        let state: String = sqlx::query_scalar(include_str!("sql/drop_month.sql"))
+        self.month_word(include_str!("sql/drop_month.sql"), month)
+            .await
+    }
+
+    async fn month_word(&mut self, sql: &'static str, month: NaiveDate) -> Result<(), Error> {
+        let state: String = sqlx::query_scalar(sql)
             .bind(month)
-            .fetch_one(&mut *self.0)
+            .fetch_one(self.conn())
             .await?;
         match state.as_str() {
-            "dropped" => Ok(()),
+            "dropped" | "locked" => Ok(()),
             "recent" => Err(Self::recent()),
             "unknown" => {
                 let message = "the log has no partition of this month";
@@ -160,6 +188,9 @@ impl Removing {
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(self.0.commit().await?)
+        match self.0 {
+            Reading::Owner(tx) => Ok(tx.commit().await?),
+            Reading::App(tx) => Ok(tx.commit().await?),
+        }
     }
 }

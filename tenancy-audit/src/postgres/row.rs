@@ -2,10 +2,23 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use sqlx::{
+    Decode, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgTypeInfo, PgValueFormat, PgValueRef},
+};
 use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 
-use crate::{AuditEntryId, Entry, Error, ErrorKind, Record, RecordedActor};
+use crate::{
+    AuditEntryId, Entry, Record, RecordedActor,
+    model::{parse_strict, targets_json},
+};
 
+/// From the epoch of Postgres to that of Unix, in microseconds.
+const SINCE_1970: i64 = 946_684_800_000_000;
+
+/// A row, whatever somebody has put in it: what has no meaning becomes a damaged part of the entry, so that
+/// one such row does not keep a tenant from reading the others.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     tenant_id: TenantId,
@@ -17,24 +30,62 @@ pub(super) struct Row {
     action: String,
     resource: Option<String>,
     outcome: String,
-    targets: Value,
-    context: Value,
-    personal: Value,
-    commitments: Value,
+    targets: RawJson,
+    context: RawJson,
+    personal: RawJson,
+    commitments: RawJson,
     request_id: Option<RequestId>,
-    meta: Value,
+    meta: RawJson,
     redacted: bool,
     truncated: bool,
     schema_version: i16,
     content_hash: Vec<u8>,
-    created_at: DateTime<Utc>,
+    created_at: At,
 }
 
-impl TryFrom<Row> for Entry {
-    type Error = Error;
+/// JSON that was not parsed yet.
+#[derive(Debug)]
+struct RawJson(Vec<u8>);
 
-    fn try_from(row: Row) -> Result<Self, Error> {
-        let record = Record {
+/// A time that may lie outside of what can be shown, such as `infinity`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At(i64);
+
+impl At {
+    pub(super) fn time(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.0.checked_add(SINCE_1970)?)
+    }
+}
+
+/// The parts of a row that have no meaning.
+#[derive(Default)]
+struct Damage(Vec<String>);
+
+impl Damage {
+    fn or_empty<T: Default>(&mut self, part: &str, value: Option<T>) -> T {
+        value.unwrap_or_else(|| {
+            self.0.push(part.to_owned());
+            T::default()
+        })
+    }
+
+    fn object(&mut self, part: &str, json: &RawJson) -> Map<String, Value> {
+        let object = match parse_strict(&json.0) {
+            Some(Value::Object(map)) => Some(map),
+            _ => None,
+        };
+        self.or_empty(part, object)
+    }
+}
+
+impl From<Row> for Entry {
+    fn from(row: Row) -> Self {
+        let mut damage = Damage::default();
+        let outcome = outcome(&row.outcome);
+        if outcome.is_none() {
+            damage.0.push("outcome".to_owned());
+        }
+        let mut record = Record {
             id: row.id,
             tenant: row.tenant_id,
             actor: RecordedActor {
@@ -45,44 +96,67 @@ impl TryFrom<Row> for Entry {
             },
             action: row.action,
             resource: row.resource,
-            outcome: outcome(&row.outcome)?,
-            targets: targets(row.targets)?,
-            context: object(row.context)?,
-            personal: object(row.personal)?,
-            commitments: object(row.commitments)?,
+            outcome: outcome.unwrap_or(Outcome::Error),
+            targets: damage.or_empty("targets", targets(&row.targets)),
+            context: damage.object("context", &row.context),
+            personal: damage.object("personal", &row.personal),
+            commitments: damage.object("commitments", &row.commitments),
             request: row.request_id,
-            meta: object(row.meta)?,
+            meta: damage.object("meta", &row.meta),
             redacted: row.redacted,
             truncated: row.truncated,
             schema_version: row.schema_version,
-            content_hash: row.content_hash.try_into().map_err(|_| unreadable())?,
+            content_hash: damage.or_empty("content_hash", row.content_hash.try_into().ok()),
+            damaged: Vec::new(),
+            shown: Vec::new(),
         };
-        Ok(Self::new(record, row.created_at))
+        let created_at = damage.or_empty("created_at", row.created_at.time());
+        record.damaged = damage.0;
+        Self::new(record, created_at)
     }
 }
 
-fn outcome(text: &str) -> Result<Outcome, Error> {
+fn outcome(text: &str) -> Option<Outcome> {
     [Outcome::Allowed, Outcome::Denied, Outcome::Error]
         .into_iter()
         .find(|outcome| outcome.as_str() == text)
-        .ok_or_else(unreadable)
 }
 
-fn targets(value: Value) -> Result<Vec<Target>, Error> {
-    serde_json::from_value(value).map_err(|_| unreadable())
+/// Only what says the same when it is written again: a field that nobody reads would not be hashed.
+fn targets(json: &RawJson) -> Option<Vec<Target>> {
+    let value = parse_strict(&json.0)?;
+    let targets: Vec<Target> = serde_json::from_value(value.clone()).ok()?;
+    (targets_json(&targets) == value).then_some(targets)
 }
 
-fn object(value: Value) -> Result<Map<String, Value>, Error> {
-    match value {
-        Value::Object(map) => Ok(map),
-        _ => Err(unreadable()),
+impl Type<Postgres> for RawJson {
+    fn type_info() -> PgTypeInfo {
+        <Value as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(of: &PgTypeInfo) -> bool {
+        <Value as Type<Postgres>>::compatible(of)
     }
 }
 
-fn unreadable() -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "audit_row_unreadable",
-        "an entry has a shape that this version can't read",
-    )
+impl<'r> Decode<'r, Postgres> for RawJson {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let binary = value.format() == PgValueFormat::Binary;
+        let bytes = value.as_bytes()?;
+        // The first byte of the binary form is its version.
+        let text = bytes.get(usize::from(binary)..).unwrap_or_default();
+        Ok(Self(text.to_vec()))
+    }
+}
+
+impl Type<Postgres> for At {
+    fn type_info() -> PgTypeInfo {
+        <DateTime<Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for At {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(i64::from_be_bytes(value.as_bytes()?.try_into()?)))
+    }
 }

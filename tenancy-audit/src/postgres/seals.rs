@@ -5,11 +5,15 @@ use sqlx::{Postgres, Transaction, postgres::PgArguments, query::QueryScalar};
 use tenancy_core::{TenantId, WorkerDb};
 use uuid::Uuid;
 
+use super::proofs::SignedRow;
 use crate::{
-    Error, ErrorKind, Seal,
+    Error, ErrorKind, Seal, SealHead,
     merkle::Frontier,
     model::{Batch, Chain, LEAF_RECORD, Leaf},
 };
+
+/// How many tenants' heads are read at once.
+const TENANTS: i32 = 1_000;
 
 /// Reads what has to be sealed and stores seals, across tenants.
 #[derive(Clone, Debug)]
@@ -56,6 +60,13 @@ struct Row {
     at_txid: Option<String>,
 }
 
+#[derive(sqlx::FromRow)]
+struct UnanchoredRow {
+    tenant_id: TenantId,
+    #[sqlx(flatten)]
+    signed: SignedRow,
+}
+
 /// How the log is.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Health {
@@ -93,6 +104,35 @@ impl PgSeals {
         Ok(Round::Ready(Box::new(Pending { tx, from, tenants })))
     }
 
+    /// The newest heads of the next tenants behind this one, of those that a place does not have.
+    pub(crate) async fn unanchored(
+        &self,
+        place: &str,
+        after: TenantId,
+    ) -> Result<Vec<SealHead>, Error> {
+        let rows: Vec<UnanchoredRow> = sqlx::query_as(include_str!("sql/unanchored.sql"))
+            .bind(place)
+            .bind(after)
+            .bind(TENANTS)
+            .fetch_all(self.0.pool())
+            .await?;
+        let head = |row: UnanchoredRow| Some(row.signed.into_seal(row.tenant_id)?.head());
+        Ok(rows.into_iter().filter_map(head).collect())
+    }
+
+    /// Says that a place has these.
+    pub(crate) async fn set_anchored(&self, place: &str, heads: &[SealHead]) -> Result<(), Error> {
+        let tenants: Vec<Uuid> = heads.iter().map(|head| head.tenant.as_uuid()).collect();
+        let numbers: Vec<i64> = heads.iter().map(|head| head.number.cast_signed()).collect();
+        sqlx::query(include_str!("sql/set_anchored.sql"))
+            .bind(place)
+            .bind(tenants)
+            .bind(numbers)
+            .execute(self.0.pool())
+            .await?;
+        Ok(())
+    }
+
     pub(crate) async fn health(&self) -> Result<Health, Error> {
         Ok(sqlx::query_as(include_str!("sql/seal_health.sql"))
             .fetch_one(self.0.pool())
@@ -101,8 +141,17 @@ impl PgSeals {
 }
 
 impl Pending {
-    /// Stores the seals of all entries of the round, all or none.
-    pub(crate) async fn store(mut self, seals: &[NewSeal], at: DateTime<Utc>) -> Result<(), Error> {
+    /// Where the sealer was, by the number of a transaction.
+    pub(crate) fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Stores the seals of all entries of the round, all or none, and says where the sealer is then.
+    pub(crate) async fn store(
+        mut self,
+        seals: &[NewSeal],
+        at: DateTime<Utc>,
+    ) -> Result<String, Error> {
         let last = self
             .tenants
             .iter()
@@ -111,19 +160,23 @@ impl Pending {
             .map(|(leaf, tenant)| (leaf.transaction, tenant, leaf.id))
             .max();
         let Some((txid, tenant, entry)) = last else {
-            return Ok(());
+            return Ok(self.from);
         };
+        let reached = txid.to_string();
         let query: Storing<'_> = sqlx::query_scalar(include_str!("sql/seal_store.sql"));
         let query = query
             .bind(&self.from)
-            .bind(txid.to_string())
+            .bind(&reached)
             .bind(tenant)
             .bind(entry);
         let state = bind_hashes(bind_entries(query, seals), seals, at)
             .fetch_one(&mut *self.tx)
             .await?;
         match state.as_str() {
-            "done" => Ok(self.tx.commit().await?),
+            "done" => {
+                self.tx.commit().await?;
+                Ok(reached)
+            }
             "unfit" => {
                 let message = "the seals do not hold what the log does up to there";
                 Err(Error::new(ErrorKind::Internal, "audit_seal_unfit", message))

@@ -41,7 +41,7 @@ impl AuditStore for PgAuditStore {
             .bind(id)
             .fetch_optional(&mut *tx)
             .await?;
-        row.map(Entry::try_from).transpose()
+        Ok(row.map(Entry::from))
     }
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
@@ -73,10 +73,7 @@ impl AuditStore for PgAuditStore {
             .bind(i64::from(query.page_size()) + 1)
             .fetch_all(&mut *tx)
             .await?;
-        let entries = rows
-            .into_iter()
-            .map(Entry::try_from)
-            .collect::<Result<_, _>>()?;
+        let entries = rows.into_iter().map(Entry::from).collect();
         Ok(query.page(tenant, entries))
     }
 }

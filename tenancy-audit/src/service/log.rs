@@ -3,14 +3,19 @@
 use std::{fmt, sync::Arc};
 
 use tenancy_core::{
-    AuditSink, Authorizer, AuthorizerExt as _, Event, Subject, SubjectCipher, TenantCtx, TenantDb,
+    ActionKey, AuditSink, Authorizer, AuthorizerExt as _, Event, Subject, SubjectCipher, Target,
+    TenantCtx, TenantDb,
 };
 
 use super::{export::Export, perm, subjects};
 use crate::{
-    AuditEntryId, AuditQuery, AuditStore, Change, Entry, Error, ErrorKind, Order, Page,
-    PgAuditStore, Verdict,
+    ActionFilter, AuditEntryId, AuditQuery, AuditStore, Change, Entry, Error, ErrorKind, Order,
+    Page, PgAuditStore, ResourceFilter, SealKeys, Verdict, model,
 };
+
+/// What an entry that shows the erasure of a subject is called, and the kind of its target.
+const ERASED_SUBJECT: &str = "audit.subject_erased";
+const SUBJECT_HASH: &str = "subject_hash";
 
 /// How many changed entries a verification names.
 const MOST_CHANGES: usize = 1_000;
@@ -37,6 +42,7 @@ pub struct AuditLog {
     authorizer: Arc<dyn Authorizer>,
     audit: Arc<dyn AuditSink>,
     cipher: Option<Arc<dyn SubjectCipher>>,
+    keys: Option<SealKeys>,
 }
 
 /// What verifying a stretch of the log found.
@@ -70,7 +76,15 @@ impl AuditLog {
             authorizer,
             audit,
             cipher: None,
+            keys: None,
         }
+    }
+
+    /// Knows the keys that erasures may be signed with, so that [`verify`](Self::verify) tells details that
+    /// an operator erased from those that somebody stripped. Without them both count as changed.
+    pub fn with_seal_keys(mut self, keys: SealKeys) -> Self {
+        self.keys = Some(keys);
+        self
     }
 
     /// Opens and erases the personal details that were sealed with this cipher.
@@ -80,7 +94,8 @@ impl AuditLog {
     }
 
     /// An entry with its personal details in clear; those of an erased subject are gone, and
-    /// [`Entry::verify`](crate::Record::verify) names them as erased.
+    /// [`Entry::verify`](crate::Record::verify) names them as erased if the log shows that they were, by
+    /// the entry that [`erase_subject`](Self::erase_subject) makes, and as stripped if not.
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.read`;
@@ -89,21 +104,42 @@ impl AuditLog {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
         let created_at = entry.created_at;
         let mut record = entry.into_record();
-        subjects::open(self.cipher()?, ctx, &mut record).await?;
+        for (subject, names) in subjects::open(self.cipher()?, ctx, &mut record).await? {
+            if self.shows_erasure(ctx, &subject).await? {
+                record.shown.extend(names);
+            }
+        }
         Ok(Entry::new(record, created_at))
     }
 
     /// Erases what the log says about a person: destroys the key it is sealed under, in entries, exports
-    /// and backups alike, and records that. Every proof still holds. A user's subject is
-    /// `Subject::from(user)`.
+    /// and backups alike, and records `audit.subject_erased`, which is what shows the erasure from then on.
+    /// Every proof still holds. A user's subject is `Subject::from(user)`. After an error it can be
+    /// called again.
     ///
-    /// What was recorded without a cipher is not sealed, and stays.
+    /// What was recorded without a cipher is not sealed, and stays: see
+    /// [`Retention::erase_details`](crate::Retention::erase_details).
     ///
     /// # Errors
     /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers, which asks
     /// for its own permission.
     pub async fn erase_subject(&self, ctx: &TenantCtx, subject: &Subject) -> Result<(), Error> {
-        Ok(self.cipher()?.erase_subject(ctx, subject).await?)
+        self.cipher()?.erase_subject(ctx, subject).await?;
+        if self.shows_erasure(ctx, subject).await? {
+            return Ok(());
+        }
+        let event = Event::new(ERASED_SUBJECT)
+            .target(SUBJECT_HASH, model::subject_hash(ctx.tenant(), subject));
+        Ok(self.audit.record(ctx, event).await?)
+    }
+
+    async fn shows_erasure(&self, ctx: &TenantCtx, subject: &Subject) -> Result<bool, Error> {
+        let hash = model::subject_hash(ctx.tenant(), subject);
+        let query = AuditQuery::new()
+            .with_action(ActionFilter::Exact(ActionKey::parse(ERASED_SUBJECT)?))
+            .with_resource(ResourceFilter::Exact(Target::new(SUBJECT_HASH, hash)))
+            .with_limit(1);
+        Ok(!self.store.search(ctx, &query).await?.entries.is_empty())
     }
 
     fn cipher(&self) -> Result<&dyn SubjectCipher, Error> {
@@ -146,7 +182,9 @@ impl AuditLog {
         let mut found = Verification::default();
         loop {
             let page = self.store.search(ctx, &query).await?;
-            page.entries.iter().for_each(|entry| found.count(entry));
+            for entry in &page.entries {
+                found.count(entry, self.keys.as_ref());
+            }
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => return Ok(found),
@@ -182,9 +220,9 @@ impl AuditLog {
 }
 
 impl Verification {
-    fn count(&mut self, entry: &Entry) {
+    fn count(&mut self, entry: &Entry, keys: Option<&SealKeys>) {
         self.checked += 1;
-        match entry.verify() {
+        match keys.map_or_else(|| entry.verify(), |keys| entry.verify_with(keys)) {
             Verdict::Intact => {}
             Verdict::Erased(_) => self.erased += 1,
             Verdict::Changed(change) => {

@@ -1,21 +1,27 @@
 //! The use cases: they talk to ports and know no SQL.
 
+mod anchors;
 mod buffered;
 mod export;
 mod log;
 mod prepare;
+mod proof_export;
 mod proofs;
 mod retention;
 mod sealer;
 mod subjects;
+mod unsealed;
 mod verify;
 mod writer;
 
 pub use buffered::{BufferOptions, BufferStats, BufferedAudit, Overflow};
 pub use export::Export;
 pub use log::{AuditLog, Verification};
-pub use proofs::{AuditProofs, ProofExport};
-pub use retention::{MonthDropped, Retention, RetentionRule};
+pub use proof_export::ProofExport;
+pub use proofs::{AuditProofs, OperatorProofs};
+pub use retention::{
+    Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionPolicy, RetentionRule,
+};
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
 pub use verify::{Fault, Finding, ProofReport, Verifier};
 pub use writer::AuditWriter;

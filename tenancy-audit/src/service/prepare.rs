@@ -56,6 +56,8 @@ impl Rules {
             truncated: sanitizer.truncated,
             schema_version: SCHEMA_VERSION,
             content_hash: [0; 32],
+            damaged: Vec::new(),
+            shown: Vec::new(),
         };
         record.content_hash = record.hash();
         Ok(record)

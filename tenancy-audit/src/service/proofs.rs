@@ -2,21 +2,19 @@
 
 use std::{fmt, sync::Arc};
 
-use futures_util::{Stream, stream};
 use tenancy_core::{
     AuditSink, Authorizer, AuthorizerExt as _, Event, OperatorDb, TenantCtx, TenantDb, TenantId,
 };
-use uuid::Uuid;
 
-use super::perm;
+use super::{
+    perm,
+    proof_export::ProofExport,
+    verify::{ProofReport, Verifier},
+};
 use crate::{
-    AuditEntryId, ConsistencyProof, Error, ErrorKind, InclusionProof, SealHead, merkle,
-    model::ProofLine,
+    AuditEntryId, ConsistencyProof, Error, ErrorKind, InclusionProof, SealHead, merkle, model,
     postgres::{Reader, Reading},
 };
-
-/// The most seals over which a proof of consistency is made: a billion entries.
-const MOST_SEALS: u64 = 1_000_000;
 
 /// Proves to a tenant that its log is whole.
 ///
@@ -62,20 +60,7 @@ impl AuditProofs {
         entry: AuditEntryId,
     ) -> Result<InclusionProof, Error> {
         let mut reading = self.reading(ctx).await?;
-        let held = reading.holding(ctx.tenant(), entry).await?;
-        let (seal, batch, stored) = held.ok_or_else(|| not_sealed(entry))?;
-        let index = batch.ids.iter().position(|id| *id == entry.as_uuid());
-        let path = index.and_then(|index| merkle::inclusion_path(&batch.leaves, index));
-        let (Some(index), Some(path)) = (index, path) else {
-            return Err(not_sealed(entry));
-        };
-        Ok(InclusionProof {
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            path,
-            created_at: stored.created_at.timestamp_micros(),
-            transaction: stored.transaction,
-            seal,
-        })
+        inclusion(&mut reading, ctx.tenant(), entry).await
     }
 
     /// The newest seal; `None` before the first.
@@ -92,37 +77,30 @@ impl AuditProofs {
     }
 
     /// Proves that what stood at one seal is the beginning of what stood at a later one: see
-    /// [`ConsistencyProof::verify`].
+    /// [`ConsistencyProof::verify`]. It reads a few seals, of however many there are.
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`NotFound`](ErrorKind::NotFound)
-    /// `audit_seal_unknown`; [`InvalidInput`](ErrorKind::InvalidInput) `audit_seals_too_many`.
+    /// `audit_seal_unknown`.
     pub async fn consistency(
         &self,
         ctx: &TenantCtx,
         from: u64,
         to: u64,
     ) -> Result<ConsistencyProof, Error> {
-        if to > MOST_SEALS {
-            let message = format!("a proof reaches over {MOST_SEALS} seals at most");
-            return Err(Error::invalid("audit_seals_too_many", message));
-        }
         let mut reading = self.reading(ctx).await?;
-        let tenant = ctx.tenant();
-        let unknown = || {
-            let message = format!("there are no seals `{from}` and, not before it, `{to}`");
-            Error::new(ErrorKind::NotFound, "audit_seal_unknown", message)
-        };
-        let (first, _) = reading.seal(tenant, from).await?.ok_or_else(unknown)?;
-        let (second, _) = reading.seal(tenant, to).await?.ok_or_else(unknown)?;
-        let hashes = reading.hashes(tenant, to).await?;
-        let first_size = usize::try_from(from).map_err(|_| unknown())?;
-        let path = merkle::consistency_path(&hashes, first_size).ok_or_else(unknown)?;
-        Ok(ConsistencyProof {
-            from: first.head(),
-            to: second.head(),
-            path,
-        })
+        consistency(&mut reading, ctx.tenant(), (from, to)).await
+    }
+
+    /// Verifies the log as it stands in the database: what [`Verifier::verify`] finds in an export of it,
+    /// without one.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    pub async fn verify(&self, ctx: &TenantCtx, verifier: &Verifier) -> Result<ProofReport, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        let reader = Reader::App(self.db.clone(), Box::new(ctx.clone()));
+        ProofExport::new(reader).verify(verifier).await
     }
 
     /// Starts an export of everything that is sealed, with its seals, which [`Verifier`](crate::Verifier)
@@ -155,112 +133,80 @@ impl AuditProofs {
     }
 }
 
-/// A running export of sealed entries; made by [`AuditProofs::export`].
-///
-/// The entries come seal by seal, as they were sealed; those not sealed yet are not part of it. It holds
-/// no transaction between two seals.
+/// Proofs for whoever runs the database, also about the log of a tenant that is gone. Each is a line of text
+/// that [`Verifier::verify`] takes as a file.
 #[derive(Debug)]
-pub struct ProofExport {
-    reader: Reader,
-    at: At,
-    entries: u64,
-}
+pub struct OperatorProofs(Reader);
 
-#[derive(Clone, Copy, Debug)]
-enum At {
-    Header,
-    Seal { number: u64, newest: u64 },
-    Removals { after: Uuid, seals: u64 },
-    End,
-}
-
-impl ProofExport {
-    fn new(reader: Reader) -> Self {
-        Self {
-            reader,
-            at: At::Header,
-            entries: 0,
-        }
+impl OperatorProofs {
+    /// Proofs about this tenant's log.
+    pub fn new(operator: OperatorDb, tenant: TenantId) -> Self {
+        Self(Reader::Owner(operator, tenant))
     }
 
-    /// As the operator, who records nothing; also of a tenant that is gone.
-    pub fn of_operator(operator: OperatorDb, tenant: TenantId) -> Self {
-        Self::new(Reader::Owner(operator, tenant))
-    }
-
-    /// The next lines, those of one seal at most, each ended by a line feed; `None` at the end.
+    /// The entry, and the proof that it is sealed.
     ///
-    /// After an error the same lines can be asked for again.
-    pub async fn next_lines(&mut self) -> Result<Option<String>, Error> {
-        let mut lines = String::new();
-        let tenant = self.reader.tenant();
-        self.at = match self.at {
-            At::Header => {
-                let mut reading = self.reader.begin().await?;
-                let newest = reading.newest(tenant).await?;
-                let head = reading
-                    .seal(tenant, newest)
-                    .await?
-                    .map(|(seal, _)| seal.head());
-                ProofLine::header(tenant, head).write(&mut lines)?;
-                At::seal(1, newest)
-            }
-            At::Seal { number, newest } => {
-                self.seal(number, &mut lines).await?;
-                At::seal(number + 1, newest)
-            }
-            At::Removals { after, seals } => {
-                let removals = self.reader.begin().await?.removals(tenant, after).await?;
-                let last = removals.last().map(|removal| removal.id);
-                for removal in removals {
-                    ProofLine::removal(removal).write(&mut lines)?;
-                }
-                if let Some(after) = last {
-                    At::Removals { after, seals }
-                } else {
-                    ProofLine::end(seals, self.entries).write(&mut lines)?;
-                    At::End
-                }
-            }
-            At::End => return Ok(None),
-        };
-        Ok(Some(lines))
+    /// # Errors
+    /// As [`AuditProofs::inclusion`].
+    pub async fn inclusion(&self, entry: AuditEntryId) -> Result<String, Error> {
+        let (tenant, mut reading) = (self.0.tenant(), self.0.begin().await?);
+        let proof = inclusion(&mut reading, tenant, entry).await?;
+        let found = reading.entries_of(tenant, &[entry.as_uuid()]).await?;
+        let (entry, stored) = found.first().ok_or_else(|| not_sealed(entry))?;
+        model::inclusion_line(entry, *stored, &proof)
     }
 
-    /// The whole export as a stream of chunks. Ends after the first error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<String, Error>> + Send {
-        stream::try_unfold(self, |mut export| async move {
-            Ok(export.next_lines().await?.map(|lines| (lines, export)))
-        })
-    }
-
-    /// A seal and its entries. Where there is none the reader of the file sees that it is missing.
-    async fn seal(&mut self, number: u64, lines: &mut String) -> Result<(), Error> {
-        let (tenant, mut reading) = (self.reader.tenant(), self.reader.begin().await?);
-        let Some((seal, batch)) = reading.seal(tenant, number).await? else {
-            return Ok(());
-        };
-        let entries = reading.entries(tenant, &batch).await?;
-        ProofLine::seal(seal, &batch).write(lines)?;
-        for (entry, stored) in &entries {
-            ProofLine::write_entry(entry, *stored, lines)?;
-        }
-        self.entries += entries.len() as u64;
-        Ok(())
+    /// The proof that what stood at one seal is the beginning of what stood at a later one.
+    ///
+    /// # Errors
+    /// As [`AuditProofs::consistency`].
+    pub async fn consistency(&self, from: u64, to: u64) -> Result<String, Error> {
+        let mut reading = self.0.begin().await?;
+        let proof = consistency(&mut reading, self.0.tenant(), (from, to)).await?;
+        model::consistency_line(&proof)
     }
 }
 
-impl At {
-    fn seal(number: u64, newest: u64) -> Self {
-        if number <= newest {
-            Self::Seal { number, newest }
-        } else {
-            Self::Removals {
-                after: Uuid::nil(),
-                seals: newest,
-            }
-        }
-    }
+async fn inclusion(
+    reading: &mut Reading,
+    tenant: TenantId,
+    entry: AuditEntryId,
+) -> Result<InclusionProof, Error> {
+    let held = reading.holding(tenant, entry).await?;
+    let (seal, batch, stored) = held.ok_or_else(|| not_sealed(entry))?;
+    let index = batch.ids.iter().position(|id| *id == entry.as_uuid());
+    let path = index.and_then(|index| merkle::inclusion_path(&batch.leaves, index));
+    let (Some(index), Some(path)) = (index, path) else {
+        return Err(not_sealed(entry));
+    };
+    Ok(InclusionProof {
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        path,
+        created_at: stored.created_at.timestamp_micros(),
+        transaction: stored.transaction,
+        seal,
+    })
+}
+
+async fn consistency(
+    reading: &mut Reading,
+    tenant: TenantId,
+    (from, to): (u64, u64),
+) -> Result<ConsistencyProof, Error> {
+    let unknown = || {
+        let message = format!("there are no seals `{from}` and, not before it, `{to}`");
+        Error::new(ErrorKind::NotFound, "audit_seal_unknown", message)
+    };
+    let (first, _) = reading.seal(tenant, from).await?.ok_or_else(unknown)?;
+    let (second, _) = reading.seal(tenant, to).await?.ok_or_else(unknown)?;
+    let parts = model::consistency_parts(from, to).ok_or_else(unknown)?;
+    let nodes = reading.nodes(tenant, &model::needed(&parts)).await?;
+    let path = parts.iter().map(|part| model::root_of(*part, &nodes));
+    Ok(ConsistencyProof {
+        from: first.head(),
+        to: second.head(),
+        path: path.collect::<Option<_>>().ok_or_else(unknown)?,
+    })
 }
 
 fn not_sealed(entry: AuditEntryId) -> Error {

@@ -1,7 +1,6 @@
 //! Sealing in the background.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +9,9 @@ use std::{
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::{self, Either, FutureExt as _};
-use tenancy_core::{TenantId, WorkerDb};
+use tenancy_core::WorkerDb;
 
+use super::anchors::Anchors;
 use crate::{
     Error, MAX_SEALED, SealAnchor, SealHead, SealSigner,
     model::Batch,
@@ -106,10 +106,10 @@ pub struct AuditHealth {
 pub struct Sealer {
     store: PgSeals,
     signer: Arc<dyn SealSigner>,
-    anchor: Option<Arc<dyn SealAnchor>>,
+    anchors: Anchors,
     options: SealOptions,
-    /// The newest head of each tenant that the anchor does not have yet.
-    unpublished: Arc<Mutex<BTreeMap<TenantId, SealHead>>>,
+    /// Where this sealer left off: if it goes on from elsewhere, another one was at it.
+    left_at: Arc<Mutex<Option<String>>>,
 }
 
 impl Sealer {
@@ -118,15 +118,16 @@ impl Sealer {
         Self {
             store: PgSeals::new(worker),
             signer,
-            anchor: None,
+            anchors: Anchors::default(),
             options: SealOptions::default(),
-            unpublished: Arc::default(),
+            left_at: Arc::default(),
         }
     }
 
-    /// Publishes the newest heads there, too.
+    /// Publishes the newest heads there, too; of several anchors each gets all of them. What a sealer that
+    /// was killed had sealed and not published is published by the next one.
     pub fn with_anchor(mut self, anchor: Arc<dyn SealAnchor>) -> Self {
-        self.anchor = Some(anchor);
+        self.anchors.add(anchor);
         self
     }
 
@@ -152,8 +153,8 @@ impl Sealer {
             all.seals += some.seals;
             all.busy = some.busy;
             if some.entries < u64::from(self.options.batch) {
-                self.publish().await;
-                all.unpublished = self.unpublished().len() as u64;
+                self.anchors.publish(&self.store).await;
+                all.unpublished = self.anchors.unpublished();
                 return Ok(all);
             }
         }
@@ -185,12 +186,12 @@ impl Sealer {
             };
             // An anchor is not to wait until a backlog is sealed.
             if pause > Duration::ZERO || published.elapsed() >= self.options.interval {
-                self.publish().await;
+                self.anchors.publish(&self.store).await;
                 published = Instant::now();
             }
             let rest = pin!(tokio::time::sleep(pause));
             if let Either::Left(_) = future::select(&mut stop, rest).await {
-                return self.publish().await;
+                return self.anchors.publish(&self.store).await;
             }
         }
     }
@@ -227,6 +228,7 @@ impl Sealer {
             Round::Idle => return Ok(Sealed::default()),
             Round::Ready(pending) => pending,
         };
+        let another = self.left_at().as_deref() != Some(pending.from());
         let at = Utc::now().trunc_subsecs(6);
         let mut seals = Vec::new();
         for of in &mut pending.tenants {
@@ -234,12 +236,12 @@ impl Sealer {
         }
         let heads: Vec<SealHead> = seals.iter().map(|new| new.seal.head()).collect();
         let entries = seals.iter().map(|new| u64::from(new.seal.count)).sum();
-        pending.store(&seals, at).await?;
+        let reached = pending.store(&seals, at).await?;
+        *self.left_at() = Some(reached);
         metrics::counter!("tenancy_audit_sealed_total").increment(entries);
-        if self.anchor.is_some() {
-            // A tenant's later head takes the place of its earlier one.
-            self.unpublished()
-                .extend(heads.into_iter().map(|head| (head.tenant, head)));
+        self.anchors.take(&heads);
+        if another {
+            self.anchors.look_soon();
         }
         Ok(Sealed {
             entries,
@@ -268,29 +270,8 @@ impl Sealer {
         Ok(())
     }
 
-    async fn publish(&self) {
-        let Some(anchor) = &self.anchor else { return };
-        let heads = self.unpublished().clone();
-        if heads.is_empty() {
-            return;
-        }
-        let newest: Vec<SealHead> = heads.values().cloned().collect();
-        match anchor.publish(&newest).await {
-            // A tenant that was sealed meanwhile stays.
-            Ok(()) => self
-                .unpublished()
-                .retain(|tenant, head| heads.get(tenant) != Some(head)),
-            Err(error) => {
-                metrics::counter!("tenancy_audit_anchor_failures_total").increment(1);
-                tracing::warn!(%error, code = error.code(), "heads of the audit log could not be anchored");
-            }
-        }
-    }
-
-    fn unpublished(&self) -> MutexGuard<'_, BTreeMap<TenantId, SealHead>> {
-        self.unpublished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn left_at(&self) -> MutexGuard<'_, Option<String>> {
+        self.left_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

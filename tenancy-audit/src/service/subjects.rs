@@ -6,7 +6,7 @@ use tenancy_core::{SealedText, SecretText, Subject, SubjectCipher, TenantCtx};
 use super::prepare::ORIGIN_DETAILS;
 use crate::{
     Error, ErrorKind, Record,
-    model::{SEALED, SealedDetails},
+    model::{ERASED, SealedDetails, is_sealed},
 };
 
 /// Seals what the record says about persons: the origin under the actor's key, the rest under that of
@@ -25,36 +25,44 @@ pub(crate) async fn seal(
     let (origin, details): (Map<_, _>, Map<_, _>) = std::mem::take(&mut record.personal)
         .into_iter()
         .partition(|(name, _)| about != actor && ORIGIN_DETAILS.contains(&name.as_str()));
+    let mut left_out = Vec::new();
     for (key, subject, pairs) in [("*origin", &actor, origin), ("*", &about, details)] {
         if pairs.is_empty() {
             continue;
         }
-        let names = pairs.keys().cloned().collect();
+        let names: Vec<String> = pairs.keys().cloned().collect();
         let text = SecretText::new(Value::Object(pairs).to_string());
         let sealed = match cipher.seal(ctx, subject, text).await {
-            Err(error) if error.code() == "subject_erased" => continue,
+            Err(error) if error.code() == "subject_erased" => {
+                left_out.extend(names);
+                continue;
+            }
             sealed => SealedDetails::new(subject, names, &sealed?),
         };
         let commitment = sealed.commitment(record.tenant, record.id, key);
         record.commitments.insert(key.to_owned(), commitment.into());
         record.personal.insert(key.to_owned(), sealed.to_json());
     }
+    if !left_out.is_empty() {
+        // It is hashed: that these details are missing was so from the beginning.
+        record
+            .commitments
+            .insert(ERASED.to_owned(), left_out.into());
+    }
     record.content_hash = record.hash();
     Ok(())
 }
 
-/// Puts the details in place of what seals them; those of an erased subject are gone.
+/// Puts the details in place of what seals them; those of an erased subject are gone, and are handed out
+/// by subject with their names.
 pub(crate) async fn open(
     cipher: &dyn SubjectCipher,
     ctx: &TenantCtx,
     record: &mut Record,
-) -> Result<(), Error> {
-    let keys: Vec<String> = record
-        .personal
-        .keys()
-        .filter(|key| key.starts_with(SEALED))
-        .cloned()
-        .collect();
+) -> Result<Vec<(Subject, Vec<String>)>, Error> {
+    let keys = record.personal.keys().filter(|key| is_sealed(key));
+    let keys: Vec<String> = keys.cloned().collect();
+    let mut erased = Vec::new();
     for key in keys {
         let details = record
             .personal
@@ -66,7 +74,10 @@ pub(crate) async fn open(
             .open(ctx, &subject, &SealedText::from_stored(details.text))
             .await
         {
-            Err(error) if error.code() == "subject_erased" => None,
+            Err(error) if error.code() == "subject_erased" => {
+                erased.push((subject, details.names));
+                None
+            }
             text => Some(text?),
         };
         record.personal.remove(&key);
@@ -76,7 +87,7 @@ pub(crate) async fn open(
             record.personal.extend(pairs);
         }
     }
-    Ok(())
+    Ok(erased)
 }
 
 /// The subject that the entry's actor is: `user:…`, as [`Subject::from`] a user's id has it, or

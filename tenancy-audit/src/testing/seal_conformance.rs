@@ -59,6 +59,11 @@ async fn keeps(
     anchor: &dyn SealAnchor,
     published: &impl Fn() -> Vec<SealHead>,
 ) -> Result<(), Error> {
+    let place = anchor.place();
+    assert!(
+        (1..=255).contains(&place.len()) && !place.contains('\0') && place == anchor.place(),
+        "the place has a name that stays"
+    );
     let before = published().len();
     let (one, two) = (heads(TenantId::new()), heads(TenantId::new()));
     anchor.publish(&[]).await?;

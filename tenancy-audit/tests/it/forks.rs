@@ -41,10 +41,12 @@ async fn an_anchor_remembers_the_history_that_was_taken_away() {
         seal_all(&house, &sealer, all).await;
     }
     let file = export(&house, &house.a).await;
-    let alone = Verifier::new(keys.clone()).verify(&*file).unwrap();
+    let alone = Verifier::new(house.a.tenant(), keys.clone())
+        .verify(&*file)
+        .unwrap();
     assert!(alone.is_intact(), "nothing in the file itself tells of it");
     let heads = std::fs::read(&path).unwrap();
-    let report = Verifier::new(keys)
+    let report = Verifier::new(house.a.tenant(), keys)
         .with_anchor(&*heads)
         .unwrap()
         .verify(&*file)

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and tells one story"
 )]
 
+mod anchors;
 mod append_only;
 mod buffered;
 mod crash;
@@ -16,7 +17,9 @@ mod erasure;
 mod forks;
 mod isolation;
 mod layer;
+mod malformed;
 mod partitions;
+mod policies;
 mod redaction;
 mod retention;
 mod seal_suite;
@@ -25,4 +28,5 @@ mod search;
 mod sink_suite;
 mod statements;
 mod support;
+mod unsealed;
 mod verify;

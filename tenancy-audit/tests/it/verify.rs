@@ -9,7 +9,7 @@ use crate::{
     support::House,
 };
 use tenancy_audit::{Ed25519Signer, Fault, ProofReport, SealKeys, SealOptions, Sealer, Verifier};
-use tenancy_core::{AuditSink as _, Event, TenantCtx};
+use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantId};
 
 pub(crate) async fn export(house: &House, ctx: &TenantCtx) -> Vec<u8> {
     let mut file = Vec::new();
@@ -21,7 +21,7 @@ pub(crate) async fn export(house: &House, ctx: &TenantCtx) -> Vec<u8> {
 }
 
 pub(crate) async fn report(house: &House, ctx: &TenantCtx, keys: &SealKeys) -> ProofReport {
-    Verifier::new(keys.clone())
+    Verifier::new(ctx.tenant(), keys.clone())
         .verify(&*export(house, ctx).await)
         .unwrap()
 }
@@ -31,6 +31,7 @@ struct Files {
     ours: Vec<String>,
     theirs: Vec<String>,
     heads: Vec<u8>,
+    tenant: TenantId,
     keys: SealKeys,
 }
 
@@ -67,8 +68,13 @@ impl Files {
             ours: lines(export(&house, &house.a).await),
             theirs: lines(export(&house, &house.b).await),
             heads: std::fs::read(path).unwrap(),
+            tenant: house.a.tenant(),
             keys,
         }
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier::new(self.tenant, self.keys.clone())
     }
 
     fn verify(&self, lines: &[String]) -> ProofReport {
@@ -76,9 +82,7 @@ impl Files {
             .iter()
             .flat_map(|line| [line.as_str(), "\n"])
             .collect::<String>();
-        let verifier = Verifier::new(self.keys.clone())
-            .with_anchor(&*self.heads)
-            .unwrap();
+        let verifier = self.verifier().with_anchor(&*self.heads).unwrap();
         verifier.verify(file.as_bytes()).unwrap()
     }
 }
@@ -353,7 +357,7 @@ async fn each_kind_of_mutation_has_its_word() {
 #[tokio::test]
 async fn files_of_any_kind_get_an_answer() {
     let files = Files::new().await;
-    let verifier = Verifier::new(files.keys.clone());
+    let verifier = files.verifier();
     let huge = vec![b'x'; 20 * 1024 * 1024];
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     for bad in [
@@ -389,10 +393,10 @@ async fn files_of_any_kind_get_an_answer() {
         let [found] = &report.findings[..] else {
             panic!("{:?}", report.findings)
         };
-        assert_eq!((found.line, &found.fault), (4, &Fault::Unreadable));
+        assert_eq!((found.line, &found.fault), (4, &Fault::Malformed));
     }
     let theirs = Ed25519Signer::parse(&Ed25519Signer::generate_entry("one").unwrap()).unwrap();
-    let other = Verifier::new(SealKeys::new([theirs.public_key()]));
+    let other = Verifier::new(files.tenant, SealKeys::new([theirs.public_key()]));
     let report = other.verify(files.ours.join("\n").as_bytes()).unwrap();
     assert!(
         report
@@ -406,7 +410,7 @@ async fn files_of_any_kind_get_an_answer() {
             .iter()
             .any(|finding| finding.fault == Fault::SealChanged)
     );
-    let named = Verifier::new(signer("two").1)
+    let named = Verifier::new(files.tenant, signer("two").1)
         .verify(files.ours.join("\n").as_bytes())
         .unwrap();
     assert!(
@@ -415,9 +419,7 @@ async fn files_of_any_kind_get_an_answer() {
             .iter()
             .all(|finding| finding.fault == Fault::KeyUnknown("one".to_owned()))
     );
-    let junk = Verifier::new(files.keys.clone())
-        .with_anchor(&b"\0junk\n{}"[..])
-        .unwrap();
+    let junk = files.verifier().with_anchor(&b"\0junk\n{}"[..]).unwrap();
     let report = junk.verify(files.ours.join("\n").as_bytes()).unwrap();
     let faults: Vec<_> = report
         .findings
@@ -431,12 +433,76 @@ async fn files_of_any_kind_get_an_answer() {
 }
 
 #[tokio::test]
+async fn a_line_that_can_be_read_in_two_ways_is_malformed() {
+    let files = Files::new().await;
+    let first = of_kind(&files.ours, "entry")[0];
+    let line = &files.ours[first];
+    assert!(line.contains(r#""n":[0,1.5]"#) && line.contains(r#""action":"thing.made""#));
+    for (from, to) in [
+        // Other readers take the first of two, and show what was never recorded.
+        (r#""at":{"n""#, r#""at":{"n":7,"n""#),
+        (r#""meta":{"#, r#""meta":{"at":0,"#),
+        (r#""meta":{"#, r#""meta":{},"meta":{"#),
+        (r#""personal":{"#, r#""personal":{"email":["x","y"],"#),
+        (r#""commitments":{"#, r#""commitments":{"email":"x","#),
+        (r#"{"entry":{"#, r#"{"entry":{"transaction":"7","#),
+        (r#""action":"#, r#""action":"thing.gone","action":"#),
+        // A float reads these as 1.5, and as what it can't hold.
+        ("1.5", "1.50000000000000000001"),
+        ("1.5", "1e400"),
+    ] {
+        let mut lines = files.ours.clone();
+        lines[first] = line.replacen(from, to, 1);
+        assert_ne!(lines[first], *line, "{from}");
+        let report = files.verify(&lines);
+        let told: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told[0],
+            format!("malformed line {}", first + 1),
+            "{to}: {told:?}"
+        );
+    }
+    let mut same = files.ours.clone();
+    same[first] = line.replacen("1.5", "15e-1", 1);
+    assert!(
+        files.verify(&same).is_intact(),
+        "the same number in other words"
+    );
+}
+
+#[tokio::test]
+async fn another_tenants_log_is_not_the_one_that_was_asked_for() {
+    let files = Files::new().await;
+    let theirs = files.theirs.join("\n");
+    let report = files.verifier().verify(theirs.as_bytes()).unwrap();
+    let Fault::LogForeign(tenant) = report.findings[0].fault else {
+        panic!("{:?}", report.findings)
+    };
+    assert_ne!(tenant, files.tenant);
+    let theirs_by_name = Verifier::new(tenant, files.keys.clone());
+    assert!(
+        theirs_by_name
+            .verify(theirs.as_bytes())
+            .unwrap()
+            .is_intact()
+    );
+    // Under a first line that says so it is found out by its seals.
+    let mut mixed = files.theirs.clone();
+    mixed[0].clone_from(&files.ours[0]);
+    let report = files.verify(&mixed);
+    let foreign = |fault: &Fault| matches!(fault, Fault::SealForeign(_));
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| foreign(&finding.fault))
+    );
+}
+
+#[tokio::test]
 async fn bytes_that_were_damaged_at_random_get_an_answer() {
     let files = Files::new().await;
-    let (file, verifier) = (
-        files.ours.join("\n").into_bytes(),
-        Verifier::new(files.keys.clone()),
-    );
+    let (file, verifier) = (files.ours.join("\n").into_bytes(), files.verifier());
     let mut dice = Dice(0x1234_5678_9abc_def1);
     for _ in 0..500 {
         let mut damaged = file.clone();
@@ -461,9 +527,7 @@ async fn history_that_was_written_anew_differs_from_the_anchor() {
     let files = Files::new().await;
     let other = Files::new().await;
     // The same key can't be had by another log here: the other's anchor is of another tenant.
-    let verifier = Verifier::new(files.keys.clone())
-        .with_anchor(&*other.heads)
-        .unwrap();
+    let verifier = files.verifier().with_anchor(&*other.heads).unwrap();
     let report = verifier.verify(files.ours.join("\n").as_bytes()).unwrap();
     assert!(
         report

@@ -53,7 +53,7 @@ pub(crate) async fn run() -> Result {
             Better::Higher,
             150_000.0,
         ),
-        verify(&Verifier::new(keys), &file)?,
+        verify(&Verifier::new(ctx.tenant(), keys), &file)?,
         prove(&kit, &proofs, &ctx).await?,
     ];
     publish("audit-seals", &metrics)

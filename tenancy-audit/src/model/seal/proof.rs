@@ -46,7 +46,8 @@ pub struct ConsistencyProof {
 }
 
 impl InclusionProof {
-    /// Whether it proves that this entry, as it is, was sealed under one of these keys.
+    /// Whether it proves that this entry, as it is, was sealed under one of these keys. It says nothing about
+    /// personal details that are gone: see [`Record::verify_with`].
     pub fn verify(&self, record: &Record, keys: &SealKeys) -> bool {
         let Some(created_at) = chrono::DateTime::from_timestamp_micros(self.created_at) else {
             return false;
@@ -59,9 +60,9 @@ impl InclusionProof {
         let leaf = Leaf::of(record, stored).hash(seal.tenant);
         let (index, size) = (self.index.into(), seal.count.into());
         record.tenant == seal.tenant
-            && record.verify().is_intact()
+            && record.is_as_hashed()
             && merkle::verify_inclusion(&leaf, index, size, &self.path, &seal.root)
-            && keys.verify(&head.key, &head.to_sign(), &head.signature) == Some(true)
+            && head.is_signed(keys) == Some(true)
     }
 
     /// The entry's place among all of the tenant's, from 1.
@@ -73,9 +74,7 @@ impl InclusionProof {
 impl ConsistencyProof {
     /// Whether it proves, under these keys, that nothing of the earlier state was changed or taken away.
     pub fn verify(&self, keys: &SealKeys) -> bool {
-        let signed = |head: &SealHead| {
-            keys.verify(&head.key, &head.to_sign(), &head.signature) == Some(true)
-        };
+        let signed = |head: &SealHead| head.is_signed(keys) == Some(true);
         let state = |head: &SealHead| (head.number, head.log_root);
         let ((before, old), (after, new)) = (state(&self.from), state(&self.to));
         self.from.tenant == self.to.tenant

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tenancy_core::TenantId;
 use uuid::Uuid;
 
-use super::bytes::SealSignature;
+use super::{bytes::SealSignature, key::SealKeys};
 use crate::model::canonical::Encoder;
 
 /// The longest reason, in bytes.
@@ -70,6 +70,12 @@ impl Removal {
             encoder.bytes(&last.to_be_bytes());
         }
         encoder.into_bytes()
+    }
+
+    /// Whether the key that it names signed it, for this tenant; `None` if there is no such key.
+    pub(crate) fn is_signed(&self, tenant: TenantId, keys: &SealKeys) -> Option<bool> {
+        let signed = keys.verify(&self.key, &self.to_sign(), &self.signature)?;
+        Some(signed && self.tenant == tenant)
     }
 
     /// How many entries it names.

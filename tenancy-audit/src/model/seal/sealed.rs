@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     bytes::{SealSignature, hash_text},
+    key::SealKeys,
     leaf::Leaf,
 };
 use crate::{
@@ -109,6 +110,13 @@ impl Seal {
         }
     }
 
+    /// Whether this is what it holds.
+    pub(crate) fn holds(&self, batch: &Batch) -> bool {
+        batch.leaves.len() as u64 == u64::from(self.count)
+            && merkle::root(&batch.leaves) == self.root
+            && batch.ids_hash() == self.ids_hash
+    }
+
     /// The place of the first entry behind it.
     pub(crate) fn next(&self) -> u64 {
         self.first.saturating_add(self.count.into())
@@ -116,6 +124,11 @@ impl Seal {
 }
 
 impl SealHead {
+    /// Whether the key that it names signed it; `None` if there is no such key.
+    pub(crate) fn is_signed(&self, keys: &SealKeys) -> Option<bool> {
+        keys.verify(&self.key, &self.to_sign(), &self.signature)
+    }
+
     /// The bytes that are signed.
     pub(crate) fn to_sign(&self) -> Vec<u8> {
         let mut encoder = Encoder::new("tenancy.audit.head.v1");

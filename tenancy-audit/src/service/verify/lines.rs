@@ -1,11 +1,8 @@
-//! Lines of any file, in bounded memory.
+//! Lines of any file, in bounded memory: one that is too long is passed over.
 
 use std::io::BufRead;
 
-use crate::{Error, ErrorKind};
-
-/// The longest line that is read; a longer one is passed over. An entry has less than half of that.
-const LONGEST: usize = 8 * 1024 * 1024;
+use crate::{Error, ErrorKind, model::LONGEST};
 
 pub(super) struct Lines<R> {
     file: R,
@@ -19,7 +16,13 @@ pub(super) struct Line<'a> {
     bytes: Option<&'a [u8]>,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// A line that is there already.
+    pub(super) fn of(number: u64, bytes: &'a [u8]) -> Self {
+        let bytes = Some(bytes);
+        Self { number, bytes }
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.number
     }

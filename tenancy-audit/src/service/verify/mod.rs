@@ -4,13 +4,14 @@ mod lines;
 mod open;
 mod report;
 mod run;
+mod single;
 
 use std::{collections::BTreeMap, fmt, io::BufRead};
 
 use tenancy_core::TenantId;
 
 use crate::{Error, SealHead, SealKeys};
-use lines::Lines;
+use lines::{Line, Lines};
 pub use report::{Fault, Finding, ProofReport};
 use run::Run;
 
@@ -20,9 +21,10 @@ const MOST_HEADS: usize = 100_000;
 
 /// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys.
 ///
-/// Says of everything that was changed what it is and where: an entry edited, missing, added, moved or
-/// of another tenant; a seal changed, missing or moved; a file cut off. What was removed by retention, and
-/// details that were erased, are no findings.
+/// Says of everything that was changed what it is and where: an entry edited, missing, added, moved, without a
+/// meaning, of another tenant, or put in where everything was sealed; a detail changed or stripped; a seal
+/// changed, missing or moved; a file cut off. What was removed by retention, and details that were erased, are
+/// no findings: both are signed for.
 ///
 /// That the newest seals were taken away together with the first line's mention of them shows only with
 /// the heads of an anchor: see [`with_anchor`](Self::with_anchor).
@@ -31,15 +33,17 @@ const MOST_HEADS: usize = 100_000;
 ///
 /// ```
 /// use tenancy_audit::{Ed25519Signer, SealKeys, Verifier};
+/// use tenancy_core::TenantId;
 ///
 /// let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("2026-a")?)?;
-/// let verifier = Verifier::new(SealKeys::new([signer.public_key()]));
+/// let verifier = Verifier::new(TenantId::new(), SealKeys::new([signer.public_key()]));
 /// let error = verifier.verify(&b"\x00\xff not a log"[..]).unwrap_err();
 /// assert_eq!(error.code(), "audit_proof_format");
 /// # Ok::<(), tenancy_audit::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
+    tenant: TenantId,
     keys: SealKeys,
     heads: BTreeMap<TenantId, BTreeMap<u64, SealHead>>,
     /// Lines of an anchor that are no head under these keys.
@@ -49,9 +53,11 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Verifies under these keys.
-    pub fn new(keys: SealKeys) -> Self {
+    /// Verifies under these keys that it is this tenant's log, and whole: the log of another one is in order
+    /// under the same keys, too.
+    pub fn new(tenant: TenantId, keys: SealKeys) -> Self {
         Self {
+            tenant,
             keys,
             heads: BTreeMap::new(),
             forged_heads: Vec::new(),
@@ -73,11 +79,7 @@ impl Verifier {
             let head = line
                 .bytes()
                 .and_then(|bytes| serde_json::from_slice::<SealHead>(bytes).ok());
-            let signed = |head: &SealHead| {
-                self.keys
-                    .verify(&head.key, &head.to_sign(), &head.signature)
-                    == Some(true)
-            };
+            let signed = |head: &SealHead| head.is_signed(&self.keys) == Some(true);
             let number = line.number();
             match head.filter(signed) {
                 Some(head) => {
@@ -102,7 +104,8 @@ impl Verifier {
         Ok(self)
     }
 
-    /// Verifies a file.
+    /// Verifies a file: an export with its seals, or a single proof, as
+    /// [`OperatorProofs`](crate::OperatorProofs) hands them out. What follows a single proof is not looked at.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_proof_format` if the first line is not
@@ -110,11 +113,55 @@ impl Verifier {
     /// `audit_proof_unreadable` if it can't be read. Whatever else is wrong stands in the report.
     pub fn verify(&self, file: impl BufRead) -> Result<ProofReport, Error> {
         let mut lines = Lines::new(file);
-        let mut run = Run::begin(self, lines.next()?.as_ref())?;
+        let first = lines.next()?;
+        let single = first.as_ref().and_then(Line::bytes);
+        if let Some(report) = single.and_then(|line| single::verify(self, line)) {
+            return Ok(report);
+        }
+        let mut run = Run::begin(self, first.as_ref())?;
         while let Some(line) = lines.next()? {
             run.line(&line);
         }
         Ok(run.finish())
+    }
+}
+
+/// A log that is being verified as it is read.
+pub(in crate::service) struct Verifying<'a> {
+    verifier: &'a Verifier,
+    run: Option<Run<'a>>,
+    lines: u64,
+}
+
+impl Verifier {
+    pub(in crate::service) fn begin(&self) -> Verifying<'_> {
+        Verifying {
+            verifier: self,
+            run: None,
+            lines: 0,
+        }
+    }
+}
+
+impl Verifying<'_> {
+    /// Takes whole lines.
+    pub(in crate::service) fn take(&mut self, lines: &str) -> Result<(), Error> {
+        for line in lines.lines() {
+            self.lines += 1;
+            let line = Line::of(self.lines, line.as_bytes());
+            match &mut self.run {
+                Some(run) => run.line(&line),
+                None => self.run = Some(Run::begin(self.verifier, Some(&line))?),
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::service) fn finish(self) -> Result<ProofReport, Error> {
+        match self.run {
+            Some(run) => Ok(run.finish()),
+            None => Run::begin(self.verifier, None).map(Run::finish),
+        }
     }
 }
 

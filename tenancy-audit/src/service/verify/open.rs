@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::report::Fault;
 use crate::{
-    Change, Record, Seal, SealedAs, Verdict,
+    AuditEntryId, Change, Record, Seal, SealKeys, SealedAs, Verdict,
     merkle::Hash,
-    model::{Batch, Leaf},
+    model::{Batch, Damaged, Leaf},
 };
 
 pub(super) struct Open {
@@ -43,32 +43,55 @@ impl Open {
         }
     }
 
-    pub(super) fn judge(&mut self, record: &Record, stored: SealedAs) -> Judged {
+    pub(super) fn judge(&mut self, record: &Record, stored: SealedAs, keys: &SealKeys) -> Judged {
         if record.tenant != self.seal.tenant {
             return Judged::Faulty(None, Fault::EntryForeign(record.tenant));
         }
-        let Some(place) = self.place(record.id.as_uuid()) else {
-            return Judged::Faulty(None, Fault::EntryAdded);
+        let (place, moved) = match self.take(record.id) {
+            Ok(taken) => taken,
+            Err(place) => return Judged::Faulty(place, Fault::EntryAdded),
         };
-        let moved = place < self.at;
-        self.at = self.at.max(place + 1);
-        match self.seen.get_mut(place) {
-            Some(seen) if !*seen => *seen = true,
-            _ => return Judged::Faulty(Some(place), Fault::EntryAdded),
-        }
         let leaf = Leaf::of(record, stored).hash(self.seal.tenant);
         if self.leaves.get(place) != Some(&leaf) {
             return Judged::Faulty(Some(place), Fault::EntryChanged);
         }
-        match record.verify() {
+        match record.verify_with(keys) {
             Verdict::Changed(Change::Personal(name)) => {
                 Judged::Faulty(Some(place), Fault::detail_changed(&name))
+            }
+            Verdict::Changed(Change::Stripped(names)) => {
+                let name = names.first().map_or("", String::as_str);
+                Judged::Faulty(Some(place), Fault::detail_stripped(name))
             }
             Verdict::Changed(_) => Judged::Faulty(Some(place), Fault::EntryChanged),
             _ if moved => Judged::Faulty(Some(place), Fault::EntryMoved),
             Verdict::Erased(_) => Judged::Intact { erased: true },
             Verdict::Intact => Judged::Intact { erased: false },
         }
+    }
+
+    /// An entry that can't be read.
+    pub(super) fn judge_damaged(&mut self, line: &Damaged) -> Judged {
+        match self.take(line.id) {
+            Ok((place, _)) => {
+                let part = line.parts.first().map_or("", String::as_str);
+                Judged::Faulty(Some(place), Fault::entry_unreadable(part))
+            }
+            Err(place) => Judged::Faulty(place, Fault::EntryAdded),
+        }
+    }
+
+    /// The place of an entry that comes for the first time, and whether it should have come before; or the
+    /// place, if any, of one that should not come.
+    fn take(&mut self, id: AuditEntryId) -> Result<(usize, bool), Option<usize>> {
+        let place = self.place(id.as_uuid()).ok_or(None)?;
+        let moved = place < self.at;
+        self.at = self.at.max(place + 1);
+        match self.seen.get_mut(place) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return Err(Some(place)),
+        }
+        Ok((place, moved))
     }
 
     /// The entries that did not come: place in the seal, and id.

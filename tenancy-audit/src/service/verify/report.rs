@@ -4,7 +4,7 @@ use std::fmt;
 
 use tenancy_core::TenantId;
 
-use crate::AuditEntryId;
+use crate::{AuditEntryId, Seal};
 
 /// How many findings a report names; more are counted.
 pub(super) const MOST_FINDINGS: usize = 1_000;
@@ -16,7 +16,7 @@ const MOST_NAMED: usize = 64;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ProofReport {
-    /// Whose log it is.
+    /// Whose log it has to be.
     pub tenant: TenantId,
     /// How many seals it has.
     pub seals: u64,
@@ -71,13 +71,25 @@ pub enum Fault {
     EntryMissing,
     /// The entry stands in another place than the one it was sealed in.
     EntryMoved,
+    /// A part of this name of the entry has no meaning: somebody put it there without the log.
+    EntryUnreadable(String),
+    /// The entry is in no seal, though everything of its time was sealed: it was put in later.
+    EntryUnsealed,
     /// The entry's personal detail of this name is not the one that was recorded. Of a long name, the
     /// first 64 characters.
     DetailChanged(String),
+    /// The entry's personal detail of this name is gone, and nothing signed says that it was erased.
+    DetailStripped(String),
     /// The newest seal that the first line names is not signed.
     HeadForged,
     /// The key of this name is not among the ones given. Of a long name, the first 64 characters.
     KeyUnknown(String),
+    /// The log belongs to this tenant, not to the one that was expected.
+    LogForeign(TenantId),
+    /// The line can't be read, or could be read in several ways.
+    Malformed,
+    /// The proof does not hold for what it comes with.
+    ProofBroken,
     /// The removal is not signed, or another tenant's.
     RemovalForged,
     /// The seal is not as it was signed.
@@ -92,8 +104,6 @@ pub enum Fault {
     SealMoved,
     /// The file ends in the middle.
     Truncated,
-    /// The line can't be read.
-    Unreadable,
 }
 
 impl ProofReport {
@@ -131,6 +141,14 @@ impl Fault {
         Self::DetailChanged(shortened(name))
     }
 
+    pub(super) fn detail_stripped(name: &str) -> Self {
+        Self::DetailStripped(shortened(name))
+    }
+
+    pub(super) fn entry_unreadable(part: &str) -> Self {
+        Self::EntryUnreadable(shortened(part))
+    }
+
     pub(super) fn at(self, line: u64) -> Finding {
         Finding {
             line,
@@ -158,6 +176,15 @@ impl Finding {
         self
     }
 
+    /// In the seal, and in this place of it if it has one.
+    pub(super) fn in_seal(self, seal: &Seal, place: Option<usize>) -> Self {
+        let finding = self.seal(seal.number);
+        match place {
+            Some(place) => finding.place(seal.first.saturating_add(place as u64)),
+            None => finding,
+        }
+    }
+
     pub(super) fn entry(mut self, entry: AuditEntryId) -> Self {
         self.entry = Some(entry);
         self
@@ -166,6 +193,9 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.fault == Fault::Malformed {
+            return write!(f, "malformed line {}", self.line);
+        }
         write!(f, "line {}", self.line)?;
         if let Some(seal) = self.seal {
             write!(f, ", seal {seal}")?;
@@ -194,17 +224,34 @@ impl fmt::Display for Fault {
             Self::EntryForeign(tenant) => return write!(f, "the entry belongs to tenant {tenant}"),
             Self::EntryMissing => "the entry is missing",
             Self::EntryMoved => "the entry was moved",
-            Self::DetailChanged(name) => {
+            Self::EntryUnreadable(part) => {
                 return write!(
                     f,
-                    "the personal detail `{}` was changed",
-                    name.escape_debug()
+                    "the entry's part `{}` has no meaning",
+                    part.escape_debug()
                 );
+            }
+            Self::EntryUnsealed => "the entry was put in where everything was sealed",
+            Self::DetailChanged(name) => {
+                let name = name.escape_debug();
+                return write!(f, "the personal detail `{name}` was changed");
+            }
+            Self::DetailStripped(name) => {
+                let name = name.escape_debug();
+                return write!(f, "the personal detail `{name}` is gone and was not erased");
             }
             Self::HeadForged => "the newest seal that is named is not signed",
             Self::KeyUnknown(name) => {
                 return write!(f, "there is no key `{}`", name.escape_debug());
             }
+            Self::LogForeign(tenant) => {
+                return write!(
+                    f,
+                    "the log belongs to tenant {tenant}, another one than expected"
+                );
+            }
+            Self::Malformed => "the line can't be read in one way",
+            Self::ProofBroken => "the proof does not hold",
             Self::RemovalForged => "the removal is not signed for this tenant",
             Self::SealChanged => "the seal was changed",
             Self::SealForeign(tenant) => return write!(f, "the seal belongs to tenant {tenant}"),
@@ -214,7 +261,6 @@ impl fmt::Display for Fault {
             }
             Self::SealMoved => "the seal was moved, or is there twice",
             Self::Truncated => "the file ends in the middle",
-            Self::Unreadable => "the line can't be read",
         };
         f.write_str(text)
     }

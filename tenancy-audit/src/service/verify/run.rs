@@ -11,8 +11,11 @@ use super::{
     report::{Fault, Finding, ProofReport},
 };
 use crate::{
-    AuditEntryId, Error, Removal, SealHead, SealKeys, merkle,
-    model::{Batch, Chain, End, EntryLine, FORMAT, Header, ProofLine, Ranges, SealLine},
+    AuditEntryId, Error, Removal, SealHead, SealKeys,
+    model::{
+        Chain, Damaged, End, EntryLine, FORMAT, Header, ProofLine, Ranges, SealLine, Unsealed,
+        numbers_are_exact,
+    },
 };
 
 /// The most stretches of entries, removed and missing, that are remembered: of a larger number the
@@ -26,6 +29,8 @@ pub(super) struct Run<'a> {
     /// The newest seal by the first line.
     newest: u64,
     report: ProofReport,
+    /// What transactions below this one wrote was sealed: by the first line, or by an entry that was.
+    horizon: u64,
     /// Where the next seal goes on; the tree of all is unknown behind a gap.
     chain: Chain,
     linked: Linked,
@@ -68,6 +73,7 @@ impl<'a> Run<'a> {
             format,
             tenant_id,
             head,
+            horizon,
         })) = header
         else {
             return Err(no_proof());
@@ -75,12 +81,14 @@ impl<'a> Run<'a> {
         if format != FORMAT {
             return Err(no_proof());
         }
+        let tenant = verifier.tenant;
         let mut run = Self {
             keys: &verifier.keys,
-            heads: verifier.heads.get(&tenant_id),
-            tenant: tenant_id,
+            heads: verifier.heads.get(&tenant),
+            tenant,
             newest: head.as_ref().map_or(0, |head| head.number),
-            report: ProofReport::new(tenant_id),
+            report: ProofReport::new(tenant),
+            horizon,
             chain: Chain::default(),
             linked: Linked::Whole,
             next: 1,
@@ -91,6 +99,9 @@ impl<'a> Run<'a> {
             entries: 0,
             line: 1,
         };
+        if tenant_id != tenant {
+            run.add(Fault::LogForeign(tenant_id));
+        }
         for line in &verifier.forged_heads {
             run.report.add(Fault::AnchorForged.at(*line));
         }
@@ -106,17 +117,21 @@ impl<'a> Run<'a> {
     pub(super) fn line(&mut self, line: &Line<'_>) {
         self.line = line.number();
         if self.ended {
-            return self.add(Fault::Unreadable);
+            return self.add(Fault::Malformed);
         }
-        match line
-            .bytes()
-            .and_then(|bytes| serde_json::from_slice::<ProofLine<'_>>(bytes).ok())
-        {
+        let bytes = line.bytes().unwrap_or_default();
+        match serde_json::from_slice::<ProofLine<'_>>(bytes).ok() {
             Some(ProofLine::Seal(seal)) => self.seal(*seal),
+            Some(ProofLine::Entry(entry)) if entry.has_float() && !numbers_are_exact(bytes) => {
+                self.entries += 1;
+                self.add(Fault::Malformed);
+            }
             Some(ProofLine::Entry(entry)) => self.entry(*entry),
+            Some(ProofLine::Damaged(damaged)) => self.damaged(&damaged),
+            Some(ProofLine::Unsealed(unsealed)) => self.unsealed(unsealed),
             Some(ProofLine::Removal(removal)) => self.removal(&removal),
             Some(ProofLine::End(end)) => self.end(&end),
-            Some(ProofLine::Header(_)) | None => self.add(Fault::Unreadable),
+            Some(ProofLine::Header(_)) | None => self.add(Fault::Malformed),
         }
     }
 
@@ -142,10 +157,7 @@ impl<'a> Run<'a> {
     }
 
     fn head(&mut self, head: &SealHead) {
-        let signed = self
-            .keys
-            .verify(&head.key, &head.to_sign(), &head.signature);
-        match signed {
+        match head.is_signed(self.keys) {
             Some(true) if head.tenant == self.tenant => {}
             None => self.add(Fault::key_unknown(&head.key)),
             _ => self.add(Fault::HeadForged),
@@ -168,10 +180,7 @@ impl<'a> Run<'a> {
             self.add_to_seal(number, Fault::SealMoved);
         }
         let head = seal.head();
-        match self
-            .keys
-            .verify(&seal.key, &head.to_sign(), &seal.signature)
-        {
+        match head.is_signed(self.keys) {
             Some(true) => {}
             Some(false) => self.add_to_seal(number, Fault::SealChanged),
             None => self.add_to_seal(number, Fault::key_unknown(&seal.key)),
@@ -180,12 +189,7 @@ impl<'a> Run<'a> {
         if kept.is_some_and(|kept| (kept.seal, kept.log_root) != (head.seal, head.log_root)) {
             self.add_to_seal(number, Fault::AnchorDiffers);
         }
-        let of = |batch: &Batch| {
-            batch.leaves.len() as u64 == u64::from(seal.count)
-                && merkle::root(&batch.leaves) == seal.root
-                && batch.ids_hash() == seal.ids_hash
-        };
-        let batch = batch.filter(of);
+        let batch = batch.filter(|batch| seal.holds(batch));
         if batch.is_none() {
             self.add_to_seal(number, Fault::SealChanged);
         }
@@ -200,17 +204,11 @@ impl<'a> Run<'a> {
             let gap = self.report.found > before;
             self.linked = match self.linked {
                 Linked::Whole if !gap => Linked::Whole,
-                _ if self.signed(&head) => Linked::Hash,
+                _ if head.is_signed(self.keys) == Some(true) => Linked::Hash,
                 _ => Linked::Not,
             };
         }
         self.open = batch.map(|batch| Open::new(seal, batch));
-    }
-
-    fn signed(&self, head: &SealHead) -> bool {
-        self.keys
-            .verify(&head.key, &head.to_sign(), &head.signature)
-            == Some(true)
     }
 
     /// Whether a seal goes on from the one before, as far as that one is known.
@@ -231,35 +229,55 @@ impl<'a> Run<'a> {
     fn entry(&mut self, line: EntryLine<'_>) {
         self.entries += 1;
         let Some((record, stored)) = line.into_entry() else {
-            return self.add(Fault::Unreadable);
+            return self.add(Fault::Malformed);
         };
         let Some(open) = &mut self.open else {
             return self
                 .report
                 .add(Fault::EntryAdded.at(self.line).entry(record.id));
         };
-        match open.judge(&record, stored) {
+        match open.judge(&record, stored, self.keys) {
             Judged::Intact { erased } => {
                 self.report.entries += 1;
                 self.report.erased += u64::from(erased);
+                self.horizon = self.horizon.max(stored.transaction);
             }
             Judged::Faulty(place, fault) => {
-                let mut finding = fault.at(self.line).seal(open.seal.number).entry(record.id);
-                if let Some(place) = place {
-                    finding = finding.place(open.seal.first.saturating_add(place as u64));
-                }
-                self.report.add(finding);
+                let finding = fault.at(self.line).entry(record.id);
+                self.report.add(finding.in_seal(&open.seal, place));
             }
+        }
+    }
+
+    fn damaged(&mut self, line: &Damaged) {
+        self.entries += 1;
+        let added = Fault::EntryAdded.at(self.line).entry(line.id);
+        let finding = match &mut self.open {
+            None => added,
+            Some(open) => match open.judge_damaged(line) {
+                Judged::Faulty(place, fault) => {
+                    let finding = fault.at(self.line).entry(line.id);
+                    finding.in_seal(&open.seal, place)
+                }
+                Judged::Intact { .. } => added,
+            },
+        };
+        self.report.add(finding);
+    }
+
+    /// Above the horizon an entry waits for its seal.
+    fn unsealed(&mut self, line: Unsealed) {
+        self.close();
+        if line.transaction < self.horizon {
+            let finding = Fault::EntryUnsealed.at(self.line).entry(line.id);
+            self.report.add(finding);
         }
     }
 
     fn removal(&mut self, removal: &Removal) {
         self.close();
-        let signed = self
-            .keys
-            .verify(&removal.key, &removal.to_sign(), &removal.signature);
-        match signed {
-            Some(true) if removal.tenant == self.tenant => {
+        match removal.is_signed(self.tenant, self.keys) {
+            Some(true) => {
                 if self.removed.len() > MOST_STRETCHES {
                     self.removed = Ranges::merged(std::mem::take(&mut self.removed)).0;
                 }

@@ -30,6 +30,8 @@ pub(super) const CROSSING: &[&str] = &[
     "audit_seal_begin",
     "audit_seal_health",
     "audit_seal_store",
+    "audit_set_anchored",
+    "audit_unanchored",
     "begin_rotation",
     "data_keys_to_rewrap",
     "destroy_retired_keys",

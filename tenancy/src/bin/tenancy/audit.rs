@@ -1,37 +1,23 @@
-//! The commands of the audit log: months, seals, proofs, retention.
+//! The commands of the audit log: months and seals.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use chrono::{NaiveDate, TimeDelta, Utc};
-use clap::{Args, Subcommand};
+use chrono::{TimeDelta, Utc};
+use clap::Subcommand;
 use tenancy::{
     audit::{
-        ActionFilter, Ed25519Signer, FileAnchor, PartitionState, Partitions, PgAuditLog,
-        ProofExport, ProofReport, Retention, RetentionRule, SealKey, SealKeys, SealOptions, Sealer,
-        Verifier,
+        Ed25519Signer, FileAnchor, HttpAnchor, PartitionState, Partitions, SealOptions, Sealer,
     },
-    authz::PgAuthorizer,
-    core::{
-        ActionKey, PermissionKey, ServiceKey, Subject, SubjectCipher as _, TenantDb, TenantId,
-        WorkerDb,
-    },
-    secrets::{LocalKeyring, SecretVault, SubjectVault},
+    core::WorkerDb,
 };
 
 use crate::{
     Operator, Worker,
+    audit_policies::{self, Policy, Retain},
+    audit_proofs::{self, Prove, Verify},
+    audit_retention::{self, DropMonth, Erase, EraseDetails, Hold, Remove},
     command::{Result, connect},
 };
-
-/// The name that audit entries of this binary bear.
-const SERVICE: ServiceKey = ServiceKey::from_static("tenancy_cli");
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
@@ -69,75 +55,39 @@ pub(crate) enum Audit {
         /// Goes on, with so many seconds of rest in between.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
         every: Option<u32>,
-        /// Appends the newest heads to this file, which should lie where the database can't write.
+        /// Appends the newest heads to this file, which should lie where the database can't write. Several may
+        /// be given.
         #[arg(long, value_name = "FILE")]
-        anchor: Option<PathBuf>,
+        anchor: Vec<PathBuf>,
+        /// Posts them to this URL, too, with the bearer token of the environment, if there is one
+        /// (`TENANCY_ANCHOR_TOKEN`).
+        #[arg(long, value_name = "URL")]
+        anchor_url: Vec<String>,
     },
-    /// Writes everything of a tenant that is sealed, with its seals, to standard output.
-    Prove {
-        #[command(flatten)]
-        operator: Operator,
-        /// The tenant; also one that is gone.
-        tenant: TenantId,
-    },
+    /// Writes everything of a tenant that is sealed, with its seals, to standard output; or the proof of one
+    /// entry, or of two states of the log.
+    Prove(Prove),
     /// Verifies what `prove` wrote, without a database. Exit code 0: nothing was changed; 1: something
     /// was, with a line for each finding; 2: it could not look.
     Verify(Verify),
     /// Drops the partition of a month, and keeps a signed record for each tenant.
-    DropMonth {
-        #[command(flatten)]
-        operator: Operator,
-        /// Any day of the month, as in `2024-03-01`.
-        month: NaiveDate,
-        /// Why, for the record.
-        #[arg(long)]
-        reason: String,
-    },
+    DropMonth(DropMonth),
     /// Destroys the key under which a person's details are sealed, in the log and wherever else, and records
     /// that. The key-encryption keys are read from the environment (`TENANCY_KEYRING`).
-    Erase {
-        /// The application's login.
-        #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
-        app_url: String,
-        /// The tenant.
-        tenant: TenantId,
-        /// The person: `user:` and the id, or the name that the application seals under.
-        subject: String,
-    },
+    Erase(Erase),
+    /// Takes personal details out of entries that were recorded without keys for persons, and signs for it.
+    EraseDetails(EraseDetails),
+    /// Puts the log of a tenant that is gone under a legal hold. A tenant that is there: `tenants hold`.
+    Hold(Hold),
+    /// Lifts such a hold.
+    Release(Hold),
     /// Removes a tenant's sealed entries that are older than so many days, and keeps a signed record.
     Remove(Remove),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Verify {
-    /// The file; `-` is standard input.
-    file: PathBuf,
-    /// A file with the public keys, one `name:base64` a line.
-    #[arg(long, value_name = "FILE", required_unless_present = "key")]
-    keys: Option<PathBuf>,
-    /// A public key.
-    #[arg(long, value_name = "NAME:BASE64")]
-    key: Vec<String>,
-    /// Heads that were kept outside the database: what `seal --anchor` wrote.
-    #[arg(long, value_name = "FILE")]
-    anchor: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Remove {
-    #[command(flatten)]
-    operator: Operator,
-    /// The tenant.
-    tenant: TenantId,
-    /// How old entries have to be.
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
-    older_than: u32,
-    /// Only this action, or all that begin so: `login.failed`, `login.*`.
-    #[arg(long)]
-    action: Option<String>,
-    /// Why, for the record.
-    #[arg(long)]
-    reason: String,
+    /// How long entries are kept: sets, lists and takes away policies.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Applies all policies: to be run once a day. Exit code 1 if something could not be done.
+    Retain(Retain),
 }
 
 pub(crate) async fn run(which: Audit) -> Result {
@@ -159,30 +109,18 @@ pub(crate) async fn run(which: Audit) -> Result {
             worker,
             every,
             anchor,
-        } => seal(&worker, every, anchor).await,
-        Audit::Prove { operator, tenant } => prove(&operator, tenant).await,
-        Audit::Verify(what) => verify(&what),
-        Audit::DropMonth {
-            operator,
-            month,
-            reason,
-        } => {
-            let gone = retention(&operator)
-                .await?
-                .drop_month(month, &reason)
-                .await?;
-            println!(
-                "{} entries of {} tenants dropped",
-                gone.entries, gone.tenants
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-        Audit::Erase {
-            app_url,
-            tenant,
-            subject,
-        } => erase(&app_url, tenant, subject).await,
-        Audit::Remove(what) => remove(what).await,
+            anchor_url,
+        } => seal(&worker, every, anchor, anchor_url).await,
+        Audit::Prove(what) => audit_proofs::prove(what).await,
+        Audit::Verify(what) => audit_proofs::verify(&what),
+        Audit::DropMonth(what) => audit_retention::drop_month(&what).await,
+        Audit::Erase(what) => audit_retention::erase(what).await,
+        Audit::EraseDetails(what) => audit_retention::erase_details(what).await,
+        Audit::Hold(what) => audit_retention::hold(&what, true).await,
+        Audit::Release(what) => audit_retention::hold(&what, false).await,
+        Audit::Remove(what) => audit_retention::remove(what).await,
+        Audit::Policy(which) => audit_policies::run(which).await,
+        Audit::Retain(what) => audit_policies::retain(&what).await,
     }
 }
 
@@ -218,11 +156,23 @@ async fn health(worker: &Worker, wait_seconds: u32) -> Result {
     )))
 }
 
-async fn seal(worker: &Worker, every: Option<u32>, anchor: Option<PathBuf>) -> Result {
+async fn seal(
+    worker: &Worker,
+    every: Option<u32>,
+    files: Vec<PathBuf>,
+    urls: Vec<String>,
+) -> Result {
     let signer = Arc::new(Ed25519Signer::from_env()?);
     let mut sealer = Sealer::new(WorkerDb::connect(&worker.worker_url).await?, signer);
-    if let Some(file) = anchor {
+    for file in files {
         sealer = sealer.with_anchor(Arc::new(FileAnchor::new(file)));
+    }
+    for url in urls {
+        let mut anchor = HttpAnchor::new(url)?;
+        if let Ok(token) = std::env::var("TENANCY_ANCHOR_TOKEN") {
+            anchor = anchor.with_token(token);
+        }
+        sealer = sealer.with_anchor(Arc::new(anchor));
     }
     let Some(seconds) = every else {
         let done = sealer.seal().await?;
@@ -252,103 +202,4 @@ async fn told_to_stop() {
         return;
     }
     drop(tokio::signal::ctrl_c().await);
-}
-
-async fn prove(operator: &Operator, tenant: TenantId) -> Result {
-    let mut export = ProofExport::of_operator(connect(operator).await?, tenant);
-    let mut out = std::io::stdout();
-    while let Some(lines) = export.next_lines().await? {
-        out.write_all(lines.as_bytes())?;
-    }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(what: &Verify) -> Result {
-    let mut keys = Vec::new();
-    for text in &what.key {
-        keys.push(SealKey::parse(text)?);
-    }
-    let keys = match &what.keys {
-        Some(file) => SealKeys::parse(&text(file)?)?.with(keys),
-        None => SealKeys::new(keys),
-    };
-    let mut verifier = Verifier::new(keys);
-    if let Some(file) = &what.anchor {
-        verifier = verifier.with_anchor(open(file)?)?;
-    }
-    let report = verifier.verify(open(&what.file)?)?;
-    say(&report);
-    Ok(ExitCode::from(u8::from(!report.is_intact())))
-}
-
-fn say(report: &ProofReport) {
-    for finding in &report.findings {
-        println!("{finding}");
-    }
-    let more = report.found - report.findings.len() as u64;
-    if more > 0 {
-        println!("… and {more} more");
-    }
-    println!(
-        "tenant {}: {} seals, {} entries as they were sealed, {} of them with details erased, {} removed by retention",
-        report.tenant, report.seals, report.entries, report.erased, report.removed
-    );
-    let verdict = if report.is_intact() {
-        "nothing was changed"
-    } else {
-        "THE LOG WAS CHANGED"
-    };
-    println!("{verdict}");
-}
-
-fn text(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))
-}
-
-fn open(file: &Path) -> Result<Box<dyn BufRead>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(std::io::stdin().lock()));
-    }
-    let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
-    Ok(Box::new(BufReader::with_capacity(1 << 16, opened)))
-}
-
-fn unreadable(file: &Path, error: &std::io::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    format!("`{}` can't be read: {error}", file.display()).into()
-}
-
-async fn retention(operator: &Operator) -> Result<Retention> {
-    let signer = Arc::new(Ed25519Signer::from_env()?);
-    Ok(Retention::new(connect(operator).await?, signer))
-}
-
-async fn erase(app_url: &str, tenant: TenantId, subject: String) -> Result {
-    let subject = Subject::parse(subject)?;
-    let db = TenantDb::connect(app_url).await?;
-    let permissions = vec![PermissionKey::from_static("subjects.erase")];
-    let ctx = db.enter_system(tenant, SERVICE, permissions).await?;
-    let audit = Arc::new(PgAuditLog::new(db.clone()));
-    let authorizer = Arc::new(PgAuthorizer::new(db.clone(), audit.clone()));
-    let keys = LocalKeyring::from_env()?;
-    let vault = SecretVault::new(db.clone(), keys, authorizer.clone(), audit.clone());
-    SubjectVault::new(db, &vault, authorizer, audit)
-        .erase_subject(&ctx, &subject)
-        .await?;
-    println!("erased");
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn remove(what: Remove) -> Result {
-    let before = Utc::now() - TimeDelta::days(what.older_than.into());
-    let mut rule = RetentionRule::new(what.tenant, before, what.reason);
-    if let Some(action) = what.action {
-        rule = rule.with_action(match action.strip_suffix('*') {
-            Some(prefix) => ActionFilter::prefix(prefix)?,
-            None => ActionFilter::Exact(ActionKey::parse(action)?),
-        });
-    }
-    let removed = retention(&what.operator).await?.remove(&rule).await?;
-    println!("{removed} entries removed");
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,9 @@
 //! The operator's binary: `tenancy --help`.
 
 mod audit;
+mod audit_policies;
+mod audit_proofs;
+mod audit_retention;
 mod authz;
 mod command;
 mod jobs;

@@ -1,19 +1,31 @@
 //! Removing what is past its time, so that everything else can still be verified.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+mod details;
+mod hold;
+mod policy;
+mod prove;
+
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use tenancy_core::{OperatorDb, TenantId};
-use uuid::Uuid;
 
 use crate::{
-    ActionFilter, Error, ErrorKind, Removal, SealSigner,
+    ActionFilter, Error, ErrorKind, Removal, SealKeys, SealSigner,
     model::{MAX_REASON, Ranges},
-    postgres::{Removing, TakenOut},
+    postgres::Removing,
 };
+use prove::Prover;
 
-/// How many entries go in one transaction, and how many stretches one removal names.
-const BATCH: i32 = 10_000;
+pub use details::DetailRule;
+pub use hold::LogHolds;
+pub use policy::{Applied, RetentionPolicy};
+
+/// How many entries go in one transaction.
+const BATCH: i32 = 1_000;
+
+/// How many stretches one removal names.
+const STRETCHES: usize = 10_000;
 
 /// Removes entries that are past their time, as the operator.
 ///
@@ -22,13 +34,20 @@ const BATCH: i32 = 10_000;
 /// [`Removal`] says what went: [`Verifier`](crate::Verifier) then counts it as removed, and everything
 /// else still verifies. Only what is sealed is removed, and nothing of a tenant under a legal hold.
 ///
+/// What goes is proved against its seals first, so that nothing is removed in the place of what was edited:
+/// an entry that is not as it was sealed is refused with `audit_removal_unproven`, and counted in
+/// `tenancy_audit_unproven_total`. It stays until somebody has looked into it; who then takes it out by hand
+/// leaves a gap that every verifier tells.
+///
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use chrono::{NaiveDate, TimeDelta, Utc};
-/// # use tenancy_audit::{ActionFilter, Ed25519Signer, Error, Retention, RetentionRule};
+/// # use tenancy_audit::{ActionFilter, Ed25519Signer, Error, Retention, RetentionRule, SealKeys};
 /// # use tenancy_core::{OperatorDb, TenantId};
 /// # async fn run(operator: OperatorDb, tenant: TenantId, month: NaiveDate) -> Result<(), Error> {
-/// let retention = Retention::new(operator, Arc::new(Ed25519Signer::from_env()?));
+/// let signer = Ed25519Signer::from_env()?;
+/// let keys = SealKeys::new([signer.public_key()]); // and those before it
+/// let retention = Retention::new(operator, Arc::new(signer), keys);
 /// retention.drop_month(month, "kept for 24 months").await?;
 ///
 /// let rule = RetentionRule::new(tenant, Utc::now() - TimeDelta::days(30), "logins are kept for 30 days")
@@ -40,6 +59,7 @@ const BATCH: i32 = 10_000;
 pub struct Retention {
     operator: OperatorDb,
     signer: Arc<dyn SealSigner>,
+    keys: SealKeys,
 }
 
 /// Which of a tenant's entries are past their time.
@@ -82,63 +102,52 @@ impl RetentionRule {
         self.action = Some(action);
         self
     }
-
-    fn pattern(&self) -> Option<String> {
-        Some(match self.action.as_ref()? {
-            ActionFilter::Exact(action) => action.as_str().to_owned(),
-            ActionFilter::Prefix(prefix) => format!("{}%", prefix.as_str()),
-        })
-    }
 }
 
 impl Retention {
-    /// Signs removals with this signer, whose public key verifiers have to know.
-    pub fn new(operator: OperatorDb, signer: Arc<dyn SealSigner>) -> Self {
-        Self { operator, signer }
+    /// Signs removals with this signer, whose public key verifiers have to know, and proves what goes under
+    /// these keys: all that seals were ever signed with.
+    pub fn new(operator: OperatorDb, signer: Arc<dyn SealSigner>, keys: SealKeys) -> Self {
+        Self {
+            operator,
+            signer,
+            keys,
+        }
     }
 
-    /// Removes what the rule names, in batches of 10,000; how many entries went. An error leaves the
+    /// Removes what the rule names, in batches of 1,000; how many entries went. An error leaves the
     /// batches before it removed; it can be called again.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) `audit_held` under a legal hold;
-    /// [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`;
+    /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed.
     pub async fn remove(&self, rule: &RetentionRule) -> Result<u64, Error> {
         check_reason(&rule.reason)?;
-        let (pattern, mut removed) = (rule.pattern(), 0);
+        let (pattern, mut removed) = (pattern(rule.action.as_ref()), 0);
         loop {
             let mut removing = Removing::begin(&self.operator).await?;
+            if removing.is_held(rule.tenant).await? {
+                return Err(held(rule.tenant));
+            }
             let taken = removing
                 .take_out(rule.tenant, pattern.as_deref(), rule.before, BATCH)
                 .await?;
-            let ids = match taken {
-                TakenOut::Held => return Err(held(rule.tenant)),
-                TakenOut::Ids(ids) => ids,
-            };
-            let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+            if taken.is_empty() {
                 return Ok(removed);
-            };
-            let (gone, mut ranges, mut places) =
-                (HashSet::<&Uuid>::from_iter(&ids), Ranges::default(), 0);
-            let each = |place, id| {
-                if gone.contains(&id) {
-                    ranges.push(place);
-                    places += 1;
-                }
-            };
-            removing.places(rule.tenant, (*first, *last), each).await?;
-            if places != ids.len() {
-                return Err(unproven(rule.tenant));
             }
+            let prover = self.prover(rule.tenant);
+            let ranges = prover.places_of(&mut removing, &taken).await?;
             self.keep(&mut removing, rule.tenant, &ranges, &rule.reason)
                 .await?;
             removing.commit().await?;
-            removed += ids.len() as u64;
+            removed += taken.len() as u64;
         }
     }
 
-    /// Drops the partition of a month, named by any of its days: all or nothing. Waits at most three
-    /// seconds for the lock, which keeps readers and writers out while the partition is taken off.
+    /// Drops the partition of a month, named by any of its days: all or nothing. Reads all of it first, to
+    /// prove it, while nobody writes to it. Waits at most three seconds for a lock; the last one keeps readers
+    /// and writers out while the partition is taken off.
     ///
     /// A log of which nothing was ever sealed loses the month without a record.
     ///
@@ -146,7 +155,9 @@ impl Retention {
     /// [`Conflict`](ErrorKind::Conflict) `audit_held` if a tenant with entries in it is under a legal
     /// hold, or `audit_month_unsealed`; [`InvalidInput`](ErrorKind::InvalidInput) `audit_month_recent`
     /// for this month and the one before; [`NotFound`](ErrorKind::NotFound) `audit_month_unknown`;
-    /// [`Unavailable`](ErrorKind::Unavailable) `audit_month_busy`.
+    /// [`Unavailable`](ErrorKind::Unavailable) `audit_month_busy`;
+    /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed, is in no
+    /// seal, or is gone without a removal.
     pub async fn drop_month(&self, month: NaiveDate, reason: &str) -> Result<MonthDropped, Error> {
         check_reason(reason)?;
         let month = chrono::Datelike::with_day(&month, 1).unwrap_or(month);
@@ -155,6 +166,7 @@ impl Retention {
             return Err(Removing::recent());
         }
         let mut removing = Removing::begin(&self.operator).await?;
+        removing.lock_month(month).await?;
         let (from, to) = removing.bounds(month).await?;
         let (tenants, sealing) = (removing.month((from, to)).await?, removing.sealing().await?);
         let mut dropped = MonthDropped::default();
@@ -175,23 +187,24 @@ impl Retention {
                     message,
                 ));
             }
-            let (mut ranges, mut places) = (Ranges::default(), 0_i64);
-            let each = |place, id: Uuid| {
-                if id >= from && id < to {
-                    ranges.push(place);
-                    places += 1;
-                }
-            };
-            removing.places(of.tenant_id, (from, to), each).await?;
-            if places < of.entries {
-                return Err(unproven(of.tenant_id));
+            let prover = self.prover(of.tenant_id);
+            let stretch = prover.places_in(&mut removing, (from, to)).await?;
+            if stretch.entries != of.entries.cast_unsigned() {
+                return Err(prover.refuse("are in no seal", &[]));
             }
-            self.keep(&mut removing, of.tenant_id, &ranges, reason)
+            self.keep(&mut removing, of.tenant_id, &stretch.places, reason)
                 .await?;
         }
         removing.drop_month(month).await?;
         removing.commit().await?;
         Ok(dropped)
+    }
+
+    fn prover(&self, tenant: TenantId) -> Prover<'_> {
+        Prover {
+            tenant,
+            keys: &self.keys,
+        }
     }
 
     /// Signs and keeps removals of these places.
@@ -203,13 +216,21 @@ impl Retention {
         reason: &str,
     ) -> Result<(), Error> {
         let key = self.signer.key_name();
-        for part in ranges.0.chunks(BATCH.unsigned_abs() as usize) {
+        for part in ranges.0.chunks(STRETCHES) {
             let (mut removal, bytes) = Removal::new(tenant, &Ranges(part.to_vec()), reason, &key);
             removal.signature = self.signer.sign(&bytes).await?;
             removing.keep(&removal).await?;
         }
         Ok(())
     }
+}
+
+/// As the database compares it: an action, or `prefix%`.
+fn pattern(action: Option<&ActionFilter>) -> Option<String> {
+    Some(match action? {
+        ActionFilter::Exact(action) => action.as_str().to_owned(),
+        ActionFilter::Prefix(prefix) => format!("{}%", prefix.as_str()),
+    })
 }
 
 fn check_reason(reason: &str) -> Result<(), Error> {
@@ -223,11 +244,6 @@ fn check_reason(reason: &str) -> Result<(), Error> {
 fn held(tenant: TenantId) -> Error {
     let message = format!("tenant `{tenant}` is under a legal hold");
     Error::new(ErrorKind::Conflict, "audit_held", message)
-}
-
-fn unproven(tenant: TenantId) -> Error {
-    let message = format!("entries of tenant `{tenant}` are not in the seals they should be in");
-    Error::new(ErrorKind::Internal, "audit_removal_unproven", message)
 }
 
 impl fmt::Debug for Retention {

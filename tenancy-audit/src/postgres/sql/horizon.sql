@@ -1,0 +1,3 @@
+-- role: app
+-- Below which transaction everything is sealed. No parameters.
+SELECT tenancy.audit_horizon()
