@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = match arguments.as_slice() {
         ["audit", "seals"] => area::audit::seals().await,
+        ["soak", "audit", rest @ ..] => area::audit::soak(rest.first().copied()),
         ["authz"] => area::authz::run().await,
         ["core"] => area::core::run().await,
         ["soak", rest @ ..] => area::soak::run(rest.first().copied(), rest.get(1).copied()).await,
@@ -21,7 +22,7 @@ async fn main() -> ExitCode {
         // One start in a process of its own, whose end takes the server along.
         ["devdb-start", cache] => area::devdb::start_once(cache).await,
         _ => {
-            eprintln!("usage: tenancy-bench audit seals|authz|core|devdb|soak [cancels [seed]]");
+            eprintln!("usage: tenancy-bench audit seals|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]");
             return ExitCode::from(2);
         }
     };

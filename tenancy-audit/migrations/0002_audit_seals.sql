@@ -63,6 +63,8 @@ CREATE TABLE tenancy.audit_sealer (
     at_txid xid8 NOT NULL DEFAULT '0',
     at_tenant uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     at_entry uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    -- What is added to the numbers of transactions since a log came into another cluster, which counts anew.
+    ahead bigint NOT NULL DEFAULT 0 CHECK (ahead >= 0),
     -- The cluster whose transactions are counted: after a restore into another one the numbers of
     -- entries that were not sealed mean nothing.
     cluster bigint NOT NULL DEFAULT (pg_control_system()).system_identifier
@@ -88,6 +90,15 @@ GRANT SELECT, DELETE, UPDATE (personal) ON tenancy.audit_logs TO tenancy_definer
 
 SET LOCAL ROLE tenancy_definer;
 
+-- Everything that transactions below this one wrote is final, in the numbers that entries bear.
+CREATE FUNCTION tenancy.audit_final_below(p_ahead bigint) RETURNS xid8
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+    SELECT ((pg_snapshot_xmin(pg_current_snapshot())::text::bigint + p_ahead)::text)::xid8;
+    END;
+REVOKE EXECUTE ON FUNCTION tenancy.audit_final_below(bigint) FROM PUBLIC;
+
 -- The next entries to seal, tenant by tenant, and where each tenant's seals end; none if there is nothing.
 -- The state is 'ready', 'busy' (another sealer is at it) or 'restored' (this is another cluster than the
 -- one whose transactions were counted). The row's lock is held until the caller's transaction ends.
@@ -105,7 +116,7 @@ DECLARE
     below xid8;
 BEGIN
     BEGIN
-        SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO STRICT reached
+        SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster, s.ahead INTO STRICT reached
         FROM tenancy.audit_sealer s FOR UPDATE NOWAIT;
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT 'busy', NULL::uuid, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bytea, NULL::text;
@@ -116,7 +127,7 @@ BEGIN
         RETURN;
     END IF;
     -- Taken before the entries are read, so that what was running then counts as running.
-    below := pg_snapshot_xmin(pg_current_snapshot());
+    below := tenancy.audit_final_below(reached.ahead);
     RETURN QUERY
     WITH unsealed AS MATERIALIZED (
         SELECT l.tenant_id, l.id, l.txid, l.created_at, l.content_hash
@@ -154,13 +165,14 @@ AS $$
 DECLARE
     reached record;
 BEGIN
-    SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster INTO STRICT reached FROM tenancy.audit_sealer s FOR UPDATE;
+    SELECT s.at_txid, s.at_tenant, s.at_entry, s.cluster, s.ahead INTO STRICT reached
+    FROM tenancy.audit_sealer s FOR UPDATE;
     IF reached.at_txid <> p_from::xid8 OR reached.cluster <> (pg_control_system()).system_identifier
         OR (p_txid::xid8, p_tenant, p_entry) <= (reached.at_txid, reached.at_tenant, reached.at_entry)
     THEN
         RETURN 'moved';
     END IF;
-    IF p_txid::xid8 >= pg_snapshot_xmin(pg_current_snapshot()) OR EXISTS (
+    IF p_txid::xid8 >= tenancy.audit_final_below(reached.ahead) OR EXISTS (
         SELECT FROM (
             SELECT l.tenant_id, string_agg(uuid_send(l.id), ''::bytea ORDER BY l.txid, l.id) AS ids
             FROM tenancy.audit_logs l

@@ -6,8 +6,9 @@ SET LOCAL ROLE tenancy_owner;
 ALTER TABLE tenancy.audit_logs
     ADD CONSTRAINT audit_logs_targets_shape CHECK (
         pg_column_size(targets) <= 262144
-        AND NOT jsonb_path_exists(targets,
-            '$[*] ? (@.type() != "object" || !(@.kind.type() == "string" && @.id.type() == "string"))')
+        -- The second path takes an array for its elements.
+        AND NOT jsonb_path_exists(targets, 'strict $[*] ? (@.type() != "object")')
+        AND NOT jsonb_path_exists(targets, '$[*] ? (!(@.kind.type() == "string" && @.id.type() == "string"))')
     ),
     ADD CONSTRAINT audit_logs_context_shape CHECK (pg_column_size(context) <= 16384),
     ADD CONSTRAINT audit_logs_personal_shape CHECK (

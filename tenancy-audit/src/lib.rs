@@ -18,10 +18,10 @@ pub use adapter::{Ed25519Signer, FileAnchor};
 pub use error::{Error, ErrorKind};
 pub use model::merkle;
 pub use model::{
-    ActionFilter, ActionPrefix, ActorFilter, AuditEntryId, AuditQuery, Change, ConsistencyProof,
-    Cursor, Entry, Erasure, InclusionProof, Limits, MAX_SEALED, Order, Oversize, Page, Record,
-    RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION, Seal, SealHead, SealKey,
-    SealKeys, SealSignature, SealedAs, TimeRange, Verdict,
+    ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
+    ConsistencyProof, Cursor, Entry, Erasure, InclusionProof, Limits, LostSeal, MAX_SEALED, Order,
+    Oversize, Page, Record, RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION,
+    Seal, SealHead, SealKey, SealKeys, SealSignature, SealedAs, TimeRange, Verdict,
 };
 pub use port::{AuditStore, SealAnchor, SealSigner};
 #[cfg(feature = "testing")]
@@ -30,8 +30,8 @@ pub use postgres::{
     APPEND_ONLY, COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore,
 };
 pub use service::{
-    Applied, AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions, BufferStats,
-    BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds, MonthDropped, OperatorProofs,
-    Overflow, ProofExport, ProofReport, Retention, RetentionPolicy, RetentionRule, SealOptions,
-    Sealed, Sealer, Verification, Verifier, perm,
+    Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions,
+    BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds, MonthDropped,
+    OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention, RetentionPolicy,
+    RetentionRule, SealOptions, Sealed, Sealer, Verification, Verifier, perm,
 };

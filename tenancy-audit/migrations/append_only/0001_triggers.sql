@@ -30,6 +30,10 @@ CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON tenancy.audit_seals
     FOR EACH ROW EXECUTE FUNCTION tenancy.audit_refuse_change();
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON tenancy.audit_removals
     FOR EACH ROW EXECUTE FUNCTION tenancy.audit_refuse_change();
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON tenancy.audit_adoptions
+    FOR EACH ROW EXECUTE FUNCTION tenancy.audit_refuse_change();
+CREATE TRIGGER audit_append_only_all BEFORE TRUNCATE ON tenancy.audit_adoptions
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.audit_refuse_change();
 -- Not handed down to partitions, each of which can be truncated by itself.
 DO $$
 DECLARE

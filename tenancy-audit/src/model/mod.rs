@@ -30,8 +30,8 @@ pub use query::{
 };
 pub use redact::Redaction;
 pub use seal::{
-    ConsistencyProof, InclusionProof, MAX_SEALED, Removal, Seal, SealHead, SealKey, SealKeys,
-    SealSignature, SealedAs,
+    Adoption, ConsistencyProof, InclusionProof, LostSeal, MAX_SEALED, Removal, Seal, SealHead,
+    SealKey, SealKeys, SealSignature, SealedAs,
 };
 pub use verdict::{Change, Verdict};
 

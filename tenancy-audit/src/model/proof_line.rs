@@ -10,7 +10,7 @@ use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 use super::{
     entry::{AuditEntryId, Entry, Record, RecordedActor},
     ndjson,
-    seal::{Batch, Removal, Seal, SealHead, SealedAs},
+    seal::{Adoption, Batch, Removal, Seal, SealHead, SealedAs},
     strict::{StrictMap, has_float},
 };
 use crate::{Error, ErrorKind};
@@ -21,11 +21,12 @@ pub(crate) const FORMAT: &str = "tenancy-audit-proof/1";
 /// The longest line. An entry has less than half of that, unless somebody made it larger.
 pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
 
-/// A line: a header, then each seal before its entries, then what no seal holds, then removals, then the end.
+/// A line: a header, adoptions, then each seal before its entries, then what no seal holds, then removals, then the end.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProofLine<'a> {
     Header(Header),
+    Adoption(Adoption),
     Seal(Box<SealLine>),
     #[serde(borrow)]
     Entry(Box<EntryLine<'a>>),
@@ -136,6 +137,10 @@ impl ProofLine<'_> {
             head,
             horizon,
         })
+    }
+
+    pub(crate) fn adoption(adoption: Adoption) -> Self {
+        Self::Adoption(adoption)
     }
 
     pub(crate) fn seal(seal: Seal, batch: &Batch) -> Self {

@@ -1,5 +1,6 @@
 //! The adapter: everything that knows SQL.
 
+mod adopting;
 mod append;
 mod log;
 mod partitions;
@@ -16,6 +17,7 @@ pub use log::PgAuditLog;
 pub use partitions::{Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
+pub(crate) use adopting::Adopting;
 pub(crate) use policies::PolicyRow;
 pub(crate) use proofs::{Reader, Reading};
 pub(crate) use retention::Removing;
@@ -51,6 +53,11 @@ const STEPS: &[Migration] = &[
         5,
         "audit_policies",
         include_str!("../../migrations/0005_audit_policies.sql"),
+    ),
+    Migration::new(
+        6,
+        "audit_adoptions",
+        include_str!("../../migrations/0006_audit_adoptions.sql"),
     ),
 ];
 

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::row::{At, Row};
 use crate::{
-    AuditEntryId, Entry, Error, ErrorKind, Removal, Seal, SealSignature, SealedAs,
+    Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Removal, Seal, SealSignature,
+    SealedAs,
     merkle::Frontier,
     model::{Batch, Nodes, Unsealed},
 };
@@ -73,6 +74,20 @@ struct RemovalRow {
     signature: Vec<u8>,
 }
 
+#[derive(sqlx::FromRow)]
+struct AdoptionRow {
+    id: Uuid,
+    number: i64,
+    entries: i64,
+    loose: i64,
+    lost_numbers: Vec<i64>,
+    lost_hashes: Vec<u8>,
+    reason: String,
+    adopted_at: At,
+    key_name: String,
+    signature: Vec<u8>,
+}
+
 /// What a seal holds, without its proof.
 pub(crate) struct SealIds {
     pub(crate) number: u64,
@@ -112,6 +127,22 @@ impl Reading {
         match self {
             Self::App(tx) => &mut *tx,
             Self::Owner(tx) => &mut *tx,
+        }
+    }
+
+    /// From now on reads this tenant's log; of the owner's transaction.
+    pub(super) async fn of(&mut self, tenant: TenantId) -> Result<&mut Self, Error> {
+        sqlx::query(include_str!("sql/read_tenant.sql"))
+            .bind(tenant)
+            .execute(self.conn())
+            .await?;
+        Ok(self)
+    }
+
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Owner(tx) => Ok(tx.commit().await?),
+            Self::App(tx) => Ok(tx.commit().await?),
         }
     }
 
@@ -270,6 +301,16 @@ impl Reading {
         rows.into_iter().map(SealedRow::into_entry).collect()
     }
 
+    /// The newest thousand adoptions, the oldest first; one that has no meaning is missing.
+    pub(crate) async fn adoptions(&mut self, tenant: TenantId) -> Result<Vec<Adoption>, Error> {
+        let rows: Vec<AdoptionRow> = sqlx::query_as(include_str!("sql/adoptions.sql"))
+            .bind(tenant)
+            .fetch_all(self.conn())
+            .await?;
+        let adoption = |row: AdoptionRow| row.into_adoption(tenant);
+        Ok(rows.into_iter().rev().filter_map(adoption).collect())
+    }
+
     /// Removals behind this one, up to a hundred; what one has that has no meaning is missing.
     pub(crate) async fn removals(
         &mut self,
@@ -332,6 +373,27 @@ impl RemovalRow {
                 .collect(),
             reason: self.reason,
             removed_at: self.removed_at.time()?,
+            key: self.key_name,
+            signature: SealSignature::from_bytes(array(self.signature)?),
+        })
+    }
+}
+
+impl AdoptionRow {
+    fn into_adoption(self, tenant: TenantId) -> Option<Adoption> {
+        let (hashes, _) = self.lost_hashes.as_chunks::<32>();
+        let lost = self.lost_numbers.iter().zip(hashes);
+        Some(Adoption {
+            id: self.id,
+            tenant,
+            number: self.number.cast_unsigned(),
+            entries: self.entries.cast_unsigned(),
+            loose: self.loose.cast_unsigned(),
+            lost: lost
+                .map(|(number, hash)| LostSeal::new(number.cast_unsigned(), *hash))
+                .collect(),
+            reason: self.reason,
+            adopted_at: self.adopted_at.time()?,
             key: self.key_name,
             signature: SealSignature::from_bytes(array(self.signature)?),
         })

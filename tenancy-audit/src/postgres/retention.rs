@@ -91,11 +91,7 @@ impl Removing {
 
     /// Reads a tenant's log in this transaction.
     pub(crate) async fn reading(&mut self, tenant: TenantId) -> Result<&mut Reading, Error> {
-        sqlx::query(include_str!("sql/read_tenant.sql"))
-            .bind(tenant)
-            .execute(self.conn())
-            .await?;
-        Ok(&mut self.0)
+        self.0.of(tenant).await
     }
 
     pub(super) fn conn(&mut self) -> &mut PgConnection {
@@ -188,9 +184,6 @@ impl Removing {
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        match self.0 {
-            Reading::Owner(tx) => Ok(tx.commit().await?),
-            Reading::App(tx) => Ok(tx.commit().await?),
-        }
+        self.0.commit().await
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct NewSeal {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     state: String,
     tenant_id: Option<TenantId>,
     records: Option<Vec<u8>>,
@@ -169,7 +169,7 @@ impl Pending {
             .bind(&reached)
             .bind(tenant)
             .bind(entry);
-        let state = bind_hashes(bind_entries(query, seals), seals, at)
+        let state = bind_seals(query, seals, at)
             .fetch_one(&mut *self.tx)
             .await?;
         match state.as_str() {
@@ -191,12 +191,24 @@ impl Pending {
 
 type Storing<'a> = QueryScalar<'a, Postgres, String, PgArguments>;
 
+/// One array a column; time, key, signatures.
+pub(super) fn bind_seals<'a, O>(
+    query: QueryScalar<'a, Postgres, O, PgArguments>,
+    seals: &'a [NewSeal],
+    at: DateTime<Utc>,
+) -> QueryScalar<'a, Postgres, O, PgArguments> {
+    bind_hashes(bind_entries(query, seals), seals, at)
+}
+
 fn column<'a, T>(seals: &'a [NewSeal], of: impl Fn(&'a NewSeal) -> T) -> Vec<T> {
     seals.iter().map(of).collect()
 }
 
 /// Which entries each seal holds.
-fn bind_entries<'a>(query: Storing<'a>, seals: &'a [NewSeal]) -> Storing<'a> {
+fn bind_entries<'a, O>(
+    query: QueryScalar<'a, Postgres, O, PgArguments>,
+    seals: &'a [NewSeal],
+) -> QueryScalar<'a, Postgres, O, PgArguments> {
     let end = |id: Option<&Uuid>| id.copied().unwrap_or_default();
     query
         .bind(column(seals, |new| new.seal.tenant.as_uuid()))
@@ -210,7 +222,11 @@ fn bind_entries<'a>(query: Storing<'a>, seals: &'a [NewSeal]) -> Storing<'a> {
 }
 
 /// What each seal proves it with.
-fn bind_hashes<'a>(query: Storing<'a>, seals: &'a [NewSeal], at: DateTime<Utc>) -> Storing<'a> {
+fn bind_hashes<'a, O>(
+    query: QueryScalar<'a, Postgres, O, PgArguments>,
+    seals: &'a [NewSeal],
+    at: DateTime<Utc>,
+) -> QueryScalar<'a, Postgres, O, PgArguments> {
     query
         .bind(column(seals, |new| new.seal.root.as_slice()))
         .bind(column(seals, |new| new.seal.ids_hash.as_slice()))

@@ -1,5 +1,6 @@
 //! The use cases: they talk to ports and know no SQL.
 
+mod adoption;
 mod anchors;
 mod buffered;
 mod export;
@@ -14,6 +15,7 @@ mod unsealed;
 mod verify;
 mod writer;
 
+pub use adoption::{Adopted, Adopter};
 pub use buffered::{BufferOptions, BufferStats, BufferedAudit, Overflow};
 pub use export::Export;
 pub use log::{AuditLog, Verification};
@@ -23,7 +25,7 @@ pub use retention::{
     Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionPolicy, RetentionRule,
 };
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
-pub use verify::{Fault, Finding, ProofReport, Verifier};
+pub use verify::{Fault, Finding, ProofReport, Restore, Verifier};
 pub use writer::AuditWriter;
 
 tenancy_core::permissions! {

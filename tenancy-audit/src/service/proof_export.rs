@@ -67,6 +67,9 @@ impl ProofExport {
                     .await?
                     .map(|(seal, _)| seal.head());
                 ProofLine::header(tenant, head, self.horizon).write(&mut lines)?;
+                for adoption in reading.adoptions(tenant).await? {
+                    ProofLine::adoption(adoption).write(&mut lines)?;
+                }
                 At::seal(1, newest)
             }
             At::Seal { number, newest } => {

@@ -232,7 +232,7 @@ impl Sealer {
         let at = Utc::now().trunc_subsecs(6);
         let mut seals = Vec::new();
         for of in &mut pending.tenants {
-            self.sign(of, at, &mut seals).await?;
+            sign(&*self.signer, of, at, &mut seals).await?;
         }
         let heads: Vec<SealHead> = seals.iter().map(|new| new.seal.head()).collect();
         let entries = seals.iter().map(|new| u64::from(new.seal.count)).sum();
@@ -250,29 +250,30 @@ impl Sealer {
         })
     }
 
-    async fn sign(
-        &self,
-        of: &mut Unsealed,
-        at: DateTime<Utc>,
-        seals: &mut Vec<NewSeal>,
-    ) -> Result<(), Error> {
-        let key = self.signer.key_name();
-        for entries in of.entries.chunks(MAX_SEALED) {
-            let batch = Batch::of(of.tenant, entries);
-            let (mut seal, bytes) = of.chain.next(of.tenant, &batch, at, &key);
-            seal.signature = self.signer.sign(&bytes).await?;
-            seals.push(NewSeal {
-                seal,
-                batch,
-                chain: of.chain.clone(),
-            });
-        }
-        Ok(())
-    }
-
     fn left_at(&self) -> MutexGuard<'_, Option<String>> {
         self.left_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Seals a tenant's entries, in the order given.
+pub(super) async fn sign(
+    signer: &dyn SealSigner,
+    of: &mut Unsealed,
+    at: DateTime<Utc>,
+    seals: &mut Vec<NewSeal>,
+) -> Result<(), Error> {
+    let key = signer.key_name();
+    for entries in of.entries.chunks(MAX_SEALED) {
+        let batch = Batch::of(of.tenant, entries);
+        let (mut seal, bytes) = of.chain.next(of.tenant, &batch, at, &key);
+        seal.signature = signer.sign(&bytes).await?;
+        seals.push(NewSeal {
+            seal,
+            batch,
+            chain: of.chain.clone(),
+        });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Sealer {

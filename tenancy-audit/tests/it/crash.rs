@@ -22,7 +22,7 @@ async fn killed_writers_lose_nothing_and_make_nothing_up() {
     let kills = std::env::var("TENANCY_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(20);
+        .unwrap_or(50);
     let house = House::new().await;
     let superuser = house.superuser().await;
     sqlx::raw_sql(

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and tells one story"
 )]
 
+mod adoption;
 mod anchors;
 mod append_only;
 mod buffered;

@@ -82,8 +82,8 @@ async fn policies_are_applied_and_what_is_left_verifies() {
         5,
         "a hold goes before any policy"
     );
-    let left = actions(&kept, &house.b).await;
-    assert_eq!(left, ["thing.made", "login.begun", "thing.made"]);
+    let kept_of_b = actions(&kept, &house.b).await;
+    assert_eq!(kept_of_b, ["thing.made", "login.begun", "thing.made"]);
 
     let lift = "DELETE FROM tenancy.tenant_holds WHERE tenant_id = $1";
     sqlx::query(lift)

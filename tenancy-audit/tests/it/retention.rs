@@ -302,7 +302,7 @@ async fn a_month_with_an_entry_edited_added_or_gone_stays() {
 /// A second entry beside one, with all but its id.
 const FORGED: &str = "INSERT INTO tenancy.audit_logs
     SELECT (jsonb_populate_record(l, jsonb_build_object('id',
-        overlay(l.id::text placing md5(random()::text) from 25 for 12)))).*
+        overlay(l.id::text placing left(md5(random()::text), 12) from 25 for 12)))).*
     FROM tenancy.audit_logs l WHERE id = $1";
 
 #[tokio::test]

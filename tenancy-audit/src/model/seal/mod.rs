@@ -1,5 +1,6 @@
 //! Seals: what is signed, and what it is signed with.
 
+mod adoption;
 mod bytes;
 mod key;
 mod leaf;
@@ -7,6 +8,7 @@ mod proof;
 mod removal;
 mod sealed;
 
+pub use adoption::{Adoption, LostSeal};
 pub use bytes::SealSignature;
 pub use key::{SealKey, SealKeys};
 pub use leaf::SealedAs;

@@ -233,7 +233,7 @@ fn pattern(action: Option<&ActionFilter>) -> Option<String> {
     })
 }
 
-fn check_reason(reason: &str) -> Result<(), Error> {
+pub(in crate::service) fn check_reason(reason: &str) -> Result<(), Error> {
     if (1..=MAX_REASON).contains(&reason.len()) && !reason.contains('\0') {
         return Ok(());
     }

@@ -74,7 +74,7 @@ impl RetentionPolicy {
             return Err(Error::invalid("audit_policy_days", message));
         }
         Ok(PolicyRow {
-            tenant_id: self.tenant.map_or(EVERYBODY, |tenant| tenant.as_uuid()),
+            tenant_id: self.tenant.map_or(EVERYBODY, TenantId::as_uuid),
             action: super::pattern(self.action.as_ref()).unwrap_or_default(),
             keep_days: self.keep_days.cast_signed(),
             reason: self.reason.clone(),
@@ -150,7 +150,7 @@ impl Retention {
         tenant: Option<TenantId>,
         action: Option<&ActionFilter>,
     ) -> Result<bool, Error> {
-        let tenant = tenant.map_or(EVERYBODY, |tenant| tenant.as_uuid());
+        let tenant = tenant.map_or(EVERYBODY, TenantId::as_uuid);
         let action = super::pattern(action).unwrap_or_default();
         let mut removing = Removing::begin(&self.operator).await?;
         let unset = removing.unset_policy(tenant, &action).await?;

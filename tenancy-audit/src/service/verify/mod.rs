@@ -12,12 +12,15 @@ use tenancy_core::TenantId;
 
 use crate::{Error, SealHead, SealKeys};
 use lines::{Line, Lines};
-pub use report::{Fault, Finding, ProofReport};
+pub use report::{Fault, Finding, ProofReport, Restore};
 use run::Run;
 
 /// The most heads of an anchor that are kept of one tenant: of more, the newest. Each stands for all
 /// before it.
 const MOST_HEADS: usize = 100_000;
+
+/// The most different heads of one number that are kept: the first.
+const MOST_FORKS: usize = 16;
 
 /// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys.
 ///
@@ -45,12 +48,13 @@ const MOST_HEADS: usize = 100_000;
 pub struct Verifier {
     tenant: TenantId,
     keys: SealKeys,
-    heads: BTreeMap<TenantId, BTreeMap<u64, SealHead>>,
+    heads: BTreeMap<TenantId, Heads>,
     /// Lines of an anchor that are no head under these keys.
     forged_heads: Vec<u64>,
-    /// Lines of an anchor with another seal of a number that an earlier line has, and the number.
-    forks: BTreeMap<TenantId, Vec<(u64, u64)>>,
 }
+
+/// The heads that an anchor saw of each number, with the line of each: more than one, if history was written anew.
+type Heads = BTreeMap<u64, Vec<(u64, SealHead)>>;
 
 impl Verifier {
     /// Verifies under these keys that it is this tenant's log, and whole: the log of another one is in order
@@ -61,7 +65,6 @@ impl Verifier {
             keys,
             heads: BTreeMap::new(),
             forged_heads: Vec::new(),
-            forks: BTreeMap::new(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Verifier {
     ///
     /// A line that is no head, or is signed with none of the keys, becomes a finding of the report, and so
     /// does a second head of a number that differs from the first: somebody took seals away, and the sealer
-    /// went on from what was left.
+    /// went on from what was left. Those that an [`Adoption`](crate::Adoption) names as lost are told apart.
     ///
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable` if it can't be read.
@@ -84,12 +87,11 @@ impl Verifier {
             match head.filter(signed) {
                 Some(head) => {
                     let of = self.heads.entry(head.tenant).or_default();
-                    let kept = of.entry(head.number).or_insert_with(|| head.clone());
-                    if (kept.seal, kept.log_root) != (head.seal, head.log_root) {
-                        let forks = self.forks.entry(head.tenant).or_default();
-                        if forks.len() < report::MOST_FINDINGS {
-                            forks.push((number, head.number));
-                        }
+                    let kept = of.entry(head.number).or_default();
+                    if kept.len() < MOST_FORKS
+                        && !kept.iter().any(|(_, known)| is_same(known, &head))
+                    {
+                        kept.push((number, head));
                     }
                     if of.len() > MOST_HEADS {
                         of.pop_first();
@@ -126,6 +128,11 @@ impl Verifier {
     }
 }
 
+/// Whether two heads stand for the same seal after the same history.
+fn is_same(one: &SealHead, other: &SealHead) -> bool {
+    (one.seal, one.log_root) == (other.seal, other.log_root)
+}
+
 /// A log that is being verified as it is read.
 pub(in crate::service) struct Verifying<'a> {
     verifier: &'a Verifier,
@@ -134,6 +141,16 @@ pub(in crate::service) struct Verifying<'a> {
 }
 
 impl Verifier {
+    /// What the anchor saw of a tenant's log.
+    pub(in crate::service) fn heads_of(&self, tenant: TenantId) -> Vec<&SealHead> {
+        let heads = self
+            .heads
+            .get(&tenant)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        heads.flatten().map(|(_, head)| head).collect()
+    }
+
     pub(in crate::service) fn begin(&self) -> Verifying<'_> {
         Verifying {
             verifier: self,

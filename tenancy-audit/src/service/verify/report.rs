@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use tenancy_core::TenantId;
 
-use crate::{AuditEntryId, Seal};
+use crate::{Adoption, AuditEntryId, Seal};
 
 /// How many findings a report names; more are counted.
 pub(super) const MOST_FINDINGS: usize = 1_000;
@@ -26,10 +27,41 @@ pub struct ProofReport {
     pub erased: u64,
     /// How many entries were removed by retention, which signed for it.
     pub removed: u64,
+    /// The first 1,000 restores after which the log was adopted. What is lost with one is no finding, but it is
+    /// lost.
+    pub restores: Vec<Restore>,
     /// The first 1,000 findings.
     pub findings: Vec<Finding>,
     /// How many there are.
     pub found: u64,
+}
+
+/// A restore, or another move into a new cluster, after which the log was adopted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Restore {
+    /// How many seals came along.
+    pub seals: u64,
+    /// How many that an anchor knew did not.
+    pub lost: u64,
+    /// How many entries were sealed with it, in an order that proves nothing.
+    pub loose: u64,
+    /// When it was adopted.
+    pub adopted_at: DateTime<Utc>,
+    /// Why, in the words of whoever adopted it.
+    pub reason: String,
+}
+
+impl Restore {
+    pub(super) fn of(adoption: Adoption) -> Self {
+        Self {
+            seals: adoption.number,
+            lost: adoption.lost.len() as u64,
+            loose: adoption.loose,
+            adopted_at: adoption.adopted_at,
+            reason: adoption.reason,
+        }
+    }
 }
 
 /// Something that was changed, and where.
@@ -52,6 +84,8 @@ pub struct Finding {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
+    /// The adoption is not signed, or another tenant's.
+    AdoptionForged,
     /// An anchor knows this many seals, and the file ends before.
     AnchorAhead(u64),
     /// An anchor saw another seal of this number: history was written anew.
@@ -114,6 +148,7 @@ impl ProofReport {
             entries: 0,
             erased: 0,
             removed: 0,
+            restores: Vec::new(),
             findings: Vec::new(),
             found: 0,
         }
@@ -122,6 +157,12 @@ impl ProofReport {
     /// Whether nothing was changed.
     pub fn is_intact(&self) -> bool {
         self.found == 0
+    }
+
+    pub(super) fn restored(&mut self, restore: Restore) {
+        if self.restores.len() < MOST_FINDINGS {
+            self.restores.push(restore);
+        }
     }
 
     pub(super) fn add(&mut self, finding: Finding) {
@@ -213,6 +254,7 @@ impl fmt::Display for Finding {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
+            Self::AdoptionForged => "the adoption is not signed for this tenant",
             Self::AnchorAhead(number) => return write!(f, "the anchor knows seals up to {number}"),
             Self::AnchorDiffers => "the anchor saw another seal of this number",
             Self::AnchorForged => "the anchor's line is no signed head",

@@ -1,17 +1,17 @@
 //! One file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenancy_core::TenantId;
 
 use super::{
-    Verifier,
+    Heads, Verifier, is_same,
     lines::Line,
     open::{Judged, Open},
-    report::{Fault, Finding, ProofReport},
+    report::{Fault, Finding, ProofReport, Restore},
 };
 use crate::{
-    AuditEntryId, Error, Removal, SealHead, SealKeys,
+    Adoption, AuditEntryId, Error, LostSeal, Removal, SealHead, SealKeys,
     model::{
         Chain, Damaged, End, EntryLine, FORMAT, Header, ProofLine, Ranges, SealLine, Unsealed,
         numbers_are_exact,
@@ -24,7 +24,9 @@ const MOST_STRETCHES: usize = 1_000_000;
 
 pub(super) struct Run<'a> {
     keys: &'a SealKeys,
-    heads: Option<&'a BTreeMap<u64, SealHead>>,
+    heads: Option<&'a Heads>,
+    /// What an adoption says that is lost.
+    lost: BTreeSet<LostSeal>,
     tenant: TenantId,
     /// The newest seal by the first line.
     newest: u64,
@@ -85,6 +87,7 @@ impl<'a> Run<'a> {
         let mut run = Self {
             keys: &verifier.keys,
             heads: verifier.heads.get(&tenant),
+            lost: BTreeSet::new(),
             tenant,
             newest: head.as_ref().map_or(0, |head| head.number),
             report: ProofReport::new(tenant),
@@ -105,9 +108,6 @@ impl<'a> Run<'a> {
         for line in &verifier.forged_heads {
             run.report.add(Fault::AnchorForged.at(*line));
         }
-        for (line, seal) in verifier.forks.get(&run.tenant).into_iter().flatten() {
-            run.report.add(Fault::AnchorForked.at(*line).seal(*seal));
-        }
         if let Some(head) = head {
             run.head(&head);
         }
@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
         }
         let bytes = line.bytes().unwrap_or_default();
         match serde_json::from_slice::<ProofLine<'_>>(bytes).ok() {
+            Some(ProofLine::Adoption(adoption)) => self.adoption(adoption),
             Some(ProofLine::Seal(seal)) => self.seal(*seal),
             Some(ProofLine::Entry(entry)) if entry.has_float() && !numbers_are_exact(bytes) => {
                 self.entries += 1;
@@ -145,10 +146,7 @@ impl<'a> Run<'a> {
         if self.newest > last {
             self.add(Fault::SealsMissing(self.next, self.newest));
         }
-        let ahead = self.heads.and_then(BTreeMap::last_key_value);
-        if let Some((number, _)) = ahead.filter(|(number, _)| **number > last) {
-            self.add(Fault::AnchorAhead(*number));
-        }
+        self.anchored(last);
         let removed = Ranges::merged(std::mem::take(&mut self.removed));
         for stretch in std::mem::take(&mut self.missing) {
             self.explain(&stretch, &removed);
@@ -161,6 +159,47 @@ impl<'a> Run<'a> {
             Some(true) if head.tenant == self.tenant => {}
             None => self.add(Fault::key_unknown(&head.key)),
             _ => self.add(Fault::HeadForged),
+        }
+    }
+
+    /// Adoptions come before the seals: what they name has to be known then.
+    fn adoption(&mut self, adoption: Adoption) {
+        if self.next > 1 || self.open.is_some() {
+            return self.add(Fault::Malformed);
+        }
+        match adoption.is_signed(self.tenant, self.keys) {
+            Some(true) => {
+                self.lost.extend(&adoption.lost);
+                self.report.restored(Restore::of(adoption));
+            }
+            None => self.add(Fault::key_unknown(&adoption.key)),
+            _ => self.add(Fault::AdoptionForged),
+        }
+    }
+
+    /// What an anchor saw of this number, and no adoption says that is lost.
+    fn known(&self, number: u64) -> Vec<&'a (u64, SealHead)> {
+        let kept = self.heads.and_then(|heads| heads.get(&number));
+        let is_lost = |head: &SealHead| self.lost.contains(&LostSeal::new(number, head.seal));
+        let known = kept.into_iter().flatten();
+        known.filter(|(_, head)| !is_lost(head)).collect()
+    }
+
+    /// Compares the whole with what an anchor saw.
+    fn anchored(&mut self, last: u64) {
+        let numbers = self.heads.into_iter().flat_map(BTreeMap::keys);
+        let mut ahead = None;
+        for number in numbers.copied() {
+            let known = self.known(number);
+            if !known.is_empty() && number > last {
+                ahead = Some(number);
+            }
+            for (line, _) in known.into_iter().skip(1) {
+                self.report.add(Fault::AnchorForked.at(*line).seal(number));
+            }
+        }
+        if let Some(number) = ahead {
+            self.add(Fault::AnchorAhead(number));
         }
     }
 
@@ -185,8 +224,11 @@ impl<'a> Run<'a> {
             Some(false) => self.add_to_seal(number, Fault::SealChanged),
             None => self.add_to_seal(number, Fault::key_unknown(&seal.key)),
         }
-        let kept = self.heads.and_then(|heads| heads.get(&number));
-        if kept.is_some_and(|kept| (kept.seal, kept.log_root) != (head.seal, head.log_root)) {
+        let known = self.known(number);
+        if known
+            .first()
+            .is_some_and(|(_, known)| !is_same(known, &head))
+        {
             self.add_to_seal(number, Fault::AnchorDiffers);
         }
         let batch = batch.filter(|batch| seal.holds(batch));

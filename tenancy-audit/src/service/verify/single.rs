@@ -1,7 +1,7 @@
 //! A file with one proof.
 
 use super::{
-    Verifier,
+    Verifier, is_same,
     report::{Fault, ProofReport},
 };
 use crate::{
@@ -68,7 +68,10 @@ fn consistent(verifier: &Verifier, proof: &ConsistencyProof, report: &mut ProofR
 fn anchored(verifier: &Verifier, head: &SealHead, report: &mut ProofReport) {
     let heads = verifier.heads.get(&verifier.tenant);
     let kept = heads.and_then(|heads| heads.get(&head.number));
-    if kept.is_some_and(|kept| (kept.seal, kept.log_root) != (head.seal, head.log_root)) {
+    if kept
+        .and_then(|kept| kept.first())
+        .is_some_and(|(_, known)| !is_same(known, head))
+    {
         report.add(Fault::AnchorDiffers.at(1).seal(head.number));
     }
 }

@@ -14,7 +14,7 @@ use tenancy::{
 use crate::{
     Operator, Worker,
     audit_policies::{self, Policy, Retain},
-    audit_proofs::{self, Prove, Verify},
+    audit_proofs::{self, Adopt, Prove, Verify},
     audit_retention::{self, DropMonth, Erase, EraseDetails, Hold, Remove},
     command::{Result, connect},
 };
@@ -70,6 +70,9 @@ pub(crate) enum Audit {
     /// Verifies what `prove` wrote, without a database. Exit code 0: nothing was changed; 1: something
     /// was, with a line for each finding; 2: it could not look.
     Verify(Verify),
+    /// Takes a log over that came into another cluster, by a restore or an upgrade, where `seal` refuses; or that was
+    /// restored into the same one, with seals lost.
+    Adopt(Adopt),
     /// Drops the partition of a month, and keeps a signed record for each tenant.
     DropMonth(DropMonth),
     /// Destroys the key under which a person's details are sealed, in the log and wherever else, and records
@@ -113,6 +116,7 @@ pub(crate) async fn run(which: Audit) -> Result {
         } => seal(&worker, every, anchor, anchor_url).await,
         Audit::Prove(what) => audit_proofs::prove(what).await,
         Audit::Verify(what) => audit_proofs::verify(&what),
+        Audit::Adopt(what) => audit_proofs::adopt(&what).await,
         Audit::DropMonth(what) => audit_retention::drop_month(&what).await,
         Audit::Erase(what) => audit_retention::erase(what).await,
         Audit::EraseDetails(what) => audit_retention::erase_details(what).await,

@@ -5,12 +5,13 @@ use std::{
     io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
 use tenancy::{
     audit::{
-        AuditEntryId, Ed25519Signer, OperatorProofs, ProofExport, ProofReport, SealKey, SealKeys,
+        Adopter, AuditEntryId, Ed25519Signer, OperatorProofs, ProofExport, ProofReport, SealKey, SealKeys,
         Verifier,
     },
     core::TenantId,
@@ -110,6 +111,35 @@ pub(crate) async fn prove(what: Prove) -> Result {
     Ok(ExitCode::SUCCESS)
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Adopt {
+    #[command(flatten)]
+    operator: Operator,
+    #[command(flatten)]
+    keys: MoreKeys,
+    /// Heads that were kept outside the database: seals that they know and that are not there are named as lost.
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
+    /// Why, for the record.
+    #[arg(long)]
+    reason: String,
+}
+
+pub(crate) async fn adopt(what: &Adopt) -> Result {
+    let signer = Ed25519Signer::from_env()?;
+    let keys = what.keys.read(&signer)?;
+    let mut adopter = Adopter::new(connect(&what.operator).await?, Arc::new(signer), keys);
+    if let Some(file) = &what.anchor {
+        adopter = adopter.with_anchor(open(file)?)?;
+    }
+    let adopted = adopter.adopt(&what.reason).await?;
+    for (tenant, seals) in &adopted.lost {
+        println!("tenant {tenant}: {seals} seals are lost");
+    }
+    println!("{} logs adopted, {} entries sealed", adopted.tenants, adopted.entries);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) fn verify(what: &Verify) -> Result {
     let mut verifier = Verifier::new(what.tenant, what.keys.read()?);
     if let Some(file) = &what.anchor {
@@ -121,6 +151,16 @@ pub(crate) fn verify(what: &Verify) -> Result {
 }
 
 fn say(report: &ProofReport) {
+    for restore in &report.restores {
+        println!(
+            "adopted on {} behind seal {}, {} seals lost, {} entries out of order: {}",
+            restore.adopted_at.format("%Y-%m-%d %H:%M:%S"),
+            restore.seals,
+            restore.lost,
+            restore.loose,
+            restore.reason.escape_debug()
+        );
+    }
     for finding in &report.findings {
         println!("{finding}");
     }
