@@ -113,6 +113,7 @@ fn line(policy: &RetentionPolicy) -> String {
         None => "everything".to_owned(),
         Some(ActionFilter::Exact(action)) => action.to_string(),
         Some(ActionFilter::Prefix(prefix)) => format!("{}*", prefix.as_str()),
+        Some(_) => "some actions".to_owned(),
     };
     let (days, reason) = (policy.keep_days, policy.reason.escape_debug());
     format!("{tenant}: {action}: {days} days ({reason})")

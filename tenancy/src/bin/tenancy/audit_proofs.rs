@@ -11,8 +11,8 @@ use std::{
 use clap::Args;
 use tenancy::{
     audit::{
-        Adopter, AuditEntryId, Ed25519Signer, OperatorProofs, ProofExport, ProofReport, SealKey, SealKeys,
-        Verifier,
+        Adopter, AuditEntryId, Ed25519Signer, OperatorProofs, ProofExport, ProofReport, SealKey,
+        SealKeys, Verifier,
     },
     core::TenantId,
 };
@@ -132,11 +132,14 @@ pub(crate) async fn adopt(what: &Adopt) -> Result {
     if let Some(file) = &what.anchor {
         adopter = adopter.with_anchor(open(file)?)?;
     }
-    let adopted = adopter.adopt(&what.reason).await?;
-    for (tenant, seals) in &adopted.lost {
+    let done = adopter.adopt(&what.reason).await?;
+    for (tenant, seals) in &done.lost {
         println!("tenant {tenant}: {seals} seals are lost");
     }
-    println!("{} logs adopted, {} entries sealed", adopted.tenants, adopted.entries);
+    println!(
+        "{} logs adopted, {} entries sealed",
+        done.tenants, done.entries
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -201,9 +201,9 @@ pub(crate) async fn hold(what: &Hold, place: bool) -> Result {
 }
 
 pub(crate) async fn erase(what: Erase) -> Result {
-    let eraser = Eraser::new(&what.app_url).await?;
+    let vault_and_log = Eraser::new(&what.app_url).await?;
     if let Some(file) = &what.replay {
-        return replay(&eraser, file).await;
+        return replay(&vault_and_log, file).await;
     }
     let (Some(tenant), Some(subject)) = (what.tenant, what.subject) else {
         return Err("name a tenant and a person, or a file to replay".into());
@@ -218,18 +218,18 @@ pub(crate) async fn erase(what: Erase) -> Result {
         list.write_all(erased.line().as_bytes())?;
         list.sync_data()?;
     }
-    eraser.erase(&erased).await?;
+    vault_and_log.erase(&erased).await?;
     println!("erased");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Goes on after a failure; exit code 1 if there was one.
-async fn replay(eraser: &Eraser, file: &Path) -> Result {
+async fn replay(vault_and_log: &Eraser, file: &Path) -> Result {
     let (mut erased, mut failed) = (0_u64, 0_u64);
     for (number, line) in (1_u64..).zip(open(file)?.lines()) {
         let line = line?;
         let done = match Erased::parse(&line) {
-            Some(erased) => eraser
+            Some(erased) => vault_and_log
                 .erase(&erased)
                 .await
                 .map_err(|error| error.to_string()),
