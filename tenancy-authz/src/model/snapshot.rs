@@ -25,6 +25,14 @@ pub struct Snapshot {
     pub valid_for: Option<Duration>,
 }
 
+impl Snapshot {
+    /// About how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let names: usize = self.roles.iter().map(|role| role.as_str().len()).sum();
+        size_of::<Self>() + size_of_val(&*self.roles) + names + self.permissions.heap()
+    }
+}
+
 /// A permission as the registry has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -6,11 +6,14 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthzOptions {
-    /// How old an answer from memory may be; 1 s by default, an hour at most. With zero every
-    /// check asks the database. A change made through the same authorizer counts at once.
+    /// How old an answer from memory may be, by the monotonic clock of the system; 1 s by default, an
+    /// hour at most. With zero every check asks the database. A change made through the same
+    /// authorizer counts at once.
     pub(crate) bound: Duration,
     /// How many users' rights are kept in memory, over all tenants; 100,000 by default.
     pub(crate) max_snapshots: usize,
+    /// How many bytes they may take together; 64 MiB by default.
+    pub(crate) max_bytes: usize,
     /// For how long equal denials are counted instead of recorded one by one; off by default.
     pub(crate) fold_denials: Duration,
     /// Whether other processes are told of changes; on by default.
@@ -22,6 +25,7 @@ impl Default for AuthzOptions {
         Self {
             bound: Duration::from_secs(1),
             max_snapshots: 100_000,
+            max_bytes: 64 << 20,
             fold_denials: Duration::ZERO,
             announces: true,
         }
@@ -38,6 +42,13 @@ impl AuthzOptions {
     /// Sets how many users' rights are kept in memory; at least one for each of 16 shards.
     pub fn with_max_snapshots(mut self, snapshots: usize) -> Self {
         self.max_snapshots = snapshots;
+        self
+    }
+
+    /// Sets about how many bytes the rights in memory may take, whatever their number; a sixteenth
+    /// for each of 16 shards. What has no room there is answered by the database each time.
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
         self
     }
 

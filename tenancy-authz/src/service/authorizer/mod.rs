@@ -12,8 +12,12 @@ use tenancy_core::{
 };
 
 use super::{
-    announcer::Announcer, cache::SnapshotCache, denials::Denials, options::AuthzOptions,
-    perm::RolesManage, registry::Registry,
+    announcer::Announcer,
+    cache::{Room, SnapshotCache},
+    denials::Denials,
+    options::AuthzOptions,
+    perm::RolesManage,
+    registry::Registry,
 };
 use crate::{Error, ErrorKind, PgPolicyStore, PolicyStore, postgres::PgAnnounce};
 
@@ -75,7 +79,11 @@ impl PgAuthorizer {
         audit: Arc<dyn AuditSink>,
         options: AuthzOptions,
     ) -> Self {
-        let cache = Arc::new(SnapshotCache::new(options.bound, options.max_snapshots));
+        let room = Room {
+            entries: options.max_snapshots,
+            bytes: options.max_bytes,
+        };
+        let cache = Arc::new(SnapshotCache::new(options.bound, room));
         let denials = Denials::new(audit, options.fold_denials);
         Self {
             store,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
+use super::entry::Start;
 use crate::{Error, Snapshot};
 
 pub(crate) type Outcome = Result<Arc<Snapshot>, Arc<Error>>;
@@ -12,6 +13,6 @@ pub(crate) type Outcome = Result<Arc<Snapshot>, Arc<Error>>;
 pub(crate) struct Flight {
     pub(crate) id: u64,
     /// Before the query was sent: what it shows is at least as new.
-    pub(crate) started: Instant,
+    pub(crate) start: Start,
     pub(crate) outcome: watch::Receiver<Option<Outcome>>,
 }

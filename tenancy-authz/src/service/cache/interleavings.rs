@@ -1,7 +1,8 @@
 //! Every order in which a load and a revoke can take their steps, by loom.
 //!
-//! The lock of a shard is the only thing that they share in memory: what is tried here is the
-//! shard itself, between the steps of the cache, beside a database that has one row.
+//! What is tried is the shard of the cache itself. Its lock is the only thing that loads and revokes
+//! share in memory, and a load takes it twice: to begin and to land. Between the two stands a
+//! database that has one row.
 
 use std::time::Duration;
 
@@ -10,65 +11,77 @@ use loom::{
     thread,
 };
 use tenancy_core::{TenantId, UserId};
-use tokio::time::Instant;
 
 use super::{
-    Key,
-    shard::{Begun, Entry, Shard},
+    Hasher, Key,
+    clock::Tick,
+    entry::Start,
+    shard::{Begun, Room, Shard},
 };
-use crate::Snapshot;
+use crate::{Epoch, Snapshot};
 
 const BOUND: Duration = Duration::from_hours(1);
+const ROOM: Room = Room {
+    entries: 10,
+    bytes: 1 << 20,
+};
 
 /// What the row says: the epoch, and whether the permission is held.
 type Database = Arc<Mutex<(i64, bool)>>;
 
-fn snapshot(database: &Database) -> Snapshot {
+/// What a store answers to who knows this epoch.
+fn ask(database: &Database, known: Option<Epoch>) -> Option<Snapshot> {
     let (epoch, allowed) = *database.lock().unwrap();
-    Snapshot {
+    (known != Some(epoch)).then(|| Snapshot {
         epoch,
         is_member: allowed,
         ..Snapshot::default()
-    }
+    })
 }
 
-/// The steps of a check that finds nothing fresh, as the cache takes them.
-fn load(shard: &Mutex<Shard>, database: &Database, key: Key, now: Instant) -> Option<bool> {
-    let begun = shard.lock().unwrap().begin(key, now, BOUND);
+/// A shard, and how its keys are hashed.
+struct Memory {
+    shard: Mutex<Shard>,
+    hasher: Hasher,
+}
+
+/// A check that finds nothing fresh.
+fn load(memory: &Memory, database: &Database, key: Key, start: Start) -> Option<bool> {
+    let begun = memory.shard.lock().unwrap().begin(key, start, BOUND);
     let Begun::Started { flight, known, .. } = begun else {
         // It waits for the answer of another, which that one gives.
         return None;
     };
-    let found = snapshot(database);
-    let entry = match known {
-        Some(entry) if entry.snapshot.epoch == found.epoch => entry.extended(now, BOUND),
-        _ => Entry::new(found, now, BOUND),
-    };
-    let allowed = entry.snapshot.is_member;
-    shard.lock().unwrap().keep(key, entry, &flight);
-    shard.lock().unwrap().end(key, &flight);
-    Some(allowed)
+    let found = ask(database, known.as_ref().map(|entry| entry.snapshot.epoch));
+    let mut shard = memory.shard.lock().unwrap();
+    let outcome = shard.land(key, &flight, known, Ok(found), BOUND);
+    Some(outcome.unwrap().is_member)
 }
 
-fn peek(shard: &Mutex<Shard>, key: Key, now: Instant) -> Option<bool> {
-    let shard = shard.lock().unwrap();
-    shard.fresh(key, now).map(|snapshot| snapshot.is_member)
+fn peek(memory: &Memory, key: Key) -> Option<bool> {
+    let mut shard = memory.shard.lock().unwrap();
+    let fresh = shard.fresh(memory.hasher.hash(key), key, Tick::lately());
+    fresh.map(|snapshot| snapshot.is_member)
 }
 
 /// A committed revoke: the row, then what the process is told.
-fn revoke(shard: &Mutex<Shard>, database: &Database, tenant: TenantId) {
+fn revoke(memory: &Memory, database: &Database, tenant: TenantId) {
     *database.lock().unwrap() = (2, false);
-    shard.lock().unwrap().forget(&[tenant].into());
+    memory.shard.lock().unwrap().forget(&[tenant].into());
 }
 
-fn world() -> (Arc<Mutex<Shard>>, Database, Key, Instant) {
+fn world() -> (Arc<Memory>, Database, Key, Start) {
     let key = Key {
         tenant: TenantId::new(),
         user: UserId::new(),
     };
-    let shard = Arc::new(Mutex::new(Shard::new(10)));
+    let hasher = Hasher::default();
+    let memory = Arc::new(Memory {
+        shard: Mutex::new(Shard::new(ROOM, hasher.clone())),
+        hasher,
+    });
     let database = Arc::new(Mutex::new((1, true)));
-    (shard, database, key, Instant::now())
+    (memory, database, key, Start::now())
 }
 
 #[test]
@@ -85,36 +98,36 @@ fn nor_is_one_of_two_loads() {
 }
 
 fn loads_beside_a_revoke(loads: usize) {
-    let (shard, database, key, now) = world();
+    let (memory, database, key, start) = world();
     let loads: Vec<_> = (0..loads)
         .map(|_| {
-            let (shard, database) = (shard.clone(), database.clone());
-            thread::spawn(move || load(&shard, &database, key, now))
+            let (memory, database) = (memory.clone(), database.clone());
+            thread::spawn(move || load(&memory, &database, key, start))
         })
         .collect();
-    revoke(&shard, &database, key.tenant);
+    revoke(&memory, &database, key.tenant);
     // The revoke is over: whatever the loads still do, nobody is told yes from memory.
-    assert_ne!(peek(&shard, key, now), Some(true));
-    assert_ne!(load(&shard, &database, key, now), Some(true));
+    assert_ne!(peek(&memory, key), Some(true));
+    assert_ne!(load(&memory, &database, key, start), Some(true));
     for load in loads {
         load.join().unwrap();
     }
-    assert_ne!(peek(&shard, key, now), Some(true));
+    assert_ne!(peek(&memory, key), Some(true));
 }
 
 #[test]
 fn a_known_entry_is_not_confirmed_across_a_revoke() {
     loom::model(|| {
-        let (shard, database, key, now) = world();
-        load(&shard, &database, key, now);
-        shard.lock().unwrap().doubt(now);
+        let (memory, database, key, start) = world();
+        load(&memory, &database, key, start);
+        memory.shard.lock().unwrap().doubt(start.at);
         let confirming = {
-            let (shard, database) = (shard.clone(), database.clone());
-            thread::spawn(move || load(&shard, &database, key, now))
+            let (memory, database) = (memory.clone(), database.clone());
+            thread::spawn(move || load(&memory, &database, key, start))
         };
-        revoke(&shard, &database, key.tenant);
-        assert_ne!(peek(&shard, key, now), Some(true));
+        revoke(&memory, &database, key.tenant);
+        assert_ne!(peek(&memory, key), Some(true));
         confirming.join().unwrap();
-        assert_ne!(peek(&shard, key, now), Some(true));
+        assert_ne!(peek(&memory, key), Some(true));
     });
 }

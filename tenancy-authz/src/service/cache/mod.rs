@@ -5,6 +5,8 @@
 //! - A check joins a load of another only if that was started less than the bound ago.
 //! - A load that began before the tenant was forgotten is neither kept nor joined afterwards.
 
+mod clock;
+mod entry;
 mod flight;
 #[cfg(test)]
 mod interleavings;
@@ -14,18 +16,22 @@ mod tests;
 
 use std::{
     collections::HashSet,
-    hash::BuildHasher as _,
+    hash::{BuildHasher as _, Hasher as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tenancy_core::{TenantId, UserId};
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::{Epoch, Error, ErrorKind, Snapshot};
+use clock::Tick;
+use entry::Start;
 use flight::{Flight, Outcome};
-use shard::{Begun, Entry, Shard};
+use shard::{Begun, Shard};
+
+pub(crate) use shard::Room;
 
 const SHARDS: usize = 16;
 
@@ -36,35 +42,51 @@ pub(crate) struct Key {
     pub(crate) user: UserId,
 }
 
+/// One hash of a key tells its shard and its place there, by bits that have nothing in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hasher(foldhash::fast::RandomState);
+
+impl Hasher {
+    pub(crate) fn hash(&self, key: Key) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u128(key.tenant.as_uuid().as_u128());
+        hasher.write_u128(key.user.as_uuid().as_u128());
+        hasher.finish()
+    }
+}
+
 pub(crate) struct SnapshotCache {
     shards: Box<[Mutex<Shard>]>,
-    /// Not the one of the maps: with the same bits a shard's keys would crowd in few buckets.
-    hasher: foldhash::fast::RandomState,
+    hasher: Hasher,
     bound: Duration,
 }
 
 impl SnapshotCache {
-    pub(crate) fn new(bound: Duration, max_snapshots: usize) -> Self {
-        let each = (max_snapshots / SHARDS).max(1);
+    pub(crate) fn new(bound: Duration, room: Room) -> Self {
+        let hasher = Hasher::default();
+        let each = Room {
+            entries: (room.entries / SHARDS).max(1),
+            bytes: room.bytes / SHARDS,
+        };
+        let shard = |_| Mutex::new(Shard::new(each, hasher.clone()));
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(each))).collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            shards: (0..SHARDS).map(shard).collect(),
+            hasher,
             bound,
         }
     }
 
     /// Asks a fresh snapshot without waiting and without allocating; `None` if there is none.
     pub(crate) fn peek<T>(&self, key: Key, ask: impl FnOnce(&Snapshot) -> T) -> Option<T> {
-        let now = Instant::now();
-        self.shard(key).fresh(key, now).map(ask)
+        let (hash, lately) = (self.hasher.hash(key), Tick::lately());
+        let mut shard = self.shard(hash);
+        shard.fresh(hash, key, lately).map(|snapshot| ask(snapshot))
     }
 
     /// A fresh snapshot without waiting; `None` if there is none.
     pub(crate) fn get(&self, key: Key) -> Option<Arc<Snapshot>> {
-        let now = Instant::now();
-        let shard = self.shard(key);
-        let entry = shard.entries.get(&key)?;
-        entry.is_fresh(now).then(|| entry.snapshot.clone())
+        let (hash, lately) = (self.hasher.hash(key), Tick::lately());
+        self.shard(hash).fresh(hash, key, lately).cloned()
     }
 
     /// Loads a snapshot. Many who ask at once load it once.
@@ -99,7 +121,7 @@ impl SnapshotCache {
 
     /// Lets the next check of everybody ask whether what is known is still so.
     pub(crate) fn doubt(&self) {
-        let now = Instant::now();
+        let now = Tick::now();
         for shard in &self.shards {
             lock(shard).doubt(now);
         }
@@ -113,7 +135,8 @@ impl SnapshotCache {
     where
         F: Future<Output = Result<Option<Snapshot>, Error>> + Send,
     {
-        let begun = self.shard(key).begin(key, Instant::now(), self.bound);
+        let start = Start::now();
+        let begun = self.shard_of(key).begin(key, start, self.bound);
         let (flight, landing, known) = match begun {
             Begun::Joined(outcome) => return outcome,
             Begun::Started {
@@ -133,7 +156,9 @@ impl SnapshotCache {
             };
             metrics::counter!("tenancy_authz_loads_total").increment(1);
             let loaded = load(known.as_ref().map(|entry| entry.snapshot.epoch)).await;
-            let outcome = cache.settle(key, &flight, known, loaded);
+            let mut shard = cache.shard_of(key);
+            let outcome = shard.land(key, &flight, known, loaded, cache.bound);
+            drop(shard);
             drop(landed);
             landing.send_replace(Some(outcome));
         };
@@ -141,30 +166,13 @@ impl SnapshotCache {
         outcome
     }
 
-    fn settle(
-        &self,
-        key: Key,
-        flight: &Flight,
-        known: Option<Entry>,
-        loaded: Result<Option<Snapshot>, Error>,
-    ) -> Outcome {
-        let entry = match (loaded.map_err(Arc::new)?, known) {
-            (Some(snapshot), _) => Entry::new(snapshot, flight.started, self.bound),
-            (None, Some(entry)) => entry.extended(flight.started, self.bound),
-            (None, None) => {
-                return Err(Arc::new(unavailable(
-                    "an epoch is current which nobody named",
-                )));
-            }
-        };
-        let snapshot = entry.snapshot.clone();
-        self.shard(key).keep(key, entry, flight);
-        Ok(snapshot)
+    fn shard_of(&self, key: Key) -> MutexGuard<'_, Shard> {
+        self.shard(self.hasher.hash(key))
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        let hash = self.hasher.hash_one(key);
-        let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // A shard's table looks at the lowest and the highest bits.
+        let at = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
         lock(&self.shards[at])
     }
@@ -186,7 +194,7 @@ struct Landing<'a> {
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.cache.shard(self.key).end(self.key, self.flight);
+        self.cache.shard_of(self.key).end(self.key, self.flight);
     }
 }
 

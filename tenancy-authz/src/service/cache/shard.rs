@@ -9,58 +9,17 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashTable;
 use tenancy_core::TenantId;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 use super::{
-    Key,
+    Hasher, Key,
+    clock::Tick,
+    entry::{Entry, Start},
     flight::{Flight, Outcome},
 };
-use crate::Snapshot;
-
-/// How many entries are looked at to find an old one that makes room.
-const SAMPLE: usize = 16;
-
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) snapshot: Arc<Snapshot>,
-    fresh_until: Instant,
-    /// When a role of the user ends by the clock: no epoch tells.
-    ends: Option<Instant>,
-}
-
-impl Entry {
-    /// `started` is the moment before the query was sent, so that its own time does not count as
-    /// freshness.
-    pub(crate) fn new(snapshot: Snapshot, started: Instant, bound: Duration) -> Self {
-        let ends = snapshot
-            .valid_for
-            .and_then(|left| started.checked_add(left));
-        Self {
-            snapshot: Arc::new(snapshot),
-            fresh_until: started,
-            ends,
-        }
-        .extended(started, bound)
-    }
-
-    pub(crate) fn extended(self, started: Instant, bound: Duration) -> Self {
-        let until = started + bound;
-        let fresh_until = self.ends.map_or(until, |ends| until.min(ends));
-        Self {
-            fresh_until,
-            ..self
-        }
-    }
-
-    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
-        now < self.fresh_until
-    }
-
-    fn has_ended(&self, now: Instant) -> bool {
-        self.ends.is_some_and(|ends| now >= ends)
-    }
-}
+use crate::{Error, Snapshot};
 
 /// What a check does that found nothing fresh.
 #[derive(Debug)]
@@ -76,33 +35,50 @@ pub(crate) enum Begun {
     },
 }
 
+/// How much a shard keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) entries: usize,
+    pub(crate) bytes: usize,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) entries: HashMap<Key, Entry, foldhash::fast::RandomState>,
-    pub(crate) flights: HashMap<Key, Flight>,
-    capacity: usize,
+    entries: HashTable<Entry>,
+    flights: HashMap<Key, Flight>,
+    hasher: Hasher,
+    room: Room,
+    /// What the entries weigh.
+    bytes: usize,
+    /// The bucket that is looked at next when room has to be made.
+    hand: usize,
     next_flight: u64,
 }
 
 impl Shard {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(room: Room, hasher: Hasher) -> Self {
         Self {
-            entries: HashMap::default(),
+            entries: HashTable::new(),
             flights: HashMap::new(),
-            capacity,
+            hasher,
+            room,
+            bytes: 0,
+            hand: 0,
             next_flight: 0,
         }
     }
 
-    pub(crate) fn fresh(&self, key: Key, now: Instant) -> Option<&Snapshot> {
-        let entry = self.entries.get(&key)?;
-        entry.is_fresh(now).then_some(&*entry.snapshot)
+    /// A snapshot that is fresh, if there is one.
+    pub(crate) fn fresh(&mut self, hash: u64, key: Key, lately: Tick) -> Option<&Arc<Snapshot>> {
+        let entry = self.entries.find_mut(hash, |entry| entry.key == key)?;
+        entry.is_used = true;
+        entry.is_fresh(lately).then_some(&entry.snapshot)
     }
 
     /// Joins a load that was started less than the bound ago, or starts one.
-    pub(crate) fn begin(&mut self, key: Key, started: Instant, bound: Duration) -> Begun {
+    pub(crate) fn begin(&mut self, key: Key, start: Start, bound: Duration) -> Begun {
         if let Some(flight) = self.flights.get(&key)
-            && started < flight.started + bound
+            && start.at < flight.start.at.plus(bound)
         {
             return Begun::Joined(flight.outcome.clone());
         }
@@ -110,12 +86,12 @@ impl Shard {
         self.next_flight += 1;
         let flight = Flight {
             id: self.next_flight,
-            started,
+            start,
             outcome,
         };
         self.flights.insert(key, flight.clone());
-        let known = self.entries.get(&key);
-        let known = known.filter(|entry| !entry.has_ended(started)).cloned();
+        let known = self.entries.find(self.hasher.hash(key), |it| it.key == key);
+        let known = known.filter(|entry| !entry.has_ended(start.at)).cloned();
         Begun::Started {
             flight,
             landing,
@@ -123,54 +99,106 @@ impl Shard {
         }
     }
 
-    /// Keeps what a load found, unless the tenant was forgotten since it began, or another load
-    /// took its place.
-    pub(crate) fn keep(&mut self, key: Key, entry: Entry, flight: &Flight) {
-        if !self.is_under_way(key, flight) {
-            return;
+    /// Ends a load with what it found: a snapshot, or nothing if what is known is current. It is kept
+    /// unless the tenant was forgotten since it began, or another load took its place.
+    pub(crate) fn land(
+        &mut self,
+        key: Key,
+        flight: &Flight,
+        known: Option<Entry>,
+        found: Result<Option<Snapshot>, Error>,
+        bound: Duration,
+    ) -> Outcome {
+        let is_under_way = self.end(key, flight);
+        let entry = match (found.map_err(Arc::new)?, known) {
+            (Some(snapshot), _) => Entry::new(key, snapshot, flight.start, bound),
+            (None, Some(entry)) => entry.extended(flight.start, bound),
+            (None, None) => {
+                let message = "an epoch is current which nobody named";
+                return Err(Arc::new(super::unavailable(message)));
+            }
+        };
+        let snapshot = entry.snapshot.clone();
+        if is_under_way {
+            self.keep(entry);
         }
-        if !self.entries.contains_key(&key) {
-            self.make_room();
-        }
-        self.entries.insert(key, entry);
+        Ok(snapshot)
     }
 
-    /// The load is over, whatever came of it.
-    pub(crate) fn end(&mut self, key: Key, flight: &Flight) {
-        if self.is_under_way(key, flight) {
+    /// The load is over, whatever came of it; whether it still counted.
+    pub(crate) fn end(&mut self, key: Key, flight: &Flight) -> bool {
+        let registered = self.flights.get(&key);
+        let is_under_way = registered.is_some_and(|registered| registered.id == flight.id);
+        if is_under_way {
             self.flights.remove(&key);
         }
+        is_under_way
     }
 
     /// Forgets tenants: what was loaded, and what is being loaded.
     pub(crate) fn forget(&mut self, tenants: &HashSet<TenantId>) {
-        self.entries.retain(|key, _| !tenants.contains(&key.tenant));
+        let bytes = &mut self.bytes;
+        self.entries.retain(|entry| {
+            let stays = !tenants.contains(&entry.key.tenant);
+            if !stays {
+                *bytes = bytes.saturating_sub(entry.weight());
+            }
+            stays
+        });
         self.flights.retain(|key, _| !tenants.contains(&key.tenant));
     }
 
     /// Believes nothing any more until the database confirmed it.
-    pub(crate) fn doubt(&mut self, now: Instant) {
+    pub(crate) fn doubt(&mut self, now: Tick) {
         self.flights.clear();
-        for entry in self.entries.values_mut() {
-            entry.fresh_until = entry.fresh_until.min(now);
+        for entry in &mut self.entries {
+            entry.doubt(now);
         }
     }
 
-    fn is_under_way(&self, key: Key, flight: &Flight) -> bool {
-        let registered = self.flights.get(&key);
-        registered.is_some_and(|registered| registered.id == flight.id)
+    fn keep(&mut self, entry: Entry) {
+        let (hash, hasher) = (self.hasher.hash(entry.key), &self.hasher);
+        self.bytes += entry.weight();
+        match self.entries.find_mut(hash, |known| known.key == entry.key) {
+            Some(known) => {
+                self.bytes = self.bytes.saturating_sub(known.weight());
+                *known = entry;
+                known.is_used = true;
+            }
+            None => {
+                self.entries
+                    .insert_unique(hash, entry, |known| hasher.hash(known.key));
+            }
+        }
+        while self.entries.len() > self.room.entries || self.bytes > self.room.bytes {
+            self.turn_hand();
+        }
     }
 
-    fn make_room(&mut self) {
-        if self.entries.len() < self.capacity {
+    /// Evicts what the hand points at, unless it was asked for since it last passed: then it has one
+    /// more turn. Whoever asks once for each of many users evicts those, and not who is always there.
+    fn turn_hand(&mut self) {
+        let at = self.hand;
+        self.hand = (at + 1) % self.entries.num_buckets().max(1);
+        let Ok(mut found) = self.entries.get_bucket_entry(at) else {
             return;
+        };
+        if found.get().is_used {
+            found.get_mut().is_used = false;
+        } else {
+            let (evicted, _) = found.remove();
+            self.bytes = self.bytes.saturating_sub(evicted.weight());
         }
-        let sample = self.entries.iter().take(SAMPLE);
-        let stalest = sample
-            .min_by_key(|(_, entry)| entry.fresh_until)
-            .map(|(key, _)| *key);
-        if let Some(key) = stalest {
-            self.entries.remove(&key);
-        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (self.entries.len(), self.bytes, self.flights.len())
+    }
+
+    /// What its entries weigh, counted anew.
+    #[cfg(test)]
+    pub(super) fn weighed(&self) -> usize {
+        self.entries.iter().map(Entry::weight).sum()
     }
 }

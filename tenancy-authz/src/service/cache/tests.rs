@@ -8,7 +8,14 @@ const BOUND: Duration = Duration::from_secs(1);
 const SHORTLY: Duration = Duration::from_millis(10);
 
 fn cache(bound: Duration) -> Arc<SnapshotCache> {
-    Arc::new(SnapshotCache::new(bound, 1_000))
+    Arc::new(SnapshotCache::new(bound, room(1_000)))
+}
+
+fn room(entries: usize) -> Room {
+    Room {
+        entries,
+        bytes: 1 << 20,
+    }
 }
 
 fn somebody() -> Key {
@@ -315,22 +322,110 @@ async fn the_same_user_in_two_tenants_and_two_users_in_one_are_told_apart() {
     }
 }
 
+/// How many entries there are, what they weigh, and how many loads are under way.
+fn counts(cache: &SnapshotCache) -> (usize, usize, usize) {
+    let (mut entries, mut bytes, mut flights) = (0, 0, 0);
+    for shard in &cache.shards {
+        let shard = lock(shard);
+        let (its_entries, its_bytes, its_flights) = shard.counts();
+        assert_eq!(its_bytes, shard.weighed(), "it keeps count");
+        entries += its_entries;
+        bytes += its_bytes;
+        flights += its_flights;
+    }
+    (entries, bytes, flights)
+}
+
 #[tokio::test(start_paused = true)]
-async fn memory_is_bounded() {
-    let cache = Arc::new(SnapshotCache::new(BOUND, 160));
+async fn the_number_of_entries_is_bounded() {
+    let cache = Arc::new(SnapshotCache::new(BOUND, room(160)));
     for _ in 0..1_000 {
         load(&cache, somebody(), says(true)).await;
     }
-    let kept: usize = cache
-        .shards
-        .iter()
-        .map(|shard| lock(shard).entries.len())
-        .sum();
-    let flying: usize = cache
-        .shards
-        .iter()
-        .map(|shard| lock(shard).flights.len())
-        .sum();
+    let (kept, _, flying) = counts(&cache);
     assert!((100..=160).contains(&kept), "{kept} snapshots");
     assert_eq!(flying, 0);
+}
+
+/// A snapshot that weighs a few kilobytes.
+fn heavy() -> Snapshot {
+    let role = |at: u16| tenancy_core::RoleKey::parse(format!("role_{at}")).unwrap();
+    Snapshot {
+        permissions: [10_000].into_iter().collect(),
+        roles: (0..100).map(role).collect(),
+        ..says(true)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_by_bytes_however_much_a_snapshot_weighs() {
+    let bytes = 1 << 20;
+    let many = Room {
+        entries: 100_000,
+        bytes,
+    };
+    let cache = Arc::new(SnapshotCache::new(BOUND, many));
+    for at in 0..2_000 {
+        let said = if at % 2 == 0 { heavy() } else { says(true) };
+        load(&cache, somebody(), said).await;
+    }
+    let (kept, weigh, _) = counts(&cache);
+    assert!(weigh <= bytes && weigh > bytes / 2, "{weigh} bytes");
+    assert!((100..1_000).contains(&kept), "{kept} snapshots");
+
+    // What grows and shrinks in its place is counted as well, and so is what is forgotten.
+    let key = somebody();
+    for said in [says(true), heavy(), says(false), heavy()] {
+        load(&cache, key, said).await;
+        time::advance(BOUND).await;
+        assert!(counts(&cache).1 <= bytes);
+    }
+    cache.forget(&[key.tenant].into());
+    assert!(counts(&cache).1 <= bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_room_is_answered_and_not_kept() {
+    let none = Room {
+        entries: 100,
+        bytes: 0,
+    };
+    let (cache, key) = (Arc::new(SnapshotCache::new(BOUND, none)), somebody());
+    assert!(load(&cache, key, says(true)).await);
+    assert_eq!(cache.peek(key, allows), None);
+    assert_eq!(counts(&cache), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_always_there_is_not_evicted_by_a_crowd_that_comes_once() {
+    let cache = Arc::new(SnapshotCache::new(BOUND, room(320)));
+    let regulars: Vec<_> = (0..50).map(|_| somebody()).collect();
+    for key in &regulars {
+        load(&cache, *key, says(true)).await;
+    }
+    for _ in 0..10_000 {
+        load(&cache, somebody(), says(true)).await;
+        for key in &regulars {
+            assert_eq!(cache.peek(*key, allows), Some(true));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_tick_that_lags_makes_nothing_older_than_the_bound() {
+    let (cache, key) = (cache(BOUND), somebody());
+    for lag in [Duration::ZERO, SHORTLY, clock::SLACK] {
+        clock::source::lag(lag);
+        load(&cache, key, says(true)).await;
+        time::advance(BOUND.checked_sub(SHORTLY).unwrap()).await;
+        assert_eq!(cache.peek(key, allows), Some(true), "{lag:?}");
+        time::advance(SHORTLY).await;
+        assert_eq!(cache.peek(key, allows), None, "{lag:?}");
+    }
+    // It stopped for longer than any kernel lets it, and was found out when something was loaded.
+    clock::source::lag(BOUND / 2);
+    load(&cache, key, says(true)).await;
+    time::advance(BOUND).await;
+    assert_eq!(cache.peek(key, allows), None);
+    clock::source::lag(Duration::ZERO);
 }
