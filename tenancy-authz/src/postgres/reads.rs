@@ -25,37 +25,44 @@ pub(super) async fn registry(tx: &mut TenantTx) -> Result<Vec<RegisteredPermissi
         .collect()
 }
 
-pub(super) async fn epoch(tx: &mut TenantTx) -> Result<Option<Epoch>, Error> {
-    let tenant = tx.ctx().tenant();
-    sqlx::query_scalar(include_str!("sql/epoch.sql"))
-        .bind(tenant)
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(db)
-}
+/// Epoch, membership, roles, bits, and the seconds until a role ends. All but the epoch are NULL
+/// while the epoch is as known.
+type SnapshotRow = (
+    Epoch,
+    Option<bool>,
+    Option<Vec<String>>,
+    Option<Vec<i32>>,
+    Option<f64>,
+);
 
-/// Epoch, membership, roles, bits, and the seconds until a role ends.
-type SnapshotRow = (Epoch, bool, Vec<String>, Vec<i32>, Option<f64>);
-
-pub(super) async fn snapshot(tx: &mut TenantTx) -> Result<Snapshot, Error> {
+/// Nothing if the epoch is still as known.
+pub(super) async fn snapshot(
+    tx: &mut TenantTx,
+    known: Option<Epoch>,
+) -> Result<Option<Snapshot>, Error> {
     let (tenant, user) = (tx.ctx().tenant(), tx.ctx().user().or(tx.ctx().maker()));
     let row: Option<SnapshotRow> = sqlx::query_as(include_str!("sql/snapshot.sql"))
         .bind(tenant)
         .bind(user)
+        .bind(known)
         .fetch_optional(&mut **tx)
         .await
         .map_err(db)?;
     // No epoch, no tenant.
     let Some((epoch, is_member, roles, bits, seconds)) = row else {
-        return Ok(Snapshot::default());
+        return Ok(Some(Snapshot::default()));
     };
-    Ok(Snapshot {
+    if known == Some(epoch) {
+        return Ok(None);
+    }
+    let bits = bits.unwrap_or_default().into_iter().map(bit);
+    Ok(Some(Snapshot {
         epoch,
-        is_member,
-        roles: role_keys(roles)?,
-        permissions: bits.into_iter().map(bit).collect::<Result<_, _>>()?,
+        is_member: is_member.unwrap_or(false),
+        roles: role_keys(roles.unwrap_or_default())?,
+        permissions: bits.collect::<Result<_, _>>()?,
         valid_for: seconds.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
-    })
+    }))
 }
 
 pub(super) async fn decide(

@@ -36,13 +36,7 @@ impl PolicyStore for PgPolicyStore {
         ctx: &TenantCtx,
         known: Option<Epoch>,
     ) -> Result<Option<Snapshot>, Error> {
-        let mut tx = self.db.aside(ctx).await?;
-        if let Some(known) = known
-            && reads::epoch(&mut tx).await? == Some(known)
-        {
-            return Ok(None);
-        }
-        reads::snapshot(&mut tx).await.map(Some)
+        reads::snapshot(&mut self.db.aside(ctx).await?, known).await
     }
 
     async fn decide_in(
