@@ -3,6 +3,8 @@
 
 pub mod conformance;
 mod fixture;
+#[doc(hidden)]
+pub mod fuzz;
 mod memory;
 mod policy;
 #[cfg(feature = "axum")]

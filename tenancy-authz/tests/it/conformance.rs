@@ -161,16 +161,23 @@ impl BySql<'_> {
     }
 }
 
-/// Sets the context of each question as a transaction of the family does, and asks.
+/// Sets the context of each question as a transaction of the family does, and asks; of any other
+/// tenant it has to be told no.
 const ANSWER: &str = "
     CREATE FUNCTION pg_temp.answers(tenants uuid[], users uuid[], keys text[]) RETURNS SETOF boolean
     LANGUAGE plpgsql AS $$
+    DECLARE
+        elsewhere uuid;
     BEGIN
         FOR i IN 1 .. array_length(keys, 1) LOOP
             PERFORM set_config('tenancy.tenant_id', tenants[i]::text, true),
                 set_config('tenancy.user_id', users[i]::text, true),
                 set_config('tenancy.actor_kind', 'user', true);
             RETURN NEXT util.user_has_permission(tenants[i], keys[i]);
+            elsewhere := tenants[1 + (i + array_length(keys, 1) / 2) % array_length(keys, 1)];
+            IF elsewhere <> tenants[i] AND util.user_has_permission(elsewhere, keys[i]) IS NOT FALSE THEN
+                RAISE EXCEPTION 'tenant % is told of in %', elsewhere, tenants[i];
+            END IF;
         END LOOP;
     END $$";
 
@@ -313,6 +320,123 @@ async fn three_implementations_agree_on_policies_that_are_made_up() -> Result {
         questions.len()
     );
     Ok(())
+}
+
+/// How many answers of made-up policies hang on something: on being otherwise if it were.
+fn hang_on(
+    policies: &Policies,
+    questions: &[Question],
+    change: impl Fn(&mut suite::TenantOf),
+) -> usize {
+    let mut changed = policies.clone();
+    changed.tenants.values_mut().for_each(change);
+    let differs = |asked: &&Question| policies.allows(asked) != changed.allows(asked);
+    questions.iter().filter(differs).count()
+}
+
+#[test]
+fn what_is_made_up_hangs_on_everything_that_there_is() {
+    for seed in [1, 2] {
+        // As many as a run of the tests asks.
+        let (policies, questions) = suite::made_up(seed, QUESTIONS / USERS / EACH, USERS);
+        assert_eq!(questions.len(), QUESTIONS);
+        let hang = |change: fn(&mut suite::TenantOf)| hang_on(&policies, &questions, change);
+        let found = [
+            (
+                "wildcards",
+                hang(|tenant| {
+                    tenant
+                        .roles
+                        .values_mut()
+                        .for_each(|role| role.wildcards.clear())
+                }),
+            ),
+            (
+                "parents",
+                hang(|tenant| {
+                    tenant
+                        .roles
+                        .values_mut()
+                        .for_each(|role| role.parents.clear())
+                }),
+            ),
+            (
+                "grants by name",
+                hang(|tenant| {
+                    tenant
+                        .roles
+                        .values_mut()
+                        .for_each(|role| role.grants.clear())
+                }),
+            ),
+            (
+                "roles that end later",
+                hang(|tenant| ends(tenant, End::Later, End::Ended)),
+            ),
+            (
+                "roles that ended",
+                hang(|tenant| ends(tenant, End::Ended, End::Forever)),
+            ),
+            (
+                "members kept out",
+                hang(|tenant| stands(tenant, Standing::KeptOut)),
+            ),
+            (
+                "closed tenants",
+                hang(|tenant| opens(tenant, TenantState::Closed, TenantState::Open)),
+            ),
+            (
+                "tenants to be read only",
+                hang(|tenant| opens(tenant, TenantState::Readable, TenantState::Closed)),
+            ),
+        ];
+        for (what, answers) in found {
+            assert!(
+                answers > 500,
+                "{answers} answers hang on {what}, seed {seed}"
+            );
+        }
+        // The same person holds it in one tenant and not in another.
+        let held: BTreeSet<_> = questions
+            .iter()
+            .filter(|asked| policies.allows(asked))
+            .collect();
+        let only_elsewhere = questions.iter().filter(|asked| {
+            let there = Question::new("t0", asked.user.clone(), asked.permission.clone());
+            asked.tenant != "t0" && policies.allows(asked) && !held.contains(&there)
+        });
+        assert!(only_elsewhere.count() > 500, "seed {seed}");
+        let unregistered = questions
+            .iter()
+            .filter(|asked| !policies.permissions.contains(&asked.permission));
+        assert!(unregistered.count() > 500, "seed {seed}");
+    }
+}
+
+fn ends(tenant: &mut suite::TenantOf, from: End, to: End) {
+    for end in tenant
+        .members
+        .values_mut()
+        .flat_map(|member| member.roles.values_mut())
+    {
+        *end = if *end == from { to } else { *end };
+    }
+}
+
+fn stands(tenant: &mut suite::TenantOf, from: Standing) {
+    for member in tenant
+        .members
+        .values_mut()
+        .filter(|member| member.state == from)
+    {
+        member.state = Standing::Active;
+    }
+}
+
+fn opens(tenant: &mut suite::TenantOf, from: TenantState, to: TenantState) {
+    if tenant.state == from {
+        tenant.state = to;
+    }
 }
 
 fn hour_long(loaded: &Loaded) -> std::sync::Arc<PgAuthorizer> {
