@@ -98,7 +98,7 @@ impl Sending {
                     tracing::debug!(%error, "other processes were not told of changed rights");
                 }
                 Err(_) => {
-                    tracing::debug!("telling other processes of changed rights took too long")
+                    tracing::debug!("telling other processes of changed rights took too long");
                 }
             }
             failed += 1;
@@ -186,7 +186,7 @@ mod tests {
             let fewer = |left: u32| left.checked_sub(1);
             if self.faults.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
                 match self.at_first {
-                    Some(Fault::Panics) => panic!("a bug"),
+                    Some(Fault::Panics) => std::panic::resume_unwind(Box::new("a bug")),
                     Some(Fault::Hangs) => std::future::pending().await,
                     _ => return Err(Error::new(ErrorKind::Unavailable, "gone", "no database")),
                 }

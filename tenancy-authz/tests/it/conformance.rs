@@ -344,30 +344,15 @@ fn what_is_made_up_hangs_on_everything_that_there_is() {
         let found = [
             (
                 "wildcards",
-                hang(|tenant| {
-                    tenant
-                        .roles
-                        .values_mut()
-                        .for_each(|role| role.wildcards.clear())
-                }),
+                hang(|tenant| of_roles(tenant, |role| role.wildcards.clear())),
             ),
             (
                 "parents",
-                hang(|tenant| {
-                    tenant
-                        .roles
-                        .values_mut()
-                        .for_each(|role| role.parents.clear())
-                }),
+                hang(|tenant| of_roles(tenant, |role| role.parents.clear())),
             ),
             (
                 "grants by name",
-                hang(|tenant| {
-                    tenant
-                        .roles
-                        .values_mut()
-                        .for_each(|role| role.grants.clear())
-                }),
+                hang(|tenant| of_roles(tenant, |role| role.grants.clear())),
             ),
             (
                 "roles that end later",
@@ -411,6 +396,10 @@ fn what_is_made_up_hangs_on_everything_that_there_is() {
             .filter(|asked| !policies.permissions.contains(&asked.permission));
         assert!(unregistered.count() > 500, "seed {seed}");
     }
+}
+
+fn of_roles(tenant: &mut suite::TenantOf, change: fn(&mut suite::RoleOf)) {
+    tenant.roles.values_mut().for_each(change);
 }
 
 fn ends(tenant: &mut suite::TenantOf, from: End, to: End) {

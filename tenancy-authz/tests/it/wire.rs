@@ -43,8 +43,10 @@ impl Wire {
 
     /// The answer, and how many round trips it took.
     async fn allowed(&self, ctx: &TenantCtx) -> Result<(bool, usize)> {
-        let asked = self.proxy.awaited(self.authz.check(ctx, &READ));
-        let (said, round_trips) = tokio::time::timeout(PATIENCE, asked).await?;
+        let key = READ;
+        let check = self.authz.check(ctx, &key);
+        let asked = tokio::time::timeout(PATIENCE, self.proxy.awaited(check));
+        let (said, round_trips) = asked.await?;
         // Until the connection is back: its transaction is ended together with the pool's ping.
         let released = ["ROLLBACK".to_owned(), "Sync".to_owned()];
         let mut log = Vec::new();
