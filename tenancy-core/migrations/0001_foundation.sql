@@ -664,7 +664,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'tenant_exists';
     END IF;
-    IF NOT tenancy.claim_slug(p_slug, this_tenant) THEN
+    IF NOT tenancy.claim_slug(p_slug) THEN
         RETURN 'slug_taken';
     END IF;
     INSERT INTO tenancy.tenant_epoch (tenant_id) VALUES (this_tenant);

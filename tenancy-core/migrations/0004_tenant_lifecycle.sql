@@ -24,21 +24,51 @@ CREATE TABLE tenancy.tenant_purges (
 SELECT tenancy.protect_table('tenancy.tenant_purges', '{select}');
 SELECT tenancy.admit_definer('tenancy.tenant_purges');
 
+-- What is free again, the longest first.
+CREATE INDEX tenant_slugs_former ON tenancy.tenant_slugs (former_until) WHERE former_until IS NOT NULL;
+
 SET LOCAL ROLE tenancy_definer;
 
--- Gives a slug to a tenant: a new one, one of its own former ones, or one that is free again.
--- Of two that claim one slug, one waits at the primary key and gets false.
-CREATE FUNCTION tenancy.claim_slug(p_slug text, p_tenant uuid) RETURNS boolean
+-- Gives a slug to the context's tenant: a new one, one of its own former ones, or one that is free
+-- again. Of two that claim one slug, one waits at the primary key and gets false. Where it runs with
+-- the app's rights, policies show it no slug of others: what is free again is so when the worker has
+-- seen to it (free_slugs).
+CREATE FUNCTION tenancy.claim_slug(p_slug text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    this_tenant uuid := util.current_tenant();
 BEGIN
+    IF this_tenant IS NULL THEN
+        RETURN false;
+    END IF;
     DELETE FROM tenancy.tenant_slugs s
     WHERE s.slug = p_slug AND s.former_until IS NOT NULL
-      AND (s.tenant_id = p_tenant OR s.former_until <= clock_timestamp()
+      AND (s.tenant_id = this_tenant OR s.former_until <= clock_timestamp()
           AND NOT EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = s.tenant_id));
-    INSERT INTO tenancy.tenant_slugs (slug, tenant_id) VALUES (p_slug, p_tenant) ON CONFLICT DO NOTHING;
+    INSERT INTO tenancy.tenant_slugs (slug, tenant_id) VALUES (p_slug, this_tenant) ON CONFLICT DO NOTHING;
     RETURN FOUND;
+END
+$$;
+
+-- Forgets slugs that are nobody's any more, p_limit of them; answers how many.
+CREATE FUNCTION tenancy.free_slugs(p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    over text[] := ARRAY(
+        SELECT s.slug FROM tenancy.tenant_slugs s
+        WHERE s.former_until <= clock_timestamp()
+          AND NOT EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = s.tenant_id)
+        ORDER BY s.former_until LIMIT least(p_limit, 10000));
+    gone bigint;
+BEGIN
+    -- One that was claimed since is a tenant's again.
+    DELETE FROM tenancy.tenant_slugs s WHERE s.slug = ANY (over) AND s.former_until <= clock_timestamp();
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
 END
 $$;
 
@@ -149,7 +179,7 @@ BEGIN
     END IF;
     UPDATE tenancy.tenant_slugs s SET former_until = clock_timestamp() + p_keep
     WHERE s.tenant_id = this_tenant AND s.former_until IS NULL;
-    IF NOT tenancy.claim_slug(p_slug, this_tenant) THEN
+    IF NOT tenancy.claim_slug(p_slug) THEN
         -- The caller may go on with his transaction: nothing has changed.
         UPDATE tenancy.tenant_slugs s SET former_until = NULL WHERE s.tenant_id = this_tenant AND s.slug = slug_now;
         RETURN QUERY SELECT 'slug_taken'::text, slug_now;
@@ -305,6 +335,9 @@ GRANT EXECUTE ON FUNCTION
     tenancy.finish_purge(interval)
 TO tenancy_app;
 GRANT EXECUTE ON FUNCTION tenancy.purge_progress(text, bigint) TO tenancy_owner;
-GRANT EXECUTE ON FUNCTION tenancy.list_tenants(text, boolean, uuid, integer) TO tenancy_worker;
+GRANT EXECUTE ON FUNCTION
+    tenancy.list_tenants(text, boolean, uuid, integer),
+    tenancy.free_slugs(integer)
+TO tenancy_worker;
 
 SET LOCAL ROLE NONE;

@@ -42,8 +42,8 @@ CREATE TABLE tenancy.outbox (
     PRIMARY KEY (tenant_id, id)
 );
 CREATE UNIQUE INDEX outbox_key ON tenancy.outbox (tenant_id, kind, idempotency_key) WHERE idempotency_key IS NOT NULL;
--- What is to be handed over, across tenants.
-CREATE INDEX outbox_due ON tenancy.outbox (due_at, id) WHERE delivered_at IS NULL;
+-- What is to be handed over, tenant by tenant.
+CREATE INDEX outbox_due ON tenancy.outbox (tenant_id, due_at, id) WHERE delivered_at IS NULL;
 CREATE INDEX outbox_delivered ON tenancy.outbox (delivered_at) WHERE delivered_at IS NOT NULL;
 
 SELECT tenancy.protect_table('tenancy.outbox', '{select,insert}');
@@ -61,32 +61,58 @@ SELECT tenancy.admit_definer('tenancy.outbox');
 
 SET LOCAL ROLE tenancy_definer;
 
--- Gives out what is due, for p_lease_ms: whoever does not settle it by then leaves it to others.
--- What belongs to a tenant that is not active is put off for a minute and answered as not open,
--- so that it never stands in the way of others.
-CREATE FUNCTION tenancy.outbox_claim(p_limit integer, p_lease_ms bigint)
+-- The next tenants behind p_after that have work, p_limit of them, and whether some of it can be given
+-- out: it is due, and the tenant is active. Steps from tenant to tenant along the index, however much
+-- one of them has.
+CREATE FUNCTION tenancy.outbox_tenants(p_after uuid, p_limit integer)
+    RETURNS TABLE (tenant_id uuid, ready boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE step (tenant_id, n) AS (
+        (SELECT w.tenant_id, 1 FROM tenancy.outbox w
+        WHERE w.delivered_at IS NULL AND w.tenant_id > p_after ORDER BY w.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT w.tenant_id FROM tenancy.outbox w
+            WHERE w.delivered_at IS NULL AND w.tenant_id > s.tenant_id ORDER BY w.tenant_id LIMIT 1), s.n + 1
+        FROM step s WHERE s.n < p_limit AND s.tenant_id IS NOT NULL
+    )
+    SELECT s.tenant_id,
+        EXISTS (SELECT FROM tenancy.outbox w
+            WHERE w.tenant_id = s.tenant_id AND w.delivered_at IS NULL AND w.due_at <= clock_timestamp())
+        AND EXISTS (SELECT FROM tenancy.tenants t WHERE t.id = s.tenant_id AND t.status = 'active')
+    FROM step s WHERE s.tenant_id IS NOT NULL ORDER BY s.n
+$$;
+
+-- Gives out what is due of these tenants, at most p_share of each and p_limit in all, for p_lease_ms:
+-- whoever does not settle it by then leaves it to others. Nothing of a tenant that is not active.
+CREATE FUNCTION tenancy.outbox_claim(p_tenants uuid[], p_share integer, p_limit integer, p_lease_ms bigint)
     RETURNS TABLE (
-        open boolean, tenant_id uuid, id uuid, request_id uuid, attempt integer, kind text, idempotency_key text,
+        tenant_id uuid, id uuid, request_id uuid, attempt integer, kind text, idempotency_key text,
         payload jsonb, principal jsonb, max_attempts integer, timeout_ms bigint, priority smallint
     )
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH due AS MATERIALIZED (
-        SELECT w.tenant_id, w.id, coalesce((
-            SELECT t.status = 'active' FROM tenancy.tenants t WHERE t.id = w.tenant_id), false) AS open
-        FROM tenancy.outbox w
-        WHERE w.delivered_at IS NULL AND w.due_at <= clock_timestamp()
-        ORDER BY w.due_at, w.id
+        SELECT mine.tenant_id, mine.id
+        FROM unnest(p_tenants) WITH ORDINALITY AS turn (tenant_id, n)
+        JOIN tenancy.tenants t ON t.id = turn.tenant_id AND t.status = 'active'
+        CROSS JOIN LATERAL (
+            SELECT w.tenant_id, w.id FROM tenancy.outbox w
+            WHERE w.tenant_id = turn.tenant_id AND w.delivered_at IS NULL AND w.due_at <= clock_timestamp()
+            ORDER BY w.due_at, w.id
+            LIMIT p_share
+            FOR UPDATE OF w SKIP LOCKED
+        ) mine
+        ORDER BY turn.n
         LIMIT p_limit
-        FOR UPDATE OF w SKIP LOCKED
     )
     UPDATE tenancy.outbox o
-    SET attempt = o.attempt + CASE WHEN due.open THEN 1 ELSE 0 END,
-        due_at = clock_timestamp() + CASE WHEN due.open THEN p_lease_ms ELSE 60000 END * interval '1 millisecond'
+    SET attempt = o.attempt + 1, due_at = clock_timestamp() + p_lease_ms * interval '1 millisecond'
     FROM due
     WHERE o.tenant_id = due.tenant_id AND o.id = due.id
-    RETURNING due.open, o.tenant_id, o.id, o.request_id, o.attempt, o.kind, o.idempotency_key,
+    RETURNING o.tenant_id, o.id, o.request_id, o.attempt, o.kind, o.idempotency_key,
         o.payload, o.principal, o.max_attempts, o.timeout_ms, o.priority
 $$;
 
@@ -138,7 +164,8 @@ AS $$
 $$;
 
 GRANT EXECUTE ON FUNCTION
-    tenancy.outbox_claim(integer, bigint),
+    tenancy.outbox_tenants(uuid, integer),
+    tenancy.outbox_claim(uuid[], integer, integer, bigint),
     tenancy.outbox_settle(uuid[], uuid[], integer[], text[], bigint[]),
     tenancy.outbox_purge(bigint, integer)
 TO tenancy_worker;

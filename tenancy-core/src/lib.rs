@@ -23,10 +23,12 @@ pub use adapter::{ReqwestWebhooks, ReqwestWebhooksBuilder};
 pub use error::{Error, ErrorKind};
 pub use model::*;
 pub use port::*;
+#[cfg(feature = "webhooks")]
+pub use postgres::ParkedEvent;
 pub use postgres::{
-    DbOptions, Isolation, NoAudit, NoPlatformLog, NoRoles, OperatorDb, OwnerAuthorizer,
-    PgPlatformLog, PgStore, PlatformEvents, PlatformQuery, PoolerMode, TenantDb, TenantList,
-    TenantTx, TxOptions, Unbound, WorkerDb, migrate, rls,
+    CoreMaintenance, DbOptions, Isolation, Maintained, NoAudit, NoPlatformLog, NoRoles, OperatorDb,
+    OwnerAuthorizer, PgPlatformLog, PgStore, PlatformEvents, PlatformQuery, PoolerMode, TenantDb,
+    TenantList, TenantTx, TxOptions, Unbound, WorkerDb, migrate, rls,
 };
 pub use postgres::{Outbox, OutboxSink};
 pub use service::{

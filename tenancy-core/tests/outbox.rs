@@ -215,13 +215,17 @@ async fn two_connections_at_once_hand_each_job_over_once_and_a_dead_ones_jobs_ag
 async fn a_late_record_of_a_hand_over_changes_nothing_for_whoever_has_the_job_now() -> Result {
     let house = House::new().await?;
     let id = house.add(&house.a, 1).await?[0];
-    let claim = "SELECT attempt FROM tenancy.outbox_claim(10, 60000)";
     let worker = house.db.worker.pool();
-    let first: i32 = sqlx::query_scalar(claim).fetch_one(worker).await?;
+    let claim = async || -> Result<i32> {
+        let sql = "SELECT attempt FROM tenancy.outbox_claim($1, 10, 10, 60000)";
+        let claim = sqlx::query_scalar(sql).bind(vec![house.a.tenant()]);
+        Ok(claim.fetch_one(worker).await?)
+    };
+    let first = claim().await?;
     house
         .change("UPDATE tenancy.outbox SET due_at = now()")
         .await?;
-    let second: i32 = sqlx::query_scalar(claim).fetch_one(worker).await?;
+    let second = claim().await?;
     let settle = async |attempt: i32| -> Result<i64> {
         Ok(
             sqlx::query_scalar("SELECT tenancy.outbox_settle($1, $2, $3, $4, $5)")
@@ -312,6 +316,59 @@ async fn work_of_a_suspended_tenant_waits_until_it_is_open_again_and_counts_no_t
         assert_eq!(taken.len(), 2);
         assert!(taken.iter().all(|job| job.attempt == 1));
     }
+    Ok(())
+}
+
+/// Work that a tenant has had for a while, as a backlog has it.
+const BACKLOG: &str = "INSERT INTO tenancy.outbox (tenant_id, id, due_at, kind, payload, principal)
+    SELECT tenant_id, gen_random_uuid(), due_at - interval '1 hour', kind, payload, principal
+    FROM tenancy.outbox CROSS JOIN generate_series(1, 999)
+    WHERE tenant_id = (SELECT min(tenant_id::text)::uuid FROM tenancy.outbox)";
+
+#[tokio::test]
+async fn a_backlog_of_one_tenant_keeps_nobody_waiting() -> Result {
+    let house = House::new().await?;
+    house.add(&house.a, 1).await?;
+    house.add(&house.b, 2).await?;
+    house.change(BACKLOG).await?;
+    let outbox = Outbox::new(house.db.worker.clone());
+    let page = async |outbox: &Outbox| -> Result<(Drained, usize)> {
+        let of_b = Mutex::new(0);
+        let drained = outbox
+            .drain(10, |job| {
+                if job.tenant == house.b.tenant() {
+                    *of_b.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                }
+                async { Ok(()) }
+            })
+            .await?;
+        Ok((drained, of_b.into_inner()?))
+    };
+    // Both have a share; what one leaves, the other has.
+    let (drained, of_b) = page(&outbox).await?;
+    assert_eq!((drained.delivered, drained.more, of_b), (10, true, 2));
+    // Also where a page has room for fewer than there are.
+    house.add(&house.b, 1).await?;
+    let turns = [
+        outbox.drain(1, |_| async { Ok(()) }).await?,
+        outbox.drain(1, |_| async { Ok(()) }).await?,
+    ];
+    assert!(turns.iter().all(|turn| turn.delivered == 1 && turn.more));
+    let left = format!(
+        "SELECT count(*) FROM tenancy.outbox WHERE tenant_id = '{}'",
+        house.b.tenant()
+    );
+    let superuser = house.db.superuser().await?;
+    let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(left))
+        .fetch_one(&superuser)
+        .await?;
+    assert_eq!(left, 0, "the second had its turn");
+
+    // A tenant that is closed is passed over as a whole.
+    house.change("UPDATE tenancy.tenants SET status = 'suspended_blocked' WHERE id = (SELECT min(tenant_id::text)::uuid FROM tenancy.outbox)").await?;
+    house.add(&house.b, 1).await?;
+    let (drained, of_b) = page(&outbox).await?;
+    assert_eq!((drained.delivered, drained.more, of_b), (1, false, 1));
     Ok(())
 }
 
@@ -414,7 +471,8 @@ async fn a_tenant_sees_its_own_outbox_and_the_app_role_claims_nothing() -> Resul
         assert_eq!(seen, rows);
     }
     for sql in [
-        "SELECT * FROM tenancy.outbox_claim(1, 1000)",
+        "SELECT * FROM tenancy.outbox_claim('{}', 1, 1, 1000)",
+        "SELECT * FROM tenancy.outbox_tenants(util.current_tenant(), 1)",
         "SELECT tenancy.outbox_purge(0, 1)",
         "UPDATE tenancy.outbox SET due_at = now()",
         "DELETE FROM tenancy.outbox",

@@ -97,7 +97,9 @@ async fn a_server_that_is_starting_and_one_that_says_nothing_are_not_there() -> 
     let url = server_that_says(Some(starting)).await?;
     assert_away(soon(TenantDb::connect_with(&url, endless())).await.as_ref());
 
+    // The pool would wait for it as long as it may.
     let url = server_that_says(None).await?;
+    assert_away(soon(TenantDb::connect_with(&url, endless())).await.as_ref());
     let options = DbOptions::default().with_acquire_timeout(Duration::from_millis(300));
     assert_away(soon(TenantDb::connect_with(&url, options)).await.as_ref());
     Ok(())
@@ -186,25 +188,37 @@ async fn what_a_restart_left_dead_is_noticed_by_nobody() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_server_without_a_connection_to_spare_is_named() -> Result {
+/// What is heard when a pool that may have more connections gets none.
+async fn none_left(limit: &'static str) -> Result<Error> {
     let options = DbOptions::default().with_acquire_timeout(Duration::from_secs(1));
     let (server, db, ctx) = lived_in(options).await?;
     let superuser = sqlx::PgPool::connect(&server.superuser_url("postgres")).await?;
-    sqlx::raw_sql("ALTER ROLE my_app CONNECTION LIMIT 1")
-        .execute(&superuser)
-        .await?;
+    sqlx::raw_sql(limit).execute(&superuser).await?;
     let mut held = Vec::new();
-    let error = loop {
+    loop {
         match db.read(&ctx).await {
             Ok(tx) => held.push(tx),
-            Err(error) => break error,
+            Err(error) => return Ok(error),
         }
-    };
-    assert_eq!(
-        (error.kind(), error.code()),
-        (ErrorKind::Unavailable, "too_many_connections")
-    );
-    assert!(error.retry().is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_connection_to_spare_is_named() -> Result {
+    for (limit, code) in [
+        (
+            "ALTER ROLE my_app CONNECTION LIMIT 1",
+            "login_connections_used",
+        ),
+        (
+            "ALTER DATABASE postgres CONNECTION LIMIT 1",
+            "too_many_connections",
+        ),
+    ] {
+        let error = none_left(limit).await?;
+        let found = (error.kind(), error.code());
+        assert_eq!(found, (ErrorKind::Unavailable, code), "{error:?}");
+        assert!(error.retry().is_retryable());
+    }
     Ok(())
 }

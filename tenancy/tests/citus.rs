@@ -2,7 +2,8 @@
 //! works with the functions and grants that it has there.
 //!
 //! No Citus is to be had here: its two functions are stood in for by ones that write down what they are
-//! told, so that every other statement of the plan runs as it would there.
+//! told, so that every other statement of the plan runs as it would there; and its rule for transactions
+//! that change their user by triggers and policies.
 
 use std::sync::Arc;
 
@@ -12,14 +13,15 @@ use tenancy::{
     authz::{NewRole, PgAuthorizer, RoleName, Roles},
     citus::{self, RULES},
     core::{
-        ApiKeys, Authorizer as _, Email, Grace, Invitations, JobKind, Members, NewApiKey,
-        NewInvitation, NewJob, NewTenant, OperatorDb, PermissionKey, Platform, PurgeOptions,
-        RoleKey, ServiceKey, Slug, Suspension, TenantCtx, TenantName, TenantStatus, Tenants,
-        UserId,
+        ApiKeys, Authorizer as _, CoreMaintenance, Email, Error, Grace, Invitations, JobKind,
+        Members, NewApiKey, NewInvitation, NewJob, NewTenant, OperatorDb, PermissionKey, Platform,
+        PurgeOptions, RoleKey, SecretText, ServiceKey, Slug, Suspension, TenantCtx, TenantName,
+        TenantStatus, Tenants, UserId,
         doctor::{self, Options, Verdict},
         migrate::Component,
     },
     jobs::JobQueue,
+    secrets::{LocalKeyring, ProviderKey, PutMode, SecretPath, SecretVault},
 };
 use tenancy_testkit::Db;
 
@@ -216,6 +218,46 @@ async fn what_goes_where_is_told_to_citus() -> Result {
     Ok(())
 }
 
+/// Citus' rule for a transaction that changes its user, which one node does not have: what one user
+/// wrote, no other reads or writes before the transaction ends. Distributed rows of a tenant stand
+/// together, so all of them count as one; a reference table counts for itself. It is held against the
+/// app's sessions. Foreign keys are looked after on the nodes, by no user.
+const ONE_USER: &str = r"
+    CREATE FUNCTION public.one_user(place text, writes boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+    DECLARE
+        writer text := nullif(current_setting(place, true), '');
+    BEGIN
+        IF pg_has_role(session_user, 'tenancy_owner', 'MEMBER') OR current_user = 'tenancy_owner' THEN
+            RETURN true;
+        END IF;
+        IF writer <> current_user THEN
+            RAISE 'cannot perform query on placements that were modified in this transaction by a different user'
+                USING DETAIL = format('%s after %s', current_user, writer);
+        END IF;
+        IF writes THEN
+            PERFORM set_config(place, current_user, true);
+        END IF;
+        RETURN true;
+    END $$;
+    CREATE FUNCTION public.written() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM public.one_user(TG_ARGV[0], true);
+        RETURN NULL;
+    END $$;
+    DO $$
+    DECLARE
+        t record;
+    BEGIN
+        FOR t IN SELECT name, CASE place WHEN 'shared' THEN 'placements.t' || name::oid ELSE 'placements.tenant' END AS place
+            FROM public.told
+        LOOP
+            EXECUTE format('CREATE TRIGGER one_user BEFORE INSERT OR UPDATE OR DELETE ON %s
+                FOR EACH STATEMENT EXECUTE FUNCTION public.written(%L)', t.name, t.place);
+            EXECUTE format('CREATE POLICY one_user ON %s AS RESTRICTIVE USING (public.one_user(%L, false)) WITH CHECK (true)',
+                t.name, t.place);
+        END LOOP;
+    END $$;";
+
 /// A host that has all it needs to do something with tenants.
 struct Host {
     db: Db,
@@ -225,6 +267,15 @@ struct Host {
 }
 
 impl Host {
+    /// On a database with the functions and grants of the plan, that keeps Citus' rule.
+    async fn strict() -> Result<Self> {
+        let host = Self::new().await?;
+        sqlx::raw_sql(ONE_USER)
+            .execute(&host.db.superuser().await?)
+            .await?;
+        Ok(host)
+    }
+
     /// On a database with the functions and grants of the plan.
     async fn new() -> Result<Self> {
         let db = database().await?;
@@ -242,9 +293,19 @@ impl Host {
         })
     }
 
-    async fn tenant(&self, slug: &str) -> Result<TenantCtx> {
+    async fn tenant(&self, slug: &str) -> Result<TenantCtx, Error> {
         let new = NewTenant::new(Slug::parse(slug)?, TenantName::parse(slug)?, UserId::new());
-        Ok(self.tenants.create(new).await?)
+        self.tenants.create(new).await
+    }
+
+    fn vault(&self) -> Result<SecretVault> {
+        let (app, authz, audit) = (self.db.app.clone(), self.authz.clone(), self.audit.clone());
+        Ok(SecretVault::new(
+            app,
+            LocalKeyring::ephemeral()?,
+            authz,
+            audit,
+        ))
     }
 
     /// A member comes, gets a role, and leaves.
@@ -282,6 +343,11 @@ impl Host {
         let new = NewApiKey::new(TenantName::parse("ci")?, vec![read]);
         let issued = api_keys.create(acme, new).await?;
         api_keys.revoke(acme, issued.key.id).await?;
+        let path = SecretPath::new(ProviderKey::from_static("hubspot"));
+        let secret = SecretText::new("a secret");
+        let vault = self.vault()?;
+        let stored = vault.put(acme, &path, secret, PutMode::Upsert).await?;
+        assert_eq!(vault.get(acme, stored.id).await?.expose(), "a secret");
         let jobs = JobQueue::new(app.clone(), authz, audit.clone());
         let job = NewJob::new(JobKind::from_static("x"), 1.into()).with_idempotency_key("k");
         jobs.enqueue(acme, job).await?;
@@ -302,7 +368,7 @@ impl Host {
 
 #[tokio::test]
 async fn the_family_works_with_the_functions_of_the_plan() -> Result {
-    let host = Host::new().await?;
+    let host = Host::strict().await?;
     let (acme, bolt) = (host.tenant("acme").await?, host.tenant("bolt").await?);
     let taken = host.tenant("bolt").await.unwrap_err().to_string();
     assert!(taken.contains("taken"), "{taken}");
@@ -318,6 +384,82 @@ async fn the_family_works_with_the_functions_of_the_plan() -> Result {
     Ok(())
 }
 
+/// The transaction's users are told apart: what the plan turns can't be left out.
+#[tokio::test]
+async fn what_writes_as_another_user_in_the_apps_transaction_fails() -> Result {
+    let host = Host::strict().await?;
+    let path = SecretPath::new(ProviderKey::from_static("hubspot"));
+    let superuser = host.db.superuser().await?;
+    let acme = host.tenant("acme").await?;
+    for (at, function) in [
+        "tenancy.claim_slug(text)",
+        "tenancy.catch_up_tenant(uuid)",
+        "tenancy.expand_roles(uuid, text[])",
+        "tenancy.hold_data_key(uuid, uuid)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let turn = |how| sqlx::AssertSqlSafe(format!("ALTER FUNCTION {function} SECURITY {how}"));
+        sqlx::query(turn("DEFINER")).execute(&superuser).await?;
+        let done = if function.contains("data_key") {
+            let vault = host.vault()?;
+            let secret = SecretText::new("a secret");
+            vault
+                .put(&acme, &path, secret, PutMode::Upsert)
+                .await
+                .err()
+                .map(|e| format!("{e:?}"))
+        } else {
+            host.tenant(&format!("bolt-{at}"))
+                .await
+                .err()
+                .map(|e| format!("{e:?}"))
+        };
+        assert!(
+            done.as_ref()
+                .is_some_and(|error| error.contains("by a different user")),
+            "{function}: {done:?}"
+        );
+        sqlx::query(turn("INVOKER")).execute(&superuser).await?;
+    }
+    host.tenant("bolt").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slug_that_another_tenant_had_is_free_when_its_time_is_over_and_not_before() -> Result {
+    let host = Host::strict().await?;
+    let (acme, bolt) = (host.tenant("acme").await?, host.tenant("bolt").await?);
+    host.tenants
+        .change_slug(&bolt, &Slug::parse("bolt-2")?)
+        .await?;
+    let maintenance = CoreMaintenance::new(host.db.worker.clone());
+    let wanted = Slug::parse("bolt")?;
+    let claim = async || host.tenants.change_slug(&acme, &wanted).await;
+    for round in 0..2 {
+        maintenance.run_once().await?;
+        assert_eq!(claim().await.unwrap_err().code(), "slug_taken", "{round}");
+        // Not by SQL of one's own either.
+        let mut tx = host.db.app.write(&acme).await?;
+        let claimed: bool = sqlx::query_scalar("SELECT tenancy.claim_slug('bolt')")
+            .fetch_one(&mut *tx)
+            .await?;
+        assert!(!claimed);
+        let gone = sqlx::query("DELETE FROM tenancy.tenant_slugs WHERE slug = 'bolt'")
+            .execute(&mut *tx)
+            .await?;
+        assert_eq!(gone.rows_affected(), 0);
+    }
+    let over = "UPDATE tenancy.tenant_slugs SET former_until = now() - interval '1 second' WHERE slug = 'bolt'";
+    sqlx::query(over)
+        .execute(&host.db.superuser().await?)
+        .await?;
+    maintenance.run_once().await?;
+    claim().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_app_that_writes_for_itself_still_reaches_no_other_tenant() -> Result {
     let Host { db, .. } = Host::new().await?;
@@ -327,6 +469,17 @@ async fn the_app_that_writes_for_itself_still_reaches_no_other_tenant() -> Resul
     let turned = |step: &&citus::Step| step.sql.starts_with("ALTER FUNCTION");
     let left: Vec<_> = again.steps.iter().filter(turned).collect();
     assert!(left.is_empty(), "{left:#?}");
+
+    // What asks for a role keeps asking for it.
+    let sql = "SELECT count(*) FROM pg_catalog.pg_policy WHERE polname = 'tenant_select'
+        AND pg_get_expr(polqual, polrelid) LIKE '%current_roles()%' AND polrelid::regclass::text ~ '^tenancy.kb_'";
+    let scoped: i64 = sqlx::query_scalar(sql)
+        .fetch_one(db.operator.pool())
+        .await?;
+    let plain: i64 = sqlx::query_scalar(sql)
+        .fetch_one(database().await?.operator.pool())
+        .await?;
+    assert!(plain > 0 && scoped == plain, "{scoped} of {plain}");
 
     let report = tenancy::doctor(&db.operator, Some(&db.app)).await?;
     let text = report.to_text(false);

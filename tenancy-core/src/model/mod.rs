@@ -2,6 +2,7 @@
 
 mod api_key;
 mod context;
+mod egress;
 mod event;
 mod export;
 mod fold;
@@ -32,6 +33,7 @@ mod webhook;
 pub(crate) use api_key::KeyText;
 pub use api_key::{ApiKey, IssuedApiKey, KeyEnvironment, NewApiKey};
 pub use context::{Access, TenantCtx};
+pub use egress::Egress;
 pub use event::{Event, Origin, Outcome, Target};
 pub use export::{ExportOptions, ExportSummary};
 pub(crate) use fold::Fold;

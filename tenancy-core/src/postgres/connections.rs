@@ -37,6 +37,8 @@ enum Door {
     Open,
     /// The server has no connection to spare.
     Full,
+    /// The login has all that it may have.
+    LoginFull,
     /// Nobody is there, or the server is on its way up or down; with what was heard.
     Shut(String),
 }
@@ -57,7 +59,7 @@ impl Connections {
     ///
     /// # Errors
     /// `database_unavailable` after a moment if the server can't be reached or is starting;
-    /// `pool_exhausted` or `too_many_connections` after the pool's time; at once whatever else
+    /// `pool_exhausted`, `too_many_connections` or `login_connections_used` after the pool's time; at once whatever else
     /// keeps this login out.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         let limit = self.pool.options().get_acquire_timeout();
@@ -144,6 +146,7 @@ impl Connections {
             Err(error) if fault::lost_connection(&error) => Door::Shut(error.to_string()),
             Err(error) => match Error::from(error) {
                 full if full.code() == fault::TOO_MANY => Door::Full,
+                full if full.code() == fault::LOGIN_FULL => Door::LoginFull,
                 // It answers, if not to this login: those who connect hear of it at once.
                 _ => Door::Open,
             },
@@ -159,6 +162,7 @@ fn none_in_time(door: Option<Door>) -> Error {
             "all connections of the pool are in use, and none became free in time",
         ),
         Some(Door::Full) => fault::too_many(),
+        Some(Door::LoginFull) => fault::login_full(),
         Some(Door::Shut(cause)) => fault::unreachable(&cause),
         None => fault::unreachable(&"the server does not answer"),
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgDatabaseError;
+
 use super::tls;
 use crate::{Error, ErrorKind, Retry};
 
@@ -35,6 +37,12 @@ impl From<sqlx::Error> for Error {
         match error {
             sqlx::Error::Database(db) => {
                 let sqlstate = db.code().unwrap_or_default().into_owned();
+                let raised_by = db.try_downcast_ref::<PgDatabaseError>();
+                if raised_by.and_then(PgDatabaseError::routine) == Some(LOGIN_LIMIT_CHECK)
+                    && sqlstate == "53300"
+                {
+                    return login_full();
+                }
                 let fault = DbFault {
                     message: db.message().to_owned(),
                     constraint: db.constraint().map(ToOwned::to_owned),
@@ -102,6 +110,21 @@ fn driver(cause: &'static str) -> Error {
 pub(crate) struct Cause(pub(crate) String);
 
 pub(crate) const TOO_MANY: &str = "too_many_connections";
+pub(crate) const LOGIN_FULL: &str = "login_connections_used";
+
+/// Where the server looks at a role's CONNECTION LIMIT; its message is in the server's language, and
+/// its SQLSTATE that of a server that is full.
+const LOGIN_LIMIT_CHECK: &str = "InitializeSessionUserId";
+
+/// All connections that the login may have are in use, by this pool or another.
+pub(crate) fn login_full() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        LOGIN_FULL,
+        "the database login has as many connections as its CONNECTION LIMIT allows",
+    )
+    .with_retry(Retry::After(Duration::from_secs(1)))
+}
 
 pub(crate) fn too_many() -> Error {
     Error::new(
@@ -184,4 +207,26 @@ fn from_fault(fault: DbFault) -> Error {
         ),
     };
     error.with_source(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_network_that_lets_nothing_out_is_a_database_that_is_away() {
+        // EPERM, EACCES, ENETUNREACH, EHOSTUNREACH.
+        for os in [1, 13, 101, 113] {
+            let error = Error::from(sqlx::Error::Io(io::Error::from_raw_os_error(os)));
+            let found = (error.kind(), error.code(), error.retry());
+            let away = (
+                ErrorKind::Unavailable,
+                "database_unavailable",
+                Retry::Backoff,
+            );
+            assert_eq!(found, away, "{os}");
+        }
+    }
 }

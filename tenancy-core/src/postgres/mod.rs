@@ -4,9 +4,11 @@ mod alone;
 mod connections;
 mod context_sql;
 mod db;
+mod enter;
 mod entered;
 mod fault;
 mod login;
+mod maintenance;
 pub mod migrate;
 mod operator;
 mod options;
@@ -23,11 +25,14 @@ mod tx;
 mod unbound;
 #[cfg(feature = "webhooks")]
 pub(crate) mod webhook_events;
+#[cfg(feature = "webhooks")]
+pub(crate) mod webhook_state;
 mod worker;
 
 pub use alone::{NoAudit, NoPlatformLog, NoRoles, OwnerAuthorizer};
 pub use context_sql::{Isolation, TxOptions};
 pub use db::TenantDb;
+pub use maintenance::{CoreMaintenance, Maintained};
 pub use operator::OperatorDb;
 pub use options::{DbOptions, PoolerMode};
 pub use outbox::{Outbox, OutboxSink};
@@ -36,4 +41,6 @@ pub use store::PgStore;
 pub use tenant_list::TenantList;
 pub use tx::TenantTx;
 pub use unbound::Unbound;
+#[cfg(feature = "webhooks")]
+pub use webhook_events::ParkedEvent;
 pub use worker::WorkerDb;

@@ -1,9 +1,14 @@
 //! A plain outbox: work that commits with the change that asks for it, and is handed over later.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::{db::TenantDb, tx::TenantTx, worker::WorkerDb};
 use crate::{
@@ -14,8 +19,8 @@ use crate::{
 /// [`JobSink`] for a host without `tenancy-jobs`, whose queue is somewhere else.
 ///
 /// Work is stored in the caller's transaction; an [`Outbox`] hands it over to the host's queue.
-/// A payload is at most 256 KiB of JSON, an idempotency key at most 512 bytes. There is no fairness
-/// between tenants and no priority here: what is due first goes first.
+/// A payload is at most 256 KiB of JSON, an idempotency key at most 512 bytes. Tenants take turns, and
+/// of one tenant what is due first goes first; there is no priority here.
 ///
 /// ```no_run
 /// # use tenancy_core::{Error, JobKind, JobSink, NewJob, OutboxSink, TenantCtx, TenantDb};
@@ -92,6 +97,9 @@ async fn put(tx: &mut TenantTx, job: NewJob, payload: String) -> Result<JobId, E
 
 /// Most jobs of one claim.
 const MAX_CLAIM: u16 = 500;
+/// Tenants that are looked at in one step, and steps until somebody has something ready.
+const TENANTS: i32 = 256;
+const STEPS: u32 = 16;
 /// How long a job is given to be handed over, before others may try.
 const LEASE: Duration = Duration::from_mins(1);
 /// Least and most between two tries to hand a job over.
@@ -102,6 +110,9 @@ const KEEP_KEYS: Duration = Duration::from_hours(7 * 24);
 const PURGE: i32 = 1_000;
 
 /// Hands over what an [`OutboxSink`] stored, across tenants, as the worker.
+///
+/// Tenants take turns: however much one of them has, and whether it is open or suspended, each page
+/// has room for the others. Whose turn it is, clones of a value know together.
 ///
 /// At least once: what was handed over and not settled, because its process died, is handed over
 /// again when its lease of a minute is over. Jobs of suspended tenants wait until they are open
@@ -130,6 +141,8 @@ const PURGE: i32 = 1_000;
 pub struct Outbox {
     worker: WorkerDb,
     lease: Duration,
+    /// The tenant whose turn was last.
+    last: Arc<Mutex<TenantId>>,
 }
 
 impl Outbox {
@@ -138,6 +151,7 @@ impl Outbox {
         Self {
             worker,
             lease: LEASE,
+            last: Arc::new(Mutex::new(FIRST)),
         }
     }
 
@@ -161,13 +175,13 @@ impl Outbox {
     {
         let until = tokio::time::Instant::now() + self.lease;
         let limit = limit.clamp(1, MAX_CLAIM);
-        let rows = self.claim(limit).await?;
+        let (rows, more) = self.claim(limit).await?;
         let mut drained = Drained {
-            more: rows.len() == usize::from(limit),
+            more,
             ..Drained::default()
         };
         let mut ends = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().filter(|row| row.open) {
+        for row in rows {
             let try_of = (row.tenant_id, row.id, row.attempt);
             let delivering = async {
                 // One that can't be read is put off, and does not stand in the way of others.
@@ -193,12 +207,81 @@ impl Outbox {
         Ok(drained)
     }
 
-    async fn claim(&self, limit: u16) -> Result<Vec<Row>, Error> {
+    /// A page, and whether there may be more.
+    async fn claim(&self, limit: u16) -> Result<(Vec<Row>, bool), Error> {
+        let (tenants, is_whole_round) = self.turns(usize::from(limit)).await?;
+        let Some(many) = u16::try_from(tenants.len()).ok().filter(|many| *many > 0) else {
+            return Ok((Vec::new(), !is_whole_round));
+        };
+        let mut rows = self
+            .claim_of(&tenants, (limit / many).max(1), limit)
+            .await?;
+        let left = limit.saturating_sub(u16::try_from(rows.len()).unwrap_or(limit));
+        // What some leave, others may have.
+        if left > 0 {
+            rows.extend(self.claim_of(&tenants, left, left).await?);
+        }
+        let is_full = rows.len() >= usize::from(limit);
+        Ok((rows, is_full || !is_whole_round))
+    }
+
+    async fn claim_of(
+        &self,
+        tenants: &[TenantId],
+        share: u16,
+        limit: u16,
+    ) -> Result<Vec<Row>, Error> {
         Ok(sqlx::query_as(include_str!("sql/outbox_claim.sql"))
+            .bind(tenants)
+            .bind(i32::from(share))
             .bind(i32::from(limit))
             .bind(i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX))
             .fetch_all(self.worker.pool())
             .await?)
+    }
+
+    /// The next tenants with something ready, at most `most`, and whether all have been looked at.
+    async fn turns(&self, most: usize) -> Result<(Vec<TenantId>, bool), Error> {
+        let begin = *self.last();
+        let (mut last, mut is_behind) = (begin, false);
+        let mut ready = Vec::new();
+        for _ in 0..STEPS {
+            let step: Vec<(TenantId, bool)> =
+                sqlx::query_as(include_str!("sql/outbox_tenants.sql"))
+                    .bind(last)
+                    .bind(TENANTS)
+                    .fetch_all(self.worker.pool())
+                    .await?;
+            let is_end = i32::try_from(step.len()).is_ok_and(|found| found < TENANTS);
+            for (tenant, is_ready) in step {
+                // Round once, and no further.
+                if is_behind && tenant > begin {
+                    *self.last() = begin;
+                    return Ok((ready, true));
+                }
+                last = tenant;
+                if is_ready {
+                    ready.push(tenant);
+                }
+                if ready.len() == most {
+                    *self.last() = last;
+                    return Ok((ready, false));
+                }
+            }
+            if is_end {
+                if is_behind || begin == FIRST {
+                    *self.last() = FIRST;
+                    return Ok((ready, true));
+                }
+                (last, is_behind) = (FIRST, true);
+            }
+        }
+        *self.last() = last;
+        Ok((ready, false))
+    }
+
+    fn last(&self) -> MutexGuard<'_, TenantId> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn settle(&self, ends: Vec<(Try, Option<Error>)>) -> Result<(), Error> {
@@ -238,6 +321,9 @@ impl Outbox {
     }
 }
 
+/// Before every tenant.
+const FIRST: TenantId = TenantId::from_uuid(Uuid::nil());
+
 /// Which try of which job.
 type Try = (TenantId, JobId, i32);
 
@@ -254,7 +340,6 @@ fn shown(error: &Error) -> String {
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    open: bool,
     tenant_id: TenantId,
     id: JobId,
     request_id: Option<RequestId>,

@@ -1,123 +1,22 @@
 //! From a change to the queue: with it or not at all, whatever becomes of the tenant.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 use tenancy_core::{
-    AuditSink, Error, ErrorKind, Event, ExportOptions, Grace, JobHandler as _, JobId, JobRun,
-    JobSink, NewJob, NewTenant, NoRoles, Outcome, OwnerAuthorizer, Platform, PurgeOptions, Retry,
-    ServiceKey, Slug, Suspension, TenantCtx, TenantName, TenantStatus, TenantTx, Tenants, UserId,
-    WebhookAnswer, WebhookEndpoint, WebhookKeys, WebhookPost, WebhookSecret, WebhookTransport,
+    Error, ErrorKind, Event, ExportOptions, Grace, JobId, JobSink, NewJob, Outcome, Platform,
+    PurgeOptions, ServiceKey, Slug, Suspension, TenantCtx, TenantName, TenantStatus, TenantTx,
     Webhooks,
     migrate::CORE,
-    testing::{self, MemoryAudit, MemoryJobs, NoProgress},
+    testing::{self, MemoryJobs},
 };
 use tenancy_testkit::Db;
 
-use crate::Result;
-
-fn endpoint(name: &str) -> Result<WebhookEndpoint> {
-    let keys = WebhookKeys::new(WebhookSecret::generate()?);
-    Ok(WebhookEndpoint::new(
-        name,
-        "https://hooks.example.com/x",
-        keys,
-    )?)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    let found = value.get(field).and_then(Value::as_str);
-    found.unwrap_or_default()
-}
-
-/// A host that tells `crm` of everything and `exits` of those who leave.
-struct Host {
-    kit: Db,
-    ours: TenantCtx,
-    webhooks: Webhooks,
-    log: MemoryAudit,
-    audit: Arc<dyn AuditSink>,
-    tenants: Tenants,
-    platform: Platform,
-    jobs: MemoryJobs,
-}
-
-impl Host {
-    async fn new() -> Result<Self> {
-        let kit = Db::new(&[&CORE]).await?;
-        let ours = testing::tenant(&kit.app).await?;
-        let exits = endpoint("exits")?.with_events(["member.left", "tenant.purged"])?;
-        let endpoints = vec![endpoint("crm")?, exits];
-        let webhooks = Webhooks::new(kit.app.clone(), ours.tenant(), endpoints)?;
-        let log = MemoryAudit::new();
-        let audit: Arc<dyn AuditSink> = Arc::new(webhooks.audit(Arc::new(log.clone())));
-        let authz = Arc::new(OwnerAuthorizer::new(kit.app.clone(), audit.clone()));
-        let tenants = Tenants::new(
-            kit.app.clone(),
-            authz,
-            Arc::new(NoRoles::new()),
-            audit.clone(),
-        );
-        let platform = Platform::new(
-            kit.app.clone(),
-            ServiceKey::from_static("desk"),
-            audit.clone(),
-        );
-        Ok(Self {
-            kit,
-            ours,
-            webhooks,
-            log,
-            audit,
-            tenants,
-            platform,
-            jobs: MemoryJobs::new(),
-        })
-    }
-
-    async fn tenant(&self, slug: &str) -> Result<TenantCtx> {
-        let new = NewTenant::new(Slug::parse(slug)?, TenantName::parse(slug)?, UserId::new());
-        Ok(self.tenants.create(new).await?)
-    }
-
-    async fn relay(&self) -> Result {
-        let relay = self
-            .webhooks
-            .relay(self.kit.worker.clone(), Arc::new(self.jobs.clone()));
-        while relay.drain(3).await?.more {}
-        Ok(())
-    }
-
-    /// The bodies that an endpoint is sent, oldest first.
-    fn told(&self, endpoint: &str) -> Vec<Value> {
-        let jobs = self.jobs.jobs().into_iter();
-        let mine = jobs.filter(|(_, _, job)| text(&job.payload, "endpoint") == endpoint);
-        mine.map(|(tenant, _, job)| {
-            assert_eq!(tenant, self.ours.tenant(), "jobs are the platform's");
-            let body = text(&job.payload, "body");
-            serde_json::from_str(body).unwrap_or_default()
-        })
-        .collect()
-    }
-
-    fn types(&self, endpoint: &str) -> Vec<String> {
-        let told = self.told(endpoint).into_iter();
-        told.map(|body| text(&body, "type").to_owned()).collect()
-    }
-
-    async fn waiting(&self) -> Result<i64> {
-        let superuser = self.kit.superuser().await?;
-        let count = sqlx::query_scalar("SELECT count(*) FROM tenancy.webhook_events");
-        Ok(count.fetch_one(&superuser).await?)
-    }
-}
+use crate::{
+    Result,
+    host::{Host, endpoint},
+};
 
 #[tokio::test]
 async fn a_change_is_told_exactly_when_it_was_committed() -> Result {
@@ -314,6 +213,151 @@ async fn a_relay_that_dies_loses_nothing_and_doubles_nothing() -> Result {
     Ok(())
 }
 
+/// A queue that refuses what is long, as one with a smaller limit does.
+struct SmallQueue(MemoryJobs);
+
+#[async_trait]
+impl JobSink for SmallQueue {
+    async fn enqueue(&self, ctx: &TenantCtx, job: NewJob) -> Result<JobId, Error> {
+        self.0.enqueue(ctx, job).await
+    }
+
+    async fn enqueue_in(&self, tx: &mut TenantTx, job: NewJob) -> Result<JobId, Error> {
+        if job.payload.to_string().len() > 2_000 {
+            let message = "the payload is too large";
+            return Err(Error::new(
+                ErrorKind::Limit,
+                "job_payload_too_large",
+                message,
+            ));
+        }
+        self.0.enqueue_in(tx, job).await
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_the_queue_refuses_is_parked_and_stops_no_other() -> Result {
+    let host = Host::new().await?;
+    let a = host.tenant("acme").await?;
+    let long = Event::new("tenant.renamed").meta("to", "x".repeat(3_000));
+    host.audit.record(&a, long).await?;
+    host.tenant("bolt").await?;
+    let small = Arc::new(SmallQueue(host.jobs.clone()));
+    let relay = host.webhooks.relay(host.kit.worker.clone(), small);
+    let relayed = relay.drain(10).await?;
+    assert_eq!((relayed.events, relayed.jobs, relayed.parked), (2, 2, 1));
+    assert_eq!(host.types("crm"), ["tenant.created", "tenant.created"]);
+    assert_eq!(relay.drain(10).await?.events, 0, "it is not tried again");
+    let parked = relay.parked(None, 10).await?;
+    let found: Vec<_> = parked
+        .iter()
+        .map(|event| (event.tenant, event.code.as_str(), event.endpoints.len()))
+        .collect();
+    assert_eq!(found, [(a.tenant(), "job_payload_too_large", 1)]);
+    assert!(relay.parked(Some(parked[0].id), 10).await?.is_empty());
+
+    // With a larger limit it is told.
+    let ids = [parked[0].id];
+    assert_eq!(relay.retry_parked(&ids).await?, 1);
+    host.relay().await?;
+    assert_eq!(host.types("crm").len(), 3);
+    assert_eq!(
+        (relay.drop_parked(&ids).await?, host.waiting().await?),
+        (0, 0)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_enqueues_in_small_transactions_and_says_what_it_left() -> Result {
+    let host = Host::new().await?;
+    for at in 0..3 {
+        host.tenant(&format!("acme-{at}")).await?;
+    }
+    // 96 jobs: a transaction has room for two of these events.
+    let sql = "UPDATE tenancy.webhook_events SET endpoints = (SELECT array_agg('e' || n) FROM generate_series(1, 32) n)";
+    sqlx::query(sql)
+        .execute(&host.kit.superuser().await?)
+        .await?;
+    let counted = Arc::new(Counted(host.jobs.clone(), Arc::default()));
+    let relay = host
+        .webhooks
+        .relay(host.kit.worker.clone(), counted.clone());
+    assert_eq!(relay.drain(10).await?.jobs, 96);
+    let mut of_tx: Vec<usize> = counted
+        .1
+        .lock()
+        .map_err(|e| e.to_string())?
+        .values()
+        .copied()
+        .collect();
+    of_tx.sort_unstable();
+    assert_eq!(of_tx, [32, 64]);
+    Ok(())
+}
+
+/// Counts jobs by the transaction that stores them.
+struct Counted(
+    MemoryJobs,
+    Arc<std::sync::Mutex<std::collections::HashMap<i64, usize>>>,
+);
+
+#[async_trait]
+impl JobSink for Counted {
+    async fn enqueue(&self, ctx: &TenantCtx, job: NewJob) -> Result<JobId, Error> {
+        self.0.enqueue(ctx, job).await
+    }
+
+    async fn enqueue_in(&self, tx: &mut TenantTx, job: NewJob) -> Result<JobId, Error> {
+        let this: i64 = sqlx::query_scalar("SELECT pg_current_xact_id()::text::bigint")
+            .fetch_one(&mut **tx)
+            .await?;
+        if let Ok(mut counts) = self.1.lock() {
+            *counts.entry(this).or_default() += 1;
+        }
+        self.0.enqueue_in(tx, job).await
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_relay_that_died_are_told_when_its_lease_is_over() -> Result {
+    let host = Host::new().await?;
+    host.tenant("acme").await?;
+    let claim = "SELECT attempt FROM tenancy.webhook_events_claim(10, 60000)";
+    let worker = host.kit.worker.pool();
+    let first: Vec<i32> = sqlx::query_scalar(claim).fetch_all(worker).await?;
+    host.relay().await?;
+    assert_eq!((first, host.types("crm").len()), (vec![1], 0));
+    sqlx::query("UPDATE tenancy.webhook_events SET due_at = now()")
+        .execute(&host.kit.superuser().await?)
+        .await?;
+    let second: Vec<i32> = sqlx::query_scalar(claim).fetch_all(worker).await?;
+    assert_eq!(second, [2]);
+    // What the first one says now changes nothing.
+    let late: i64 = sqlx::query_scalar(
+        "SELECT tenancy.webhook_events_settle(array_agg(tenant_id), array_agg(id), '{1}', '{told}', '{NULL}', '{NULL}') FROM ids",
+    )
+    .fetch_one(&mut *with_ids(&host).await?)
+    .await?;
+    assert_eq!((late, host.waiting().await?), (0, 1));
+    Ok(())
+}
+
+/// A worker's transaction that knows which events there are.
+async fn with_ids(host: &Host) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+    let events: Vec<(uuid::Uuid, uuid::Uuid)> =
+        sqlx::query_as("SELECT tenant_id, id FROM tenancy.webhook_events")
+            .fetch_all(&host.kit.superuser().await?)
+            .await?;
+    let mut tx = host.kit.worker.pool().begin().await?;
+    sqlx::query("CREATE TEMPORARY TABLE ids ON COMMIT DROP AS SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, id)")
+        .bind(events.iter().map(|event| event.0).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.1).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx)
+}
+
 #[tokio::test]
 async fn what_the_platforms_closed_tenant_holds_up_is_told_when_it_is_open() -> Result {
     let host = Host::new().await?;
@@ -361,13 +405,14 @@ async fn the_app_neither_reads_events_nor_tells_in_another_tenants_name() -> Res
             .await;
         assert_eq!(put.is_ok(), allowed, "{put:?}");
     }
-    let taken = sqlx::query("SELECT * FROM tenancy.webhook_events_take(10)");
-    assert!(
-        taken
-            .fetch_all(host.kit.app.without_tenant())
-            .await
-            .is_err()
-    );
+    for crossing in [
+        "SELECT * FROM tenancy.webhook_events_claim(10, 1000)",
+        "SELECT * FROM tenancy.webhook_events_parked(NULL, 10)",
+        "SELECT tenancy.webhook_events_release('{}', true)",
+    ] {
+        let asked = sqlx::query(crossing).fetch_all(host.kit.app.without_tenant());
+        assert!(asked.await.is_err(), "{crossing}");
+    }
     Ok(())
 }
 
@@ -395,121 +440,6 @@ async fn a_relay_that_runs_is_woken_by_a_commit_and_ends_when_told() -> Result {
     assert_eq!(host.types("crm"), ["tenant.created"]);
     stop.cancel();
     Ok(running.await?)
-}
-
-/// Answers as told, and keeps what it was given.
-#[derive(Default)]
-struct Scripted {
-    status: AtomicU16,
-    posts: Mutex<Vec<WebhookPost>>,
-}
-
-impl Scripted {
-    fn posts(&self) -> usize {
-        self.posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-}
-
-#[async_trait]
-impl WebhookTransport for Scripted {
-    async fn post(&self, post: WebhookPost) -> Result<WebhookAnswer, Error> {
-        self.posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(post);
-        Ok(WebhookAnswer::new(self.status.load(Ordering::Relaxed)))
-    }
-}
-
-#[tokio::test]
-async fn a_handler_counts_the_tries_of_what_is_refused_and_stops_at_410() -> Result {
-    let host = Host::new().await?;
-    host.tenant("acme").await?;
-    host.relay().await?;
-    let transport = Arc::new(Scripted::default());
-    let handler = host.webhooks.handler(transport.clone());
-    let jobs = host.jobs.jobs();
-    let (_, id, job) = jobs.first().ok_or("no job")?;
-    let run =
-        |attempt, payload: &Value| JobRun::new(*id, attempt, payload.clone(), Arc::new(NoProgress));
-    let answer = async |attempt: u16, status: u16| {
-        transport.status.store(status, Ordering::Relaxed);
-        let done = handler.run(&host.ours, &run(attempt, &job.payload)).await;
-        done.map_err(|error| (error.kind(), error.code(), error.retry()))
-    };
-    let refused = |retry| Err((ErrorKind::Conflict, "webhook_refused", retry));
-    assert_eq!(answer(1, 404).await, refused(Retry::Backoff));
-    assert_eq!(answer(4, 401).await, refused(Retry::Backoff));
-    assert_eq!(answer(5, 404).await, refused(Retry::Never));
-    assert_eq!(
-        answer(99, 500).await,
-        Err((ErrorKind::Unavailable, "webhook_busy", Retry::Backoff))
-    );
-    assert_eq!(answer(6, 200).await, Ok(json!({"sent": job.payload["id"]})));
-
-    // Each try sends the same bytes under the same id.
-    let posts = transport
-        .posts
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    assert!(
-        posts
-            .windows(2)
-            .all(|two| two[0].body == two[1].body && two[0].headers[0] == two[1].headers[0])
-    );
-    let shown = format!("{:?} {handler:?} {:?}", posts[0], host.webhooks);
-    assert!(
-        !shown.contains("tenant.created") && !shown.contains("/x") && !shown.contains("v1,"),
-        "{shown}"
-    );
-
-    let gone = Err((ErrorKind::Denied, "webhook_gone", Retry::Never));
-    assert_eq!(answer(1, 410).await, gone);
-    let before = transport.posts();
-    assert_eq!(answer(1, 200).await, gone, "nothing is sent any more");
-    assert_eq!(transport.posts(), before);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_job_that_names_nobody_or_holds_nothing_ends() -> Result {
-    let host = Host::new().await?;
-    let handler = host.webhooks.handler(Arc::new(Scripted::default()));
-    let run = |attempt, payload: &Value| {
-        JobRun::new(JobId::new(), attempt, payload.clone(), Arc::new(NoProgress))
-    };
-    let unknown = json!({"endpoint": "former", "id": "msg_1", "body": "{}"});
-    for (attempt, retry) in [
-        (1, Retry::Backoff),
-        (19, Retry::Backoff),
-        (20, Retry::Never),
-    ] {
-        let error = handler
-            .run(&host.ours, &run(attempt, &unknown))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (error.code(), error.retry()),
-            ("webhook_endpoint_unknown", retry)
-        );
-    }
-    for bad in [
-        json!(null),
-        json!({}),
-        json!({"endpoint": "crm", "id": "a.b", "body": ""}),
-    ] {
-        let error = handler.run(&host.ours, &run(1, &bad)).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.retry()),
-            (ErrorKind::InvalidInput, Retry::Never),
-            "{bad}"
-        );
-    }
-    Ok(())
 }
 
 #[tokio::test]

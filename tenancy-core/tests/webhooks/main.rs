@@ -1,6 +1,8 @@
 //! Webhooks: signatures, where they may go, and the way from a change to the queue.
 
 mod events;
+mod handling;
+mod host;
 mod peer;
 mod sending;
 mod signing;

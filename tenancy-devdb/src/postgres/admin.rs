@@ -45,6 +45,12 @@ pub(crate) async fn connect(url: &str) -> Result<Admin, sqlx::Error> {
     })
 }
 
+/// Whether a server answered that it has no connection left.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|answer| answer.code());
+    code.as_deref() == Some("53300")
+}
+
 impl Admin {
     /// Chooses how [`create`](Self::create) copies; through the log unless told.
     pub(crate) fn copying(mut self, copy: Copying) -> Self {

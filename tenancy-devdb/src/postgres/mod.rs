@@ -3,4 +3,4 @@
 mod admin;
 mod ddl;
 
-pub(crate) use admin::{Admin, Copying, Locked, check_version, connect};
+pub(crate) use admin::{Admin, Copying, Locked, check_version, connect, is_full};

@@ -11,10 +11,13 @@ use crate::service::Database;
 use crate::service::dev_db::Inner;
 
 pub(super) async fn open(settings: Settings) -> Result<Inner, Error> {
-    let (server, programs) = match settle(&settings, 0).await? {
-        Some(done) => done,
-        // A cluster that does not start, say after the memory ran full, is made anew once.
-        None => settle(&settings, 1).await?.ok_or_else(gone)?,
+    let mut round = 0;
+    let (server, programs) = loop {
+        match settle(&settings, round).await? {
+            Some(done) => break done,
+            None if round < LAST_ROUND => round += 1,
+            None => return Err(gone()),
+        }
     };
     let endpoint = Endpoint::Local(server.address().clone());
     let name = DbName::parse(DEFAULT_DATABASE)?;
@@ -29,7 +32,8 @@ pub(super) async fn open(settings: Settings) -> Result<Inner, Error> {
     })
 }
 
-/// `None`: it is worth another try.
+/// `None`: it is worth another try. A server that ended under us is joined or started again; one that
+/// does so once more, say after the memory ran full, is made anew.
 async fn settle(settings: &Settings, round: u32) -> Result<Option<(Arc<Server>, Binaries)>, Error> {
     let (found, joined) = blocking(settings.clone(), |settings| {
         let cache = Cache::open(settings.cache.as_deref())?;
@@ -41,21 +45,27 @@ async fn settle(settings: &Settings, round: u32) -> Result<Option<(Arc<Server>, 
     let (server, lock) = joined.map_err(|e| failed(found.clone(), e))?;
     match prepare(&server, lock).await {
         Ok(()) => Ok(Some((server, found.binaries))),
-        Err(_) if round == 0 && !server.is_alive() => {
-            server.distrust();
+        Err(_) if round < LAST_ROUND && !server.is_alive() => {
+            if round > 0 {
+                server.distrust();
+            }
             Ok(None)
         }
         Err(e) => Err(failed(found, e)),
     }
 }
 
-/// Waits for the server; the first in this process also sets it up and sweeps.
+/// Waits for the server; the first in this process also sets it up and sweeps. One that is known
+/// already is asked as well: where it was killed, its supervisor stands for it a moment longer.
 async fn prepare(server: &Arc<Server>, lock: Option<Lock>) -> Result<(), Error> {
+    let endpoint = Endpoint::Local(server.address().clone());
+    let Some(mut admin) = wait_for(server, &endpoint, lock.is_none()).await? else {
+        return Ok(());
+    };
     if lock.is_none() {
+        admin.close().await;
         return Ok(());
     }
-    let endpoint = Endpoint::Local(server.address().clone());
-    let mut admin = wait_for(server, &endpoint).await?;
     if !server.is_set_up() {
         set_up(&endpoint, &mut admin).await?;
         server.mark_set_up()?;
@@ -66,7 +76,12 @@ async fn prepare(server: &Arc<Server>, lock: Option<Lock>) -> Result<(), Error> 
     Ok(())
 }
 
-async fn wait_for(server: &Server, endpoint: &Endpoint) -> Result<Admin, Error> {
+/// `None`: it answers, and has no room for us; where `any_answer` will do.
+async fn wait_for(
+    server: &Server,
+    endpoint: &Endpoint,
+    any_answer: bool,
+) -> Result<Option<Admin>, Error> {
     let url = endpoint.url(Login::Superuser, None).unwrap_or_default();
     let deadline = Instant::now() + START_LIMIT;
     // A connection that comes too early is refused by a process that was made for it, which takes
@@ -76,7 +91,8 @@ async fn wait_for(server: &Server, endpoint: &Endpoint) -> Result<Admin, Error> 
     }
     loop {
         let error = match postgres::connect(&url).await {
-            Ok(admin) => return Ok(admin),
+            Ok(admin) => return Ok(Some(admin)),
+            Err(error) if any_answer && postgres::is_full(&error) => return Ok(None),
             Err(error) => error,
         };
         if !server.is_alive() || Instant::now() > deadline {
@@ -146,10 +162,12 @@ fn failed(found: Found, error: Error) -> Error {
 fn gone() -> Error {
     Error::new(
         ErrorKind::Server,
-        "the server ended twice while it was started",
+        "the server ended three times while it was started",
     )
 }
 
 const DEFAULT_DATABASE: &str = "tenancy_dev";
+/// After two that failed, the first of them on a cluster that is left as it was.
+const LAST_ROUND: u32 = 2;
 const POLL: Duration = Duration::from_millis(1);
 const START_LIMIT: Duration = Duration::from_secs(30);

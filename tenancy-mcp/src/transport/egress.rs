@@ -6,6 +6,7 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tenancy_core::Egress;
 use url::{Host, Url};
 
 use crate::{CallFault, FaultKind};
@@ -60,15 +61,28 @@ impl EgressPolicy {
         }
     }
 
+    /// What the core of the family closes is closed here as well.
     fn allows(self, address: IpAddr) -> bool {
-        let address = embedded_v4(address).map_or(address, IpAddr::V4);
-        match address {
-            _ if address.is_loopback() => self.allow_loopback,
-            IpAddr::V4(v4) => is_public_v4(v4) || (self.allow_private && v4.is_private()),
-            IpAddr::V6(v6) => is_public_v6(v6) || (self.allow_private && v6.is_unique_local()),
+        let mut egress = Egress::default();
+        if self.allow_loopback {
+            egress = egress.allow_loopback();
         }
+        if self.allow_private {
+            for (network, bits) in PRIVATE {
+                egress = egress.allow_network(network, bits);
+            }
+        }
+        egress.allows(address)
     }
 }
+
+/// The networks that are anybody's own.
+const PRIVATE: [(IpAddr, u8); 4] = [
+    (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8),
+    (IpAddr::V4(Ipv4Addr::new(172, 16, 0, 0)), 12),
+    (IpAddr::V4(Ipv4Addr::new(192, 168, 0, 0)), 16),
+    (IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
+];
 
 /// Resolves names, and leaves out the addresses that are not allowed.
 #[derive(Debug)]
@@ -96,41 +110,6 @@ impl PublicDns {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to: mapped, 6to4, NAT64.
-fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
-    let IpAddr::V6(v6) = address else {
-        return None;
-    };
-    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match v6.segments() {
-        [0x2002, high, low, ..] | [0x0064, 0xff9b, .., high, low] => Some(join(high, low)),
-        _ => v6.to_ipv4_mapped(),
-    }
-}
-
-fn is_public_v4(v4: Ipv4Addr) -> bool {
-    let [a, b, c, _] = v4.octets();
-    let shared = a == 100 && (64..=127).contains(&b);
-    let protocol = a == 192 && b == 0 && c == 0;
-    let benchmark = a == 198 && (18..=19).contains(&b);
-    !(a == 0
-        || a >= 224
-        || v4.is_private()
-        || v4.is_loopback()
-        || v4.is_link_local()
-        || v4.is_documentation()
-        || shared
-        || protocol
-        || benchmark)
-}
-
-fn is_public_v6(v6: Ipv6Addr) -> bool {
-    let [a, b, ..] = v6.segments();
-    // Only global unicast, without documentation (2001:db8::/32) and the special block
-    // 2001::/23, where Teredo lives.
-    (0x2000..=0x3fff).contains(&a) && !(a == 0x2001 && (b == 0x0db8 || b < 0x0200))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +130,11 @@ mod tests {
             "https://127.0.0.1/",
             "https://10.0.0.1/",
             "https://169.254.169.254/latest/meta-data",
+            "https://168.63.129.16/",
+            "https://192.0.0.192/",
+            "https://192.88.99.1/",
+            "https://[fd00:ec2::254]/",
+            "https://[3fff::1]/",
             "https://100.64.0.1/",
             "https://0.0.0.0/",
             "https://[::1]/",
@@ -178,7 +162,10 @@ mod tests {
         assert!(local.check("http://10.0.0.1/").is_err());
         let private = EgressPolicy::default().with_private(true);
         assert!(private.check("https://10.0.0.1/").is_ok());
-        assert!(private.check("https://169.254.169.254/").is_err());
+        assert!(private.check("https://[fd12::7]/").is_ok());
+        for metadata in ["https://169.254.169.254/", "https://[fd00:ec2::254]/"] {
+            assert!(private.check(metadata).is_err(), "{metadata}");
+        }
     }
 
     #[tokio::test]

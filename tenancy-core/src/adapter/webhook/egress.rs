@@ -1,62 +1,41 @@
-//! Which addresses may be reached.
+//! Which URLs may be asked for, and the addresses that their names lead to.
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// What is open beside public addresses.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Allowed {
-    pub(super) loopback: bool,
-    /// Addresses with the number of bits that count.
-    pub(super) networks: Vec<(IpAddr, u8)>,
-}
+use crate::Egress;
 
-impl Allowed {
-    /// Whether the URL may be asked for. A name is looked at when it is resolved; a literal address
-    /// is connected to without that, so it is looked at here.
-    pub(super) fn url(&self, url: &Url) -> bool {
-        let literal = match url.host() {
-            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(Host::Domain(_)) => None,
-            None => return false,
-        };
-        let here = match literal {
-            Some(address) => address.is_loopback(),
-            None => url.host_str() == Some("localhost"),
-        };
-        let scheme = match url.scheme() {
-            "https" => true,
-            "http" => here && self.loopback,
-            _ => false,
-        };
-        scheme && literal.is_none_or(|address| self.address(address))
-    }
-
-    pub(super) fn address(&self, address: IpAddr) -> bool {
-        let address = leads_to(address);
-        if address.is_loopback() {
-            return self.loopback;
-        }
-        let open = |(network, bits): &(IpAddr, u8)| within(address, *network, *bits);
-        self.networks.iter().any(open)
-            || match address {
-                IpAddr::V4(v4) => is_public_v4(v4),
-                IpAddr::V6(v6) => is_public_v6(v6),
-            }
-    }
+/// Whether the URL may be asked for. A name is looked at when it is resolved; a literal address is
+/// connected to without that, so it is looked at here.
+pub(super) fn may_ask(egress: &Egress, url: &Url) -> bool {
+    let literal = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        Some(Host::Domain(_)) => None,
+        None => return false,
+    };
+    let here = match literal {
+        Some(address) => address.is_loopback(),
+        None => url.host_str() == Some("localhost"),
+    };
+    let scheme = match url.scheme() {
+        "https" => true,
+        "http" => here && egress.allows_loopback(),
+        _ => false,
+    };
+    scheme && literal.is_none_or(|address| egress.allows(address))
 }
 
 /// Resolves names, and leaves out the addresses that may not be reached: what it answers is what is
 /// connected to.
 #[derive(Debug)]
-pub(super) struct CheckedDns(pub(super) Arc<Allowed>);
+pub(super) struct CheckedDns(pub(super) Arc<Egress>);
 
 impl Resolve for CheckedDns {
     fn resolve(&self, name: Name) -> Resolving {
@@ -64,7 +43,7 @@ impl Resolve for CheckedDns {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let open: Vec<SocketAddr> = found
-                .filter(|address| allowed.address(address.ip()))
+                .filter(|address| allowed.allows(address.ip()))
                 .collect();
             if open.is_empty() {
                 return Err(Refused.into());
@@ -86,84 +65,17 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The IPv4 address behind an IPv6 one: mapped, NAT64, 6to4.
-fn leads_to(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else {
-        return address;
-    };
-    let v4 =
-        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low]
-        | [0x0064, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => v4(high, low),
-        _ => address,
-    }
-}
-
-fn within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let (one, other, length) = match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(u32::from(a)), u128::from(u32::from(b)), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a), u128::from(b), 128),
-        _ => return false,
-    };
-    let rest = length - u32::from(bits).min(length);
-    // A shift by the whole length is none that Rust knows.
-    one.checked_shr(rest).unwrap_or(0) == other.checked_shr(rest).unwrap_or(0)
-}
-
-/// Networks of IPv4 that are not the public internet (the registry of special-purpose addresses),
-/// and the one public address that a cloud answers its metadata on.
-const CLOSED_V4: [(Ipv4Addr, u8); 17] = [
-    (Ipv4Addr::UNSPECIFIED, 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(168, 63, 129, 16), 32),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 31, 196, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(192, 175, 48, 0), 24),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(224, 0, 0, 0), 3),
-];
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    !CLOSED_V4
-        .iter()
-        .any(|(network, bits)| within(address.into(), (*network).into(), *bits))
-}
-
-/// Global unicast (`2000::/3`), but for what the registry takes out of it: protocols and Teredo,
-/// documentation, 6to4 (looked at as IPv4 before), AS112.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, ..] = address.segments();
-    let special = match a {
-        0x2001 => b < 0x0200 || b == 0x0db8,
-        0x2620 => b == 0x004f && c == 0x8000,
-        0x3fff => b < 0x1000,
-        _ => false,
-    };
-    (0x2000..=0x3fff).contains(&a) && !special
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn url(allowed: &Allowed, text: &str) -> bool {
-        allowed.url(&Url::parse(text).unwrap())
+    fn url(allowed: &Egress, text: &str) -> bool {
+        may_ask(allowed, &Url::parse(text).unwrap())
     }
 
     #[test]
     fn public_addresses_are_open_by_https() {
-        let allowed = Allowed::default();
+        let allowed = Egress::default();
         for good in [
             "https://hooks.example.com/x",
             "https://8.8.8.8/",
@@ -180,7 +92,7 @@ mod tests {
 
     #[test]
     fn by_default_everything_else_is_closed() {
-        let allowed = Allowed::default();
+        let allowed = Egress::default();
         for (class, bad) in [
             ("plain", "http://hooks.example.com/x"),
             ("plain", "http://8.8.8.8/"),
@@ -237,10 +149,7 @@ mod tests {
 
     #[test]
     fn what_the_operator_opens_is_open_and_nothing_beside_it() {
-        let here = Allowed {
-            loopback: true,
-            ..Allowed::default()
-        };
+        let here = Egress::default().allow_loopback();
         for good in [
             "http://127.0.0.1:80/",
             "http://localhost:80/",
@@ -255,13 +164,9 @@ mod tests {
         ] {
             assert!(!url(&here, bad), "{bad}");
         }
-        let inside = Allowed {
-            networks: vec![
-                ("10.20.0.0".parse().unwrap(), 16),
-                ("fd12::".parse().unwrap(), 16),
-            ],
-            ..Allowed::default()
-        };
+        let inside = Egress::default()
+            .allow_network("10.20.0.0".parse().unwrap(), 16)
+            .allow_network("fd12::".parse().unwrap(), 16);
         for good in [
             "https://10.20.255.1/",
             "https://[fd12::7]/",
@@ -277,23 +182,14 @@ mod tests {
         ] {
             assert!(!url(&inside, bad), "{bad}");
         }
-        assert!(within(
-            "1.2.3.4".parse().unwrap(),
-            "9.9.9.9".parse().unwrap(),
-            0
-        ));
-        assert!(within("::1".parse().unwrap(), "::1".parse().unwrap(), 255));
     }
 
     #[tokio::test]
     async fn a_name_that_points_inside_does_not_resolve() {
-        let dns = CheckedDns(Arc::new(Allowed::default()));
+        let dns = CheckedDns(Arc::new(Egress::default()));
         let refused = dns.resolve("localhost".parse().unwrap()).await;
         assert!(refused.err().unwrap().is::<Refused>());
-        let dns = CheckedDns(Arc::new(Allowed {
-            loopback: true,
-            ..Allowed::default()
-        }));
+        let dns = CheckedDns(Arc::new(Egress::default().allow_loopback()));
         assert!(dns.resolve("localhost".parse().unwrap()).await.is_ok());
     }
 }

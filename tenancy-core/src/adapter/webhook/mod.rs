@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::{Client, Response, header::RETRY_AFTER, redirect::Policy, retry};
 
-use self::egress::{Allowed, CheckedDns, Refused};
-use crate::{Error, ErrorKind, WebhookAnswer, WebhookPost, WebhookTransport};
+use self::egress::{CheckedDns, Refused, may_ask};
+use crate::{Egress, Error, ErrorKind, WebhookAnswer, WebhookPost, WebhookTransport};
 
 /// How long a receiver has for its answer, by default and at most.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,10 +25,7 @@ const MOST_WAIT: Duration = Duration::from_hours(24);
 /// proxy, 15 s.
 ///
 /// A name is resolved here, each of its addresses is looked at, and the connection goes to one of
-/// those: a name that answers differently the next time gains nothing. Refused are loopback,
-/// private, link-local (where clouds keep their metadata), shared (CGNAT), benchmark,
-/// documentation, multicast and reserved addresses, unique-local and site-local ones of IPv6, and
-/// what leads to an IPv4 address of these by mapping, NAT64 or 6to4.
+/// those that [`Egress`] allows: a name that answers differently the next time gains nothing.
 ///
 /// ```
 /// use std::{net::{IpAddr, Ipv4Addr}, time::Duration};
@@ -44,13 +41,13 @@ const MOST_WAIT: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug)]
 pub struct ReqwestWebhooks {
     client: Client,
-    allowed: Arc<Allowed>,
+    allowed: Arc<Egress>,
 }
 
 /// What a [`ReqwestWebhooks`] may reach.
 #[derive(Clone, Debug)]
 pub struct ReqwestWebhooksBuilder {
-    allowed: Allowed,
+    allowed: Egress,
     timeout: Duration,
 }
 
@@ -66,7 +63,7 @@ impl ReqwestWebhooks {
     /// Says what else may be reached.
     pub fn builder() -> ReqwestWebhooksBuilder {
         ReqwestWebhooksBuilder {
-            allowed: Allowed::default(),
+            allowed: Egress::default(),
             timeout: TIMEOUT,
         }
     }
@@ -75,13 +72,13 @@ impl ReqwestWebhooks {
 impl ReqwestWebhooksBuilder {
     /// Opens this machine's loopback addresses, by plain HTTP too: for development and tests.
     pub fn allow_loopback(mut self) -> Self {
-        self.allowed.loopback = true;
+        self.allowed = self.allowed.allow_loopback();
         self
     }
 
     /// Opens a network of the operator's own, such as `10.20.0.0/16`, by HTTPS.
     pub fn allow_network(mut self, address: IpAddr, prefix: u8) -> Self {
-        self.allowed.networks.push((address, prefix));
+        self.allowed = self.allowed.allow_network(address, prefix);
         self
     }
 
@@ -120,7 +117,7 @@ impl ReqwestWebhooksBuilder {
 #[async_trait]
 impl WebhookTransport for ReqwestWebhooks {
     async fn post(&self, post: WebhookPost) -> Result<WebhookAnswer, Error> {
-        if !self.allowed.url(&post.url) {
+        if !may_ask(&self.allowed, &post.url) {
             return Err(refused());
         }
         let mut request = self

@@ -37,6 +37,7 @@ pub(super) const CROSSING: &[&str] = &[
     "destroy_retired_keys",
     "due_oauth_revocations",
     "finish_rotation",
+    "free_slugs",
     "job_policy_get",
     "job_policy_set",
     "job_worker_beat",
@@ -53,6 +54,8 @@ pub(super) const CROSSING: &[&str] = &[
     "outbox_claim",
     "outbox_purge",
     "outbox_settle",
+    "outbox_tenants",
+    "platform_log_prune",
     "promote_data_key",
     "purge_ended_roles",
     "rewrap_data_key",
@@ -60,7 +63,10 @@ pub(super) const CROSSING: &[&str] = &[
     "store_rotated",
     "subject_has_permission",
     "tenants_with_data_keys",
-    "webhook_events_take",
+    "webhook_events_claim",
+    "webhook_events_parked",
+    "webhook_events_release",
+    "webhook_events_settle",
     "wrapped_data_key",
 ];
 

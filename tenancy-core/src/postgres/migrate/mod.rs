@@ -73,6 +73,11 @@ const CORE_STEPS: &[Migration] = &[
         "webhook_events",
         include_str!("../../../migrations/0011_webhook_events.sql"),
     ),
+    Migration::new(
+        12,
+        "maintenance",
+        include_str!("../../../migrations/0012_maintenance.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

@@ -1,9 +1,6 @@
 //! What the queue's worker runs.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fmt;
 
 use async_trait::async_trait;
 use serde::Deserialize as _;
@@ -12,12 +9,12 @@ use serde_json::{Value, json};
 use super::{Delivery, KIND, WebhookSender, Webhooks};
 use crate::{
     Error, ErrorKind, JobHandler, JobKind, JobRun, Retry, TenantCtx, WebhookEndpoint,
-    WebhookMessage,
+    WebhookMessage, postgres::webhook_state,
 };
 
-/// How often a message is tried that the receiver refuses (a redirect, 400, 401, 404 and the like):
-/// a deploy of his may answer so for a while, a wrong address does for ever.
-const TRIES_OF_REFUSED: u16 = 5;
+/// How often a receiver may refuse a message (a redirect, 400, 401, 404 and the like): a deploy of his
+/// may answer so for a while, a wrong address does for ever.
+const MOST_REFUSALS: i32 = 5;
 
 /// How often one is tried for an endpoint that this process does not know: while a new version is rolled
 /// out, another process may.
@@ -25,39 +22,27 @@ const TRIES_OF_UNKNOWN: u16 = 20;
 
 /// Sends the messages that a [`WebhookRelay`](super::WebhookRelay) enqueued.
 ///
-/// A try ends by the answer, as [`WebhookSender::send`] has it; what is refused is tried 5 times, and
-/// the rest as often as the relay says. After a 410 the endpoint is told nothing more until the
-/// process starts anew: its jobs are parked, so that they can be tried again when it is back.
+/// A try ends by the answer, as [`WebhookSender::send`] has it; what is refused for the fifth time has
+/// failed, whatever else came in between, and the rest is tried as often as the relay says. After a
+/// 410 the endpoint is told nothing more, by any process, until [`Webhooks::reopen`]: its jobs are
+/// parked, so that they can be tried again then.
 pub struct WebhookHandler {
     webhooks: Webhooks,
     sender: WebhookSender,
-    /// One for each endpoint, in their order.
-    gone: Vec<AtomicBool>,
 }
 
 impl WebhookHandler {
     pub(super) fn new(webhooks: Webhooks, sender: WebhookSender) -> Self {
-        let gone = webhooks.0.endpoints.iter().map(|_| AtomicBool::new(false));
-        Self {
-            gone: gone.collect(),
-            webhooks,
-            sender,
-        }
+        Self { webhooks, sender }
     }
 
-    fn endpoint(&self, name: &str) -> Option<(&WebhookEndpoint, &AtomicBool)> {
-        let mut known = self.webhooks.0.endpoints.iter().zip(&self.gone);
-        known.find(|(endpoint, _)| endpoint.name() == name)
-    }
-
-    async fn send(&self, delivery: Delivery) -> Result<(), Error> {
-        let Some((endpoint, gone)) = self.endpoint(&delivery.endpoint) else {
-            // In a rolling deploy another process may know it.
-            let message = format!("there is no webhook endpoint `{}` here", delivery.endpoint);
-            let error = Error::new(ErrorKind::NotFound, "webhook_endpoint_unknown", message);
-            return Err(error.with_retry(Retry::Backoff));
+    async fn send(&self, ctx: &TenantCtx, delivery: Delivery, attempt: u16) -> Result<(), Error> {
+        // A job that another tenant has would be signed in the platform's name.
+        let ours = (ctx.tenant() == self.webhooks.0.ours).then_some(&self.webhooks);
+        let Some(endpoint) = ours.and_then(|webhooks| webhooks.endpoint(&delivery.endpoint)) else {
+            return Err(unknown(&delivery.endpoint, attempt));
         };
-        if gone.load(Ordering::Relaxed) {
+        if self.is_gone(ctx, endpoint).await? {
             let message = "the webhook's receiver has said before that it wants no more messages";
             return Err(Error::new(ErrorKind::Denied, "webhook_gone", message));
         }
@@ -67,17 +52,90 @@ impl WebhookHandler {
             .send(endpoint.url(), endpoint.keys(), &message)
             .await;
         let result = sent.as_ref().map_or_else(Error::code, |()| "sent");
-        metrics::counter!("tenancy_webhooks_total", "endpoint" => delivery.endpoint.clone(), "result" => result)
+        metrics::counter!("tenancy_webhooks_total", "endpoint" => delivery.endpoint, "result" => result)
             .increment(1);
-        if result == "webhook_gone" {
-            gone.store(true, Ordering::Relaxed);
-            tracing::warn!(
-                endpoint = endpoint.name(),
-                "a webhook's receiver wants no more messages"
-            );
+        match sent {
+            Ok(()) if attempt == 1 => Ok(()),
+            Ok(()) => {
+                // The message is out, whatever becomes of the count.
+                if let Err(error) = self.forget_refusals(ctx, endpoint, &message).await {
+                    tracing::warn!(%error, code = error.code(), "old refusals are still counted");
+                }
+                Ok(())
+            }
+            Err(error) if error.code() == "webhook_gone" => {
+                self.remember_gone(ctx, endpoint).await?;
+                Err(error)
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.refused(ctx, endpoint, &message, error).await
+            }
+            Err(error) => Err(error),
         }
-        sent
     }
+
+    async fn is_gone(&self, ctx: &TenantCtx, endpoint: &WebhookEndpoint) -> Result<bool, Error> {
+        let mut tx = self.webhooks.0.db.read(ctx).await?;
+        webhook_state::is_gone(&mut tx, endpoint.name()).await
+    }
+
+    /// Where it can't be stored, the next try is answered in the same way and stores it.
+    async fn remember_gone(
+        &self,
+        ctx: &TenantCtx,
+        endpoint: &WebhookEndpoint,
+    ) -> Result<(), Error> {
+        tracing::warn!(
+            endpoint = endpoint.name(),
+            "a webhook's receiver wants no more messages"
+        );
+        let mut tx = self.webhooks.0.db.write(ctx).await?;
+        webhook_state::put_gone(&mut tx, endpoint.name()).await?;
+        tx.commit().await
+    }
+
+    /// The refusal itself, with no other try if it was one too many.
+    async fn refused(
+        &self,
+        ctx: &TenantCtx,
+        endpoint: &WebhookEndpoint,
+        message: &WebhookMessage,
+        refusal: Error,
+    ) -> Result<(), Error> {
+        let mut tx = self.webhooks.0.db.write(ctx).await?;
+        let count = webhook_state::count_refusal(&mut tx, endpoint.name(), message.id()).await?;
+        let is_last = count >= MOST_REFUSALS;
+        if is_last {
+            // Who has the queue try it again gives it as many.
+            webhook_state::forget_refusals(&mut tx, endpoint.name(), message.id()).await?;
+        }
+        tx.commit().await?;
+        Err(if is_last {
+            refusal.with_retry(Retry::Never)
+        } else {
+            refusal
+        })
+    }
+
+    async fn forget_refusals(
+        &self,
+        ctx: &TenantCtx,
+        endpoint: &WebhookEndpoint,
+        message: &WebhookMessage,
+    ) -> Result<(), Error> {
+        let mut tx = self.webhooks.0.db.write(ctx).await?;
+        webhook_state::forget_refusals(&mut tx, endpoint.name(), message.id()).await?;
+        tx.commit().await
+    }
+}
+
+fn unknown(name: &str, attempt: u16) -> Error {
+    let message = format!("there is no webhook endpoint `{name}` here");
+    let error = Error::new(ErrorKind::NotFound, "webhook_endpoint_unknown", message);
+    if attempt >= TRIES_OF_UNKNOWN {
+        return error;
+    }
+    error.with_retry(Retry::Backoff)
 }
 
 #[async_trait]
@@ -86,29 +144,15 @@ impl JobHandler for WebhookHandler {
         KIND
     }
 
-    async fn run(&self, _: &TenantCtx, run: &JobRun) -> Result<Value, Error> {
+    async fn run(&self, ctx: &TenantCtx, run: &JobRun) -> Result<Value, Error> {
         let delivery = Delivery::deserialize(&run.payload).map_err(|error| {
             let message = "the job holds no webhook";
             Error::invalid("webhook_job_invalid", message).with_source(error)
         })?;
         let id = delivery.id.clone();
-        match self.send(delivery).await {
-            Ok(()) => Ok(json!({ "sent": id })),
-            Err(error) => Err(within_tries(error, run.attempt)),
-        }
+        self.send(ctx, delivery, run.attempt).await?;
+        Ok(json!({ "sent": id }))
     }
-}
-
-fn within_tries(error: Error, attempt: u16) -> Error {
-    let most = match error.kind() {
-        ErrorKind::Conflict => TRIES_OF_REFUSED,
-        ErrorKind::NotFound => TRIES_OF_UNKNOWN,
-        _ => return error,
-    };
-    if attempt >= most {
-        return error.with_retry(Retry::Never);
-    }
-    error
 }
 
 impl fmt::Debug for WebhookHandler {

@@ -17,7 +17,7 @@ pub use self::{
 };
 use crate::{
     AuditSink, Error, ErrorKind, JobKind, JobSink, ServiceKey, TenantDb, TenantId, WebhookEndpoint,
-    WebhookTransport, WorkerDb,
+    WebhookTransport, WorkerDb, postgres::webhook_state,
 };
 
 /// The kind of the jobs that send.
@@ -116,6 +116,31 @@ impl Webhooks {
     /// Sends what the queue gives out.
     pub fn handler(&self, transport: Arc<dyn WebhookTransport>) -> WebhookHandler {
         WebhookHandler::new(self.clone(), WebhookSender::new(transport))
+    }
+
+    /// Tells an endpoint again that has answered 410. What was parked meanwhile is in the queue of the
+    /// platform's tenant. Answers whether it was closed.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) `webhook_endpoint_unknown` for an endpoint that is not known
+    /// here; those of [`enter`](TenantDb::enter) and of the database.
+    pub async fn reopen(&self, endpoint: &str) -> Result<bool, Error> {
+        if self.endpoint(endpoint).is_none() {
+            let message = format!("there is no webhook endpoint `{endpoint}` here");
+            let unknown = Error::new(ErrorKind::NotFound, "webhook_endpoint_unknown", message);
+            return Err(unknown);
+        }
+        let db = &self.0.db;
+        let ctx = db.enter_system(self.0.ours, SERVICE, Vec::new()).await?;
+        let mut tx = db.write(&ctx).await?;
+        let was_closed = webhook_state::forget_gone(&mut tx, endpoint).await?;
+        tx.commit().await?;
+        Ok(was_closed)
+    }
+
+    fn endpoint(&self, name: &str) -> Option<&WebhookEndpoint> {
+        let mut known = self.0.endpoints.iter();
+        known.find(|endpoint| endpoint.name() == name)
     }
 
     fn wanting<'a>(&'a self, action: &'a str) -> impl Iterator<Item = &'a WebhookEndpoint> {

@@ -2,17 +2,25 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{Delivery, KIND, SERVICE, Webhooks};
 use crate::{
-    Error, ErrorKind, JobSink, NewJob, TenantTx, WorkerDb,
-    postgres::webhook_events::{self, StoredEvent},
+    Error, ErrorKind, JobSink, NewJob, ParkedEvent, TenantCtx, TenantTx, WorkerDb,
+    postgres::webhook_events::{self, ClaimedEvent, Settled},
 };
 
 /// Events of one page.
 const PAGE: u16 = 100;
 const MOST_PAGE: u16 = 500;
+/// Jobs of one transaction, but for the last event's: an event of 32 endpoints has 32.
+const JOBS_OF_TX: usize = 64;
+/// How long a page is given to be enqueued, before others may try.
+const LEASE: Duration = Duration::from_mins(1);
+/// When it leaves off, so that a last transaction ends within the lease.
+const LEAVES_OFF: Duration = Duration::from_secs(30);
 /// How long it rests when there is nothing; what is stored in its own process wakes it at once.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long it rests after an error.
@@ -26,8 +34,9 @@ const TRY: Duration = Duration::from_secs(90);
 /// Hands the stored events to the queue, across tenants, as the worker.
 ///
 /// At least once and in effect once: an event is taken from its table when its jobs are committed.
-/// A process that dies in between leaves it there, and its jobs are known by their keys when they
-/// are enqueued again. Any number of relays may run at once.
+/// A process that dies in between leaves it there for a minute, and its jobs are known by their keys
+/// when they are enqueued again. An event that the queue refuses for good is parked, and the others
+/// go on. Any number of relays may run at once.
 #[derive(Clone)]
 pub struct WebhookRelay {
     webhooks: Webhooks,
@@ -41,10 +50,12 @@ pub struct WebhookRelay {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Relayed {
-    /// Events that were taken.
+    /// Events that were handed over.
     pub events: u64,
     /// Jobs that were enqueued, or known already.
     pub jobs: u64,
+    /// Events that the queue refused for good: [`WebhookRelay::parked`] lists them.
+    pub parked: u64,
     /// Whether the page was full, so that there may be more.
     pub more: bool,
 }
@@ -73,42 +84,98 @@ impl WebhookRelay {
         self
     }
 
-    /// Hands a page of events over, the oldest first, at most `limit` of them (500 at most).
+    /// Hands a page of events over, the oldest first, at most `limit` of them (500 at most). A
+    /// transaction enqueues some 64 jobs and no more.
     ///
     /// # Errors
-    /// Of the database and of the queue; then nothing of the page is lost. A platform's tenant that
-    /// is suspended or gone is an error as well: its code is that of
-    /// [`enter`](crate::TenantDb::enter).
+    /// Of the database and of a queue that takes nothing for the time being; then what was not handed
+    /// over is due again. A platform's tenant that is suspended or gone is an error as well: its code
+    /// is that of [`enter`](crate::TenantDb::enter).
     pub async fn drain(&self, limit: u16) -> Result<Relayed, Error> {
         let limit = limit.clamp(1, MOST_PAGE);
-        let taken = webhook_events::take(&self.worker, limit).await?;
+        let until = Instant::now() + LEAVES_OFF;
+        let claimed = webhook_events::claim(&self.worker, limit, LEASE).await?;
         let mut relayed = Relayed {
-            events: taken.events.len() as u64,
-            jobs: 0,
-            more: taken.events.len() == usize::from(limit),
+            more: claimed.len() == usize::from(limit),
+            ..Relayed::default()
         };
-        if taken.events.is_empty() {
+        if claimed.is_empty() {
             return Ok(relayed);
         }
+        let mut left = claimed.as_slice();
+        let mut outcome = Ok(());
+        while !left.is_empty() && Instant::now() < until {
+            let (batch, rest) = left.split_at(batch_of(left));
+            outcome = self.hand_over(batch, &mut relayed).await;
+            if outcome.is_err() {
+                break;
+            }
+            left = rest;
+        }
+        // What was not handed over need not wait for the lease.
+        let back: Vec<_> = left.iter().map(|event| (event, Settled::Back)).collect();
+        let given_back = webhook_events::settle(&self.worker, &back).await;
+        relayed.more |= !left.is_empty();
+        metrics::counter!("tenancy_webhook_events_total").increment(relayed.events);
+        metrics::counter!("tenancy_webhook_events_parked_total").increment(relayed.parked);
+        outcome.and(given_back).map(|()| relayed)
+    }
+
+    /// Some events in one transaction; each in its own, if the queue refuses one of them for good.
+    async fn hand_over(&self, batch: &[ClaimedEvent], relayed: &mut Relayed) -> Result<(), Error> {
         let (db, ours) = (&self.webhooks.0.db, self.webhooks.0.ours);
         let ctx = db.enter_system(ours, SERVICE, Vec::new()).await?;
-        let mut tx = db.write(&ctx).await?;
-        for event in &taken.events {
-            for endpoint in &event.endpoints {
-                self.enqueue(&mut tx, event, endpoint).await?;
-                relayed.jobs += 1;
+        match self.enqueue_all(&ctx, batch).await {
+            Ok(()) => return self.told(batch, relayed).await,
+            Err(error) if holds_up_all(&error) => return Err(error),
+            Err(_) => {}
+        }
+        for event in batch {
+            let alone = std::slice::from_ref(event);
+            match self.enqueue_all(&ctx, alone).await {
+                Ok(()) => self.told(alone, relayed).await?,
+                Err(error) if holds_up_all(&error) => return Err(error),
+                Err(error) => self.park(event, &error, relayed).await?,
             }
         }
-        tx.commit().await?;
-        taken.done().await?;
-        metrics::counter!("tenancy_webhook_events_total").increment(relayed.events);
-        Ok(relayed)
+        Ok(())
+    }
+
+    async fn enqueue_all(&self, ctx: &TenantCtx, events: &[ClaimedEvent]) -> Result<(), Error> {
+        let mut tx = self.webhooks.0.db.write(ctx).await?;
+        for event in events {
+            for endpoint in &event.endpoints {
+                self.enqueue(&mut tx, event, endpoint).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn told(&self, events: &[ClaimedEvent], relayed: &mut Relayed) -> Result<(), Error> {
+        let told: Vec<_> = events.iter().map(|event| (event, Settled::Told)).collect();
+        webhook_events::settle(&self.worker, &told).await?;
+        relayed.events += events.len() as u64;
+        relayed.jobs += events.iter().map(jobs_of).sum::<usize>() as u64;
+        Ok(())
+    }
+
+    async fn park(
+        &self,
+        event: &ClaimedEvent,
+        error: &Error,
+        relayed: &mut Relayed,
+    ) -> Result<(), Error> {
+        tracing::error!(tenant = %event.tenant_id, event = %event.id, %error, code = error.code(),
+            "the queue refuses an event, which is parked");
+        webhook_events::settle(&self.worker, &[(event, Settled::Parked(error))]).await?;
+        relayed.parked += 1;
+        Ok(())
     }
 
     async fn enqueue(
         &self,
         tx: &mut TenantTx,
-        event: &StoredEvent,
+        event: &ClaimedEvent,
         endpoint: &str,
     ) -> Result<(), Error> {
         let delivery = Delivery {
@@ -127,6 +194,32 @@ impl WebhookRelay {
             .with_timeout(TRY);
         self.jobs.enqueue_in(tx, job).await?;
         Ok(())
+    }
+
+    /// A page of the events that the queue refused for good, in the order of their ids, behind the
+    /// one given; at most 1,000.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn parked(&self, after: Option<Uuid>, limit: u16) -> Result<Vec<ParkedEvent>, Error> {
+        webhook_events::parked(&self.worker, after, limit.clamp(1, 1_000)).await
+    }
+
+    /// Lets parked events be handed over again, once what the queue refused was seen to; how many of
+    /// them were parked.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn retry_parked(&self, ids: &[Uuid]) -> Result<u64, Error> {
+        webhook_events::release(&self.worker, ids, false).await
+    }
+
+    /// Drops parked events: nobody is told of them. Answers how many of them were parked.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn drop_parked(&self, ids: &[Uuid]) -> Result<u64, Error> {
+        webhook_events::release(&self.worker, ids, true).await
     }
 
     /// Hands over what there is and what comes, until `stop`. Errors are logged and counted, and
@@ -149,6 +242,35 @@ impl WebhookRelay {
             }
         }
     }
+}
+
+/// Whether the queue takes nothing as things are, whatever the event: parking one would park them all.
+fn holds_up_all(error: &Error) -> bool {
+    let as_things_are = matches!(
+        error.kind(),
+        ErrorKind::Unauthenticated
+            | ErrorKind::NotAMember
+            | ErrorKind::Suspended
+            | ErrorKind::Denied
+            | ErrorKind::CommitOutcomeUnknown
+            | ErrorKind::Misconfigured
+            | ErrorKind::Unavailable
+    );
+    as_things_are || error.retry().is_retryable()
+}
+
+fn jobs_of(event: &ClaimedEvent) -> usize {
+    event.endpoints.len()
+}
+
+/// How many of these events one transaction takes: one at least.
+fn batch_of(events: &[ClaimedEvent]) -> usize {
+    let mut jobs = 0;
+    let fits = events.iter().take_while(|event| {
+        jobs += jobs_of(event);
+        jobs <= JOBS_OF_TX
+    });
+    fits.count().max(1)
 }
 
 impl fmt::Debug for WebhookRelay {

@@ -23,20 +23,35 @@ WITH RECURSIVE planned AS (
 ), calls AS (
     SELECT a.oid AS caller, b.oid AS called
     FROM source a JOIN source b ON a.prosrc ~ ('\mtenancy\.' || b.proname || '\s*\(') AND a.oid <> b.oid
-), writing AS (
-    SELECT s.oid FROM source s
-    WHERE s.prosrc ~ 'util\.current_tenant\(\)'
-      AND EXISTS (SELECT FROM touches t WHERE t.oid = s.oid AND t.place = 'distributed' AND t.command <> 'select')
 ), reached AS (
     SELECT s.oid FROM source s WHERE s.open
     UNION
     SELECT c.called FROM calls c JOIN reached r ON r.oid = c.caller
-), turned AS (
-    -- What writes, and what calls what writes.
-    SELECT w.oid FROM writing w JOIN reached USING (oid)
+), asks AS (
+    -- What looks at the open tenant, and what does so by way of others. The rest finds a tenant by a hash or
+    -- a name before there is one.
+    SELECT s.oid FROM source s WHERE s.prosrc ~ '(util\.current_tenant\(\)|tenancy\.tenant_id\M)'
     UNION
-    SELECT c.caller FROM calls c JOIN turned t ON t.oid = c.called JOIN source s ON s.oid = c.caller
-    WHERE c.caller IN (SELECT oid FROM reached)
+    SELECT c.caller FROM calls c JOIN asks a ON a.oid = c.called
+), stays AS (
+    -- Looks beyond the open tenant on purpose; or beyond a policy that holds more than the tenant, and that
+    -- the app has to keep.
+    SELECT s.oid FROM source s WHERE s.oid = to_regprocedure('util.tenants_with(text)')
+    UNION
+    SELECT t.oid FROM touches t
+    JOIN pg_catalog.pg_policy p ON p.polrelid = t.rel AND p.polroles = ARRAY['tenancy_app'::regrole::oid]
+    WHERE EXISTS (
+        SELECT FROM unnest(ARRAY[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]) AS part (condition)
+        WHERE part.condition !~ '^\(\w+ = util\.current_tenant\(\)\)$')
+), inside AS (
+    -- A helper that only the family calls is given the open tenant by its caller.
+    SELECT s.oid FROM source s JOIN reached USING (oid)
+    WHERE (s.oid IN (SELECT oid FROM asks) OR NOT s.open) AND s.oid NOT IN (SELECT oid FROM stays)
+), turned AS (
+    -- What reads or writes such rows, and what calls it.
+    SELECT i.oid FROM inside i JOIN touches t USING (oid) WHERE t.place IN ('distributed', 'lookup')
+    UNION
+    SELECT i.oid FROM turned t JOIN calls c ON c.called = t.oid JOIN inside i ON i.oid = c.caller
 )
 SELECT 'ALTER FUNCTION ' || t.oid::regprocedure || ' SECURITY INVOKER' AS statement, 'tenancy_definer' AS role, 1 AS place
 FROM turned t

@@ -1,0 +1,5 @@
+-- role: worker
+-- A page of what is parked. $1 behind which id (NULL: from the first), $2 how many. Index:
+-- webhook_events_parked.
+SELECT tenant_id, id, recorded_at, parked_at, endpoints, error_code, error
+FROM tenancy.webhook_events_parked($1, $2)
