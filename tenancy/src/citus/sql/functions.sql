@@ -1,7 +1,7 @@
 -- role: operator
--- Functions that the app calls in its tenant's context and that write distributed rows as their owner, with
--- those that they call. A transaction in which another user wrote a shard can't go on to use that shard,
--- so they have to run as the app: it needs the rights that they had, within its tenant.
+-- Functions that the app runs for its open tenant and that read or write distributed rows or lookups as their
+-- owner, with those that they call. What one user wrote in a transaction no other may read or write in it, so
+-- they have to run as the app: it needs the rights that they had, within its tenant.
 -- $1, $2: tables and their places.
 WITH RECURSIVE planned AS (
     SELECT p.rel, p.place, c.relname
