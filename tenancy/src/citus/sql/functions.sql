@@ -20,6 +20,16 @@ WITH RECURSIVE planned AS (
         ('update', '(\mUPDATE\s+tenancy\.%s\M|\mINSERT\s+INTO\s+tenancy\.%1$s\M[^;]*\mDO\s+UPDATE\M|\mtenancy\.%1$s\M[^;]*\mFOR\s+((NO\s+KEY\s+)?UPDATE|(KEY\s+)?SHARE)\M)'),
         ('delete', '\mDELETE\s+FROM\s+tenancy\.%s\M')) AS v (command, pattern)
     WHERE s.prosrc ~* replace(replace(v.pattern, '%1$s', p.relname), '%s', p.relname)
+    UNION
+    -- By way of a view.
+    SELECT s.oid, p.rel, p.place, p.relname, 'select'
+    FROM pg_catalog.pg_class v
+    JOIN source s ON s.prosrc ~ ('\mtenancy\.' || v.relname || '\M')
+    JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    JOIN planned p ON p.rel = d.refobjid
+    WHERE v.relkind = 'v' AND v.relnamespace = 'tenancy'::regnamespace
 ), calls AS (
     SELECT a.oid AS caller, b.oid AS called
     FROM source a JOIN source b ON a.prosrc ~ ('\mtenancy\.' || b.proname || '\s*\(') AND a.oid <> b.oid
