@@ -347,7 +347,8 @@ impl Host {
         let secret = SecretText::new("a secret");
         let vault = self.vault()?;
         let stored = vault.put(acme, &path, secret, PutMode::Upsert).await?;
-        assert_eq!(vault.get(acme, stored.id).await?.expose(), "a secret");
+        let opened = vault.get(acme, stored.id).await?;
+        assert_eq!(opened.value.expose(), "a secret");
         let jobs = JobQueue::new(app.clone(), authz, audit.clone());
         let job = NewJob::new(JobKind::from_static("x"), 1.into()).with_idempotency_key("k");
         jobs.enqueue(acme, job).await?;
@@ -386,44 +387,49 @@ async fn the_family_works_with_the_functions_of_the_plan() -> Result {
 
 /// The transaction's users are told apart: what the plan turns can't be left out.
 #[tokio::test]
-async fn what_writes_as_another_user_in_the_apps_transaction_fails() -> Result {
+async fn what_runs_as_another_user_in_the_apps_transaction_fails() -> Result {
     let host = Host::strict().await?;
-    let path = SecretPath::new(ProviderKey::from_static("hubspot"));
     let superuser = host.db.superuser().await?;
     let acme = host.tenant("acme").await?;
-    for (at, function) in [
-        "tenancy.claim_slug(text)",
-        "tenancy.catch_up_tenant(uuid)",
-        "tenancy.expand_roles(uuid, text[])",
-        "tenancy.hold_data_key(uuid, uuid)",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let turn = |how| sqlx::AssertSqlSafe(format!("ALTER FUNCTION {function} SECURITY {how}"));
+    let path = SecretPath::new(ProviderKey::from_static("hubspot"));
+    let secret = SecretText::new("a secret");
+    host.vault()?
+        .put(&acme, &path, secret, PutMode::Upsert)
+        .await?;
+    for (function, slug) in [
+        ("tenancy.claim_slug(text)", "bolt-1"),
+        ("tenancy.catch_up_tenant(uuid)", "bolt-2"),
+        ("tenancy.expand_roles(uuid, text[])", "bolt-3"),
+        ("tenancy.hold_data_key(uuid, uuid)", "acme"),
+    ] {
+        let turn =
+            |how: &str| sqlx::AssertSqlSafe(format!("ALTER FUNCTION {function} SECURITY {how}"));
         sqlx::query(turn("DEFINER")).execute(&superuser).await?;
-        let done = if function.contains("data_key") {
-            let vault = host.vault()?;
-            let secret = SecretText::new("a secret");
-            vault
-                .put(&acme, &path, secret, PutMode::Upsert)
-                .await
-                .err()
-                .map(|e| format!("{e:?}"))
+        let error = if slug == "acme" {
+            format!("{:?}", held(&host, &acme).await.err())
         } else {
-            host.tenant(&format!("bolt-{at}"))
-                .await
-                .err()
-                .map(|e| format!("{e:?}"))
+            format!("{:?}", host.tenant(slug).await.err())
         };
-        assert!(
-            done.as_ref()
-                .is_some_and(|error| error.contains("by a different user")),
-            "{function}: {done:?}"
-        );
+        assert!(error.contains("by a different user"), "{function}: {error}");
         sqlx::query(turn("INVOKER")).execute(&superuser).await?;
     }
+    held(&host, &acme).await?;
     host.tenant("bolt").await?;
+    Ok(())
+}
+
+/// Writes, and holds a data key in the same transaction.
+async fn held(host: &Host, acme: &TenantCtx) -> Result {
+    let mut tx = host.db.app.write(acme).await?;
+    sqlx::query("SELECT tenancy.rename_tenant('Acme 3')")
+        .execute(&mut *tx)
+        .await?;
+    let hold = "SELECT tenancy.hold_data_key(tenant_id, key_id) FROM tenancy.tenant_data_keys WHERE tenant_id = $1";
+    let keys = sqlx::query(hold)
+        .bind(acme.tenant())
+        .fetch_all(&mut *tx)
+        .await?;
+    assert_eq!(keys.len(), 1);
     Ok(())
 }
 
