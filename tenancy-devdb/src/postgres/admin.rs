@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
@@ -47,7 +48,7 @@ pub(crate) async fn connect(url: &str) -> Result<Admin, sqlx::Error> {
 
 /// Whether a server answered that it has no connection left.
 pub(crate) fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|answer| answer.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     code.as_deref() == Some("53300")
 }
 
