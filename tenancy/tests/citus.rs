@@ -407,8 +407,8 @@ async fn what_runs_as_another_user_in_the_apps_transaction_fails() -> Result {
         sqlx::query(turn("DEFINER")).execute(&superuser).await?;
         let error = match slug {
             "bolt-1" => {
-                let changed = host.tenants.change_slug(&acme, &Slug::parse(slug)?);
-                format!("{:?}", changed.await.err())
+                let slug = Slug::parse(slug)?;
+                format!("{:?}", host.tenants.change_slug(&acme, &slug).await.err())
             }
             "acme" => format!("{:?}", held(&host, &acme).await.err()),
             _ => format!("{:?}", host.tenant(slug).await.err()),
