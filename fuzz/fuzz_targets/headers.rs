@@ -1,4 +1,4 @@
-//! What a client may write into headers: traces, logins, hosts.
+//! What a client may write into headers: traces, logins, hosts, all of them at once.
 #![no_main]
 
 use tenancy_core::testing::fuzz;
@@ -7,4 +7,5 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     fuzz::traceparent(text);
     fuzz::bearer(text);
     fuzz::host(text);
+    fuzz::request(text);
 });

@@ -1,4 +1,4 @@
-//! Slugs, names, e-mail addresses and keys.
+//! Slugs, names, e-mail addresses, reasons, subjects and keys.
 #![no_main]
 
 use tenancy_core::testing::fuzz;
@@ -7,5 +7,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     fuzz::slug(text);
     fuzz::name(text);
     fuzz::email(text);
+    fuzz::reason(text);
+    fuzz::subject(text);
     fuzz::key(text);
 });

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::PgPool;
 use tenancy_core::{
-    AuditSink, Authorizer, Error, ErrorKind, Event, NoAudit, NoRoles, OwnerAuthorizer,
-    PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx, UserId,
+    AuditSink, Authorizer, CredentialId, CredentialSource, Error, ErrorKind, Event, NoAudit,
+    NoRoles, OwnerAuthorizer, PermissionKey, Principal, RoleKey, TenantCtx, TenantDb, TenantId,
+    TenantTx, UserId,
     migrate::CORE,
     testing::{
-        self, FakeAuthorizer, MemoryAudit,
-        conformance::{self, AuditReader, AuthorizerHost, SeenEntry},
+        self, FakeAuthorizer, FakeCredentials, MemoryAudit,
+        conformance::{self, AuditReader, AuthorizerHost, CredentialHost, SeenEntry},
     },
 };
 use tenancy_testkit::Db;
@@ -32,6 +33,33 @@ async fn the_log_in_memory_is_a_sink() -> Result {
 async fn no_audit_disturbs_nobody() -> Result {
     let db = Db::new(&[&CORE]).await?;
     conformance::silent_audit_sink(Arc::new(NoAudit::new()), &db.app).await?;
+    Ok(())
+}
+
+struct Fakes(FakeCredentials);
+
+#[async_trait]
+impl CredentialHost for Fakes {
+    fn source(&self) -> Arc<dyn CredentialSource> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn store(&self, ctx: &TenantCtx, secret: &str) -> Result<CredentialId, Error> {
+        Ok(self.0.put(ctx, secret))
+    }
+
+    async fn replace(&self, ctx: &TenantCtx, id: CredentialId, secret: &str) -> Result<(), Error> {
+        self.0.replace(ctx, id, secret);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_fake_credentials_are_a_source() -> Result {
+    let tenants =
+        [(); 2].map(|()| testing::imagined(TenantId::new(), Principal::user(UserId::new())));
+    let fakes = Fakes(FakeCredentials::new());
+    conformance::credential_source(&fakes, &tenants[0], &tenants[1]).await?;
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use tenancy_core::{
-    DbOptions, ErrorKind, MemberStatus, Members, NoAudit, NoRoles, Suspension, TenantDb, Tenants,
+    Access, DbOptions, ErrorKind, MemberStatus, Members, NoAudit, NoRoles, ServiceKey, Suspension,
+    TenantDb, Tenants,
     migrate::CORE,
     testing::{self, FakeAuthorizer},
 };
@@ -117,5 +118,59 @@ async fn a_bound_of_zero_asks_each_time() -> Result {
         .await?;
     let refused = here.enter(owner.tenant(), member.user().unwrap()).await;
     assert!(refused.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_context_that_is_kept_is_renewed_until_its_member_is_gone() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let owner = testing::tenant(&kit.app).await?;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736".parse()?;
+    let kept = testing::member(&kit.app, &owner).await?.with_trace(trace);
+    let user = kept.user().ok_or("a member is a user")?;
+    let here = process(&kit, Duration::from_mins(1)).await?;
+    here.enter(owner.tenant(), user).await?;
+
+    let renewed = here.renew(&kept).await?;
+    assert_eq!(renewed.principal(), kept.principal());
+    assert_eq!(renewed.request_id(), kept.request_id());
+    assert_eq!(renewed.trace(), Some(trace));
+
+    // Another process removes him: the kept context goes on, and what is remembered of him as well.
+    members(&kit.app).remove(&owner, user).await?;
+    here.read(&kept).await?;
+    here.enter(owner.tenant(), user).await?;
+    let error = here.renew(&kept).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAMember);
+    let error = here.enter(owner.tenant(), user).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAMember);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renewed_context_may_do_what_its_tenant_may_today() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let owner = testing::tenant(&kit.app).await?;
+    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
+    let (roles, audit) = (Arc::new(NoRoles::new()), Arc::new(NoAudit::new()));
+    let tenants = Tenants::new(kit.app.clone(), authorizer, roles, audit);
+    let here = process(&kit, Duration::from_mins(1)).await?;
+    let service = ServiceKey::from_static("mailer");
+    let kept = here.enter_system(owner.tenant(), service, vec![]).await?;
+
+    tenants.suspend(&owner, Suspension::ReadOnly).await?;
+    let renewed = here.renew(&kept).await?;
+    assert_eq!(
+        (kept.access(), renewed.access()),
+        (Access::ReadWrite, Access::ReadOnly)
+    );
+
+    tenants.suspend(&owner, Suspension::Blocked).await?;
+    let error = here.renew(&renewed).await.unwrap_err();
+    assert_eq!(error.code(), "tenant_suspended");
+
+    let user = owner.user().ok_or("an owner is a user")?;
+    tenants.reopen(owner.tenant(), user).await?;
+    assert_eq!(here.renew(&renewed).await?.access(), Access::ReadWrite);
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! The properties that the fuzz targets check, for some hundred inputs each: near misses and noise.
+//! `PROPTEST_CASES` makes them more.
 
 use proptest::prelude::*;
 use tenancy_core::testing::fuzz;
@@ -106,9 +107,51 @@ fn token() -> impl Strategy<Value = String> {
         })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+/// A request that a server could hand on, most of the time.
+fn request() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "host",
+        "x-forwarded-host",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "x-tenant",
+    ]);
+    let value = prop_oneof!["[ -~]{0,60}", text()];
+    let target = prop_oneof!["/t/[a-z%/]{0,9}", "http://[a-z.:0-9]{1,20}/", text()];
+    (target, prop::collection::vec((name, value), 0..6)).prop_map(|(target, headers)| {
+        let lines = headers
+            .iter()
+            .map(|(name, value)| format!("\n{name}: {value}"));
+        target + &lines.collect::<String>()
+    })
+}
 
+/// Every run of the tests tries what the fuzz targets try.
+#[test]
+fn no_target_is_left_out() -> std::io::Result<()> {
+    let here = include_str!("hostile_input.rs");
+    let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/fuzz_targets");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(targets)? {
+        let path = entry?.path();
+        for call in std::fs::read_to_string(&path)?.split("fuzz::").skip(1) {
+            let Some((name, _)) = call.split_once('(') else {
+                continue;
+            };
+            assert!(
+                here.contains(&format!("fuzz::{name}(")),
+                "{}: {name}",
+                path.display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "only {seen} properties in {targets}");
+    Ok(())
+}
+
+proptest! {
     #[test]
     fn no_text_breaks_a_parser(text in text()) {
         fuzz::slug(&text);
@@ -116,17 +159,28 @@ proptest! {
         fuzz::email(&text);
         fuzz::cursor(&text);
         fuzz::key(&text);
+        fuzz::reason(&text);
+        fuzz::subject(&text);
+        fuzz::invitation(&text);
         fuzz::traceparent(&text);
         fuzz::bearer(&text);
         fuzz::host(&text);
         fuzz::api_key(&text);
+        fuzz::request(&text);
+        fuzz::webhook(&text);
         fuzz::jwt(&text);
+        fuzz::jwt_part(text.as_bytes());
         fuzz::jwks(text.as_bytes());
     }
 
     #[test]
     fn nobody_forges_a_token(token in token()) {
         fuzz::jwt(&token);
+    }
+
+    #[test]
+    fn no_request_breaks_what_reads_it(request in request()) {
+        fuzz::request(&request);
     }
 
     #[test]

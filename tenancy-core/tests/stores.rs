@@ -7,8 +7,8 @@ use tenancy_core::{
     Error, Member, MemberStatus, MembershipStore, PgStore, TenantTx, UserId,
     migrate::CORE,
     testing::conformance::{
-        invitation_store, membership_store, ownership_store, support_store, tenant_life,
-        tenant_store,
+        api_key_store, invitation_store, membership_store, ownership_store, setting_store,
+        support_store, tenant_life, tenant_store,
     },
 };
 use tenancy_testkit::Db;
@@ -50,6 +50,18 @@ async fn postgres_keeps_the_ways_of_support() -> Result {
     let db = Db::new(&[&CORE]).await?;
     let store = Arc::new(PgStore::new(db.app.clone()));
     Ok(support_store(&db.app, &db.operator, store).await?)
+}
+
+#[tokio::test]
+async fn postgres_keeps_settings_and_limits() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    Ok(setting_store(&db.app, Arc::new(PgStore::new(db.app.clone()))).await?)
+}
+
+#[tokio::test]
+async fn postgres_keeps_api_keys() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    Ok(api_key_store(&db.app, Arc::new(PgStore::new(db.app.clone()))).await?)
 }
 
 /// Does what it is told without looking at owners, as a hand-written UPDATE would.

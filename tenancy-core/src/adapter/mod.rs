@@ -12,6 +12,6 @@ pub use by_token::LoginByToken;
 #[cfg(feature = "jwt")]
 pub use jwt::{JwtAlgorithm, JwtLogin, JwtOptions, ReqwestJwks, SubjectMapping};
 #[cfg(all(feature = "jwt", feature = "testing"))]
-pub(crate) use jwt::{jwks_parses, jwt_opens};
+pub(crate) use jwt::{jwks_parses, jwt_opens, jwt_opens_with};
 #[cfg(feature = "webhooks")]
 pub use webhook::{ReqwestWebhooks, ReqwestWebhooksBuilder};

@@ -27,17 +27,14 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod correlation;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 pub(crate) mod host;
 mod layer;
 mod problem;
 mod service;
 mod source;
 mod tenant_layer;
-
-/// The guide, whose examples are compiled.
-#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
-#[doc = include_str!("../../../docs/authentication.md")]
-mod guide {}
 
 #[cfg(feature = "axum")]
 pub use self::axum::{Caller, Tenant};

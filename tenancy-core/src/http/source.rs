@@ -71,7 +71,7 @@ fn single<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, Error> {
 }
 
 /// What the client asked for: `Host`, or the authority of the request's target, or both if equal.
-fn authority(parts: &Parts) -> Result<Option<String>, Error> {
+pub(super) fn authority(parts: &Parts) -> Result<Option<String>, Error> {
     let target = parts.uri.authority().map(http::uri::Authority::as_str);
     match (single(parts, header::HOST.as_str())?, target) {
         (Some(host), Some(target)) if !host.eq_ignore_ascii_case(target) => {
@@ -82,7 +82,7 @@ fn authority(parts: &Parts) -> Result<Option<String>, Error> {
     }
 }
 
-fn segment(path: &str, prefix: &str) -> Option<String> {
+pub(super) fn segment(path: &str, prefix: &str) -> Option<String> {
     let segment = path.strip_prefix(prefix)?.split('/').next()?;
     (!segment.is_empty()).then(|| segment.to_owned())
 }

@@ -71,7 +71,8 @@ pub enum KeyState {
 /// Follows the transaction.
 ///
 /// # For implementors
-/// Honest about being Postgres-shaped: test it on a real database.
+/// Honest about being Postgres-shaped: test it on a real database, by
+/// `testing::conformance::api_key_store`.
 #[async_trait]
 pub trait ApiKeyStore: Send + Sync + 'static {
     /// Stores a key; [`Limit`](crate::ErrorKind::Limit) if the tenant has `most` usable ones.

@@ -21,7 +21,7 @@ use crate::{Credential, CredentialId, Error, TenantCtx};
 /// A dropped call never loses a refreshed token.
 ///
 /// # For implementors
-/// The fake in `tenancy_core::testing` shows the contract. Test on a real database.
+/// `testing::conformance::credential_source` is the contract as a suite.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait CredentialSource: Send + Sync + 'static {

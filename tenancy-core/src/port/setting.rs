@@ -20,7 +20,8 @@ use crate::{Error, SettingKey, TenantTx};
 /// Follows the transaction.
 ///
 /// # For implementors
-/// Honest about being Postgres-shaped: test it on a real database.
+/// Honest about being Postgres-shaped: test it on a real database, by
+/// `testing::conformance::setting_store`.
 #[async_trait]
 pub trait SettingStore: Send + Sync + 'static {
     /// The stored values of these settings, in their order.

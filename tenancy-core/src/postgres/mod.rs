@@ -14,6 +14,7 @@ mod operator;
 mod options;
 mod outbox;
 mod platform_log;
+mod renew;
 mod replica;
 pub mod rls;
 mod store;

@@ -18,6 +18,8 @@ mod webhooks;
 pub use api_keys::ApiKeys;
 pub use end::Exports;
 pub use invitations::Invitations;
+#[cfg(feature = "testing")]
+pub(crate) use invitations::token::hash_of as invitation_hash;
 pub use limits::{Limits, limit};
 pub use members::Members;
 pub use ownership::Ownership;

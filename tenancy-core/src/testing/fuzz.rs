@@ -1,7 +1,10 @@
 //! What has to hold for any bytes that come in: for the fuzz targets in `fuzz/` and for property
 //! tests. Each function panics where a promise is broken.
 
-use crate::{Email, InvalidInput, RequestHead, Slug, TenantName, Traceparent, model::KeyText};
+use crate::{
+    Email, HoldReference, InvalidInput, KeyEnvironment, Reason, RequestHead, SettingKey, Slug,
+    Subject, TenantName, Traceparent, model::KeyText,
+};
 
 /// The longest message that repeats input; see [`InvalidInput::quote`].
 const MAX_MESSAGE: usize = 1_024;
@@ -33,12 +36,43 @@ pub fn slug(text: &str) {
 pub fn name(text: &str) {
     match TenantName::parse(text) {
         Ok(name) => {
-            let hidden = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c);
             assert!(!name.as_str().chars().any(hidden));
             assert!((1..=200).contains(&name.as_str().chars().count()));
             assert_eq!(TenantName::parse(name.as_str()).as_ref(), Ok(&name));
         }
         Err(invalid) => refused(&invalid),
+    }
+}
+
+/// NUL and its kin, zero-width characters, and what turns the direction of reading.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Why something is done, and under which case.
+pub fn reason(text: &str) {
+    let (reason, hold) = (Reason::parse(text), HoldReference::parse(text));
+    let shown = [
+        reason.as_ref().map(|reason| (reason.as_str(), 500)),
+        hold.as_ref().map(|hold| (hold.as_str(), 200)),
+    ];
+    for read in shown {
+        match read {
+            Ok((shown, most)) => {
+                assert!(!shown.chars().any(hidden) && shown.trim() == shown);
+                assert!((1..=most).contains(&shown.chars().count()));
+            }
+            Err(invalid) => refused(invalid),
+        }
+    }
+}
+
+/// Names of persons whose data can be erased, which no message repeats.
+pub fn subject(text: &str) {
+    if let Err(invalid) = Subject::parse(text) {
+        refused(&invalid);
+        assert!(text.len() < 8 || !invalid.to_string().contains(text));
     }
 }
 
@@ -66,8 +100,14 @@ pub fn cursor(text: &str) {
     }
 }
 
-/// Keys of permissions and roles.
+/// Keys of permissions, roles and settings, and where a key is good.
 pub fn key(text: &str) {
+    if let Err(invalid) = SettingKey::parse(text) {
+        refused(&invalid);
+    }
+    if let Err(invalid) = KeyEnvironment::parse(text) {
+        refused(&invalid);
+    }
     if let Err(invalid) = crate::PermissionKey::parse(text) {
         refused(&invalid);
     }
@@ -99,6 +139,13 @@ pub fn bearer(value: &str) {
     }
 }
 
+/// What answers an invitation.
+pub fn invitation(token: &str) {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let is_token = token.len() == 64 && token.bytes().all(digit);
+    assert_eq!(crate::service::invitation_hash(token).is_some(), is_token);
+}
+
 /// API keys: what is read is a key, whole.
 pub fn api_key(text: &str) {
     if let Some(key) = KeyText::parse(text) {
@@ -121,14 +168,57 @@ pub fn host(authority: &str) {
     }
 }
 
+/// A whole request: its target, and below that lines `name: value`.
+#[cfg(feature = "http")]
+pub fn request(text: &str) {
+    let Some(read) = crate::http::fuzz::read(text) else {
+        return;
+    };
+    // Whatever came in, what goes on is valid.
+    let id = read.request_id.map(|id| id.parse::<crate::RequestId>());
+    assert!(matches!(id, Some(Ok(_))));
+    let trace = read.traceparent.map(|trace| trace.parse::<Traceparent>());
+    assert!(matches!(trace, Some(Ok(_))));
+    if let Some(authority) = read.host {
+        host(&authority);
+    }
+    assert!(read.segment.is_none_or(|segment| !segment.contains('/')));
+}
+
 /// Signed tokens, with a set of keys that did not sign them.
 #[cfg(feature = "jwt")]
 pub fn jwt(token: &str) {
     assert!(!crate::adapter::jwt_opens(token), "nobody signed this");
 }
 
+/// What stands in a signed token, as header and as claims.
+#[cfg(feature = "jwt")]
+pub fn jwt_part(part: &[u8]) {
+    assert!(!crate::adapter::jwt_opens_with(part), "nobody signed this");
+}
+
 /// Sets of keys, as an issuer publishes them.
 #[cfg(feature = "jwt")]
 pub fn jwks(document: &[u8]) {
     crate::adapter::jwks_parses(document);
+}
+
+/// A message to a receiver of webhooks: id, time and signatures on a line each, and the body behind.
+#[cfg(feature = "webhooks")]
+pub fn webhook(text: &str) {
+    use crate::{WebhookKeys, WebhookSecret};
+
+    if let Ok(secret) = WebhookSecret::parse(text) {
+        assert!(!format!("{secret:?}").contains(text));
+    }
+    let Ok(secret) = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") else {
+        return;
+    };
+    let mut lines = text.splitn(4, '\n');
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let headers = names.map(|name| (name, lines.next()));
+    let header = |asked: &str| headers.iter().find(|(name, _)| *name == asked)?.1;
+    let body = lines.next().unwrap_or_default();
+    let verified = WebhookKeys::new(secret).verify(header, body.as_bytes());
+    assert!(verified.is_err(), "nobody signed this");
 }

@@ -2,9 +2,17 @@
 
 use std::sync::Arc;
 
-use tenancy_core::testing::MemoryAudit;
+use async_trait::async_trait;
+use tenancy_core::{
+    CredentialId, CredentialSource, Error, SecretText, TenantCtx,
+    testing::{
+        MemoryAudit,
+        conformance::{CredentialHost, credential_source},
+    },
+};
 use tenancy_secrets::{
-    AesGcm, AwsLc, KeyState, LocalKeyring, PgSecretStore, SecretStore, StoredKey,
+    AesGcm, AwsLc, KeyState, LocalKeyring, PgSecretStore, ProviderKey, PutMode, SecretPath,
+    SecretStore, SecretVault, StoredKey,
     testing::{CountingKeyWrap, MemorySecretStore, conformance},
 };
 
@@ -45,6 +53,48 @@ async fn the_store_on_postgres_passes_the_suite_of_its_port() -> Result {
     conformance::secret_store(&store, &world.a, &world.b, promote).await;
     let active = store.active_key(&world.a).await?.unwrap();
     assert_eq!(active.state, KeyState::Active);
+    Ok(())
+}
+
+struct Vault(SecretVault);
+
+#[async_trait]
+impl CredentialHost for Vault {
+    fn source(&self) -> Arc<dyn CredentialSource> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn store(
+        &self,
+        ctx: &TenantCtx,
+        secret: &str,
+    ) -> std::result::Result<CredentialId, Error> {
+        let path = SecretPath::new(ProviderKey::from_static("suite"));
+        let stored = self
+            .0
+            .put(ctx, &path, SecretText::new(secret), PutMode::Create)
+            .await?;
+        Ok(stored.id.into())
+    }
+
+    async fn replace(
+        &self,
+        ctx: &TenantCtx,
+        _: CredentialId,
+        secret: &str,
+    ) -> std::result::Result<(), Error> {
+        let path = SecretPath::new(ProviderKey::from_static("suite"));
+        self.0
+            .put(ctx, &path, SecretText::new(secret), PutMode::Upsert)
+            .await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_vault_is_a_source_of_credentials() -> Result {
+    let world = World::new().await?;
+    credential_source(&Vault(world.vault.clone()), &world.a, &world.b).await?;
     Ok(())
 }
 

@@ -143,3 +143,27 @@ fn every_statement_says_which_role_runs_it() -> Result {
     }
     Ok(())
 }
+
+/// What the reader is shown compiles: `examples/together` makes tests of all of it.
+#[test]
+fn no_example_is_left_out_of_the_tests() -> Result {
+    let mut read = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    read.extend(files(&root().join("docs"), ".md")?);
+    for name in CRATES {
+        read.push(root().join(name).join("README.md"));
+        read.extend(files(&root().join(name).join("src"), ".rs")?);
+    }
+    let mut examples = 0;
+    for path in read {
+        for line in std::fs::read_to_string(&path)?.lines() {
+            let line = line.trim_start_matches([' ', '/', '!']);
+            let Some(words) = line.strip_prefix("```") else {
+                continue;
+            };
+            examples += usize::from(words.starts_with("rust"));
+            assert!(!words.contains("ignore"), "{}: {line}", path.display());
+        }
+    }
+    assert!(examples > 40, "{examples} examples");
+    Ok(())
+}

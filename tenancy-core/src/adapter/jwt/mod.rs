@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 
 #[cfg(feature = "testing")]
-pub(crate) use fuzz::{jwks_parses, jwt_opens};
+pub(crate) use fuzz::{jwks_parses, jwt_opens, jwt_opens_with};
 pub use options::{JwtAlgorithm, JwtOptions, SubjectMapping};
 pub use reqwest_jwks::ReqwestJwks;
 

@@ -1,7 +1,7 @@
 //! How people become members.
 
 mod answer;
-mod token;
+pub(crate) mod token;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

@@ -20,7 +20,7 @@ pub(super) fn new_token() -> Result<(SecretText, [u8; 32]), Error> {
 }
 
 /// The hash of what somebody says is a token; `None` for what can't be one.
-pub(super) fn hash_of(token: &str) -> Option<[u8; 32]> {
+pub(crate) fn hash_of(token: &str) -> Option<[u8; 32]> {
     let digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
     (token.len() == 64 && token.bytes().all(digit)).then(|| Sha256::digest(token.as_bytes()).into())
 }

@@ -3,27 +3,33 @@
 //! Each function runs one suite and panics where the contract is broken; an error means that a call
 //! failed which must not. They make tenants of their own in a migrated database.
 
+mod api_key_store;
 mod audit_sink;
 mod authenticate;
 mod authorizer;
+mod credential_source;
 mod invitation_store;
 mod job_sink;
 mod membership_store;
 mod platform_log;
 mod role_directory;
+mod setting_store;
 mod subject_cipher;
 mod support_store;
 mod tenant_life;
 mod tenant_store;
 
+pub use api_key_store::api_key_store;
 pub use audit_sink::{AuditReader, SeenEntry, audit_sink, silent_audit_sink};
 pub use authenticate::{Headers, LoginHost, authenticate};
 pub use authorizer::{AuthorizerHost, authorizer};
+pub use credential_source::{CredentialHost, credential_source};
 pub use invitation_store::invitation_store;
 pub use job_sink::job_sink;
 pub use membership_store::{membership_store, ownership_store};
 pub use platform_log::{PlatformReader, platform_log};
 pub use role_directory::role_directory;
+pub use setting_store::setting_store;
 pub use subject_cipher::subject_cipher;
 pub use support_store::support_store;
 pub use tenant_life::tenant_life;
