@@ -35,7 +35,11 @@ const HOST: &str = "
     SELECT tenancy.unprotect_table('public.shut');
     GRANT USAGE ON SEQUENCE public.child_id_seq, public.named_id_seq TO tenancy_app;
     CREATE VIEW public.seen WITH (security_invoker = true) AS SELECT tenant_id, id, body FROM public.plain;
-    GRANT SELECT ON public.seen TO tenancy_app;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON public.seen TO tenancy_app;
+    CREATE VIEW public.quiet WITH (security_invoker = true) AS SELECT id, tenant_id, body FROM public.plain WHERE mood = 'calm';
+    GRANT SELECT, UPDATE, DELETE ON public.quiet TO tenancy_app;
+    CREATE VIEW public.posted WITH (security_invoker = true) AS SELECT * FROM public.log;
+    GRANT INSERT ON public.posted TO tenancy_app;
 ";
 
 const SOUND: &str = "
@@ -46,7 +50,9 @@ public.log        select:ok insert:ok update:- delete:- rewrite:- refer:ok upser
 public.named      select:ok insert:ok update:ok delete:ok rewrite:ok refer:- upsert:ok no_context:ok switch:ok
 public.parted     select:ok insert:ok update:ok delete:ok rewrite:ok refer:- upsert:ok no_context:ok switch:ok
 public.plain      select:ok insert:ok update:ok delete:ok rewrite:ok refer:- upsert:ok no_context:ok switch:ok
-public.seen       select:ok insert:- update:- delete:- rewrite:- refer:- upsert:- no_context:ok switch:ok
+public.posted     select:- insert:ok update:- delete:- rewrite:- refer:- upsert:- no_context:ok switch:-
+public.quiet      select:ok insert:- update:ok delete:ok rewrite:ok refer:- upsert:- no_context:ok switch:ok
+public.seen       select:ok insert:ok update:ok delete:ok rewrite:ok refer:- upsert:ok no_context:ok switch:ok
 public.shut       select:- insert:- update:- delete:- rewrite:- refer:- upsert:- no_context:- switch:-
 ";
 
@@ -171,11 +177,23 @@ async fn a_policy_that_is_gone_is_no_proof_that_it_holds() -> Result {
     Ok(())
 }
 
+/// A view that reads and writes with the rights of its owner, whom no policy binds.
+const OWNERS_VIEW: &str =
+    "ALTER VIEW public.seen RESET (security_invoker); ALTER VIEW public.seen OWNER TO CURRENT_USER";
+
 /// Doors beside the policies.
 const DOORS: &[(&str, &str, Operation)] = &[
     ("public.parted_all", "ALTER TABLE public.parted_all DISABLE ROW LEVEL SECURITY; GRANT SELECT ON public.parted_all TO tenancy_app", Operation::Select),
     ("public.plain", "ALTER TABLE public.plain DISABLE ROW LEVEL SECURITY", Operation::NoContext),
-    ("public.seen", "ALTER VIEW public.seen RESET (security_invoker); ALTER VIEW public.seen OWNER TO CURRENT_USER", Operation::Select),
+    ("public.seen", OWNERS_VIEW, Operation::Select),
+    ("public.seen", OWNERS_VIEW, Operation::Insert),
+    ("public.seen", OWNERS_VIEW, Operation::Update),
+    ("public.seen", OWNERS_VIEW, Operation::Delete),
+    ("public.seen", OWNERS_VIEW, Operation::Upsert),
+    ("public.seen", OWNERS_VIEW, Operation::NoContext),
+    ("public.quiet", "ALTER POLICY tenant_delete ON public.plain USING (true)", Operation::Delete),
+    ("public.quiet", "ALTER POLICY tenant_update ON public.plain WITH CHECK (true)", Operation::Rewrite),
+    ("public.posted", "ALTER POLICY tenant_insert ON public.log WITH CHECK (true)", Operation::Insert),
     ("public.above", "ALTER TABLE public.above DISABLE ROW LEVEL SECURITY", Operation::Select),
     ("public.child", "ALTER TABLE public.child ADD UNIQUE (id); ALTER TABLE public.child DROP CONSTRAINT child_tenant_id_above_fkey,
         ADD FOREIGN KEY (above) REFERENCES public.child (id)", Operation::Refer),

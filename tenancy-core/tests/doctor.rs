@@ -236,6 +236,16 @@ const LEAKS: &[(&str, Operation, &str)] = &[
     ),
 ];
 
+/// Those of the catalog are counted in tests/doctor_rules.rs, but for what only a pool can show.
+#[test]
+fn every_rule_of_the_attack_has_a_planted_fault() {
+    let rules = doctor::rules().filter(|rule| rule.id.starts_with("TEN95"));
+    let without: Vec<_> = rules
+        .filter(|rule| !LEAKS.iter().any(|(.., id)| *id == rule.id))
+        .collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
 #[tokio::test]
 async fn every_leak_is_found_by_the_attack_alone() -> Result {
     for (fault, operation, rule) in LEAKS {

@@ -7,7 +7,7 @@ use tenancy_core::{
     migrate::{self, CORE},
     testing,
 };
-use tenancy_testkit::Cluster;
+use tenancy_testkit::{Cluster, open_until_refused};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -125,13 +125,7 @@ async fn a_password_changes_while_the_service_runs() -> Result {
         .execute(&superuser)
         .await?;
     // Connections that stand go on; a new one needs the new password.
-    let mut held = Vec::new();
-    let error = loop {
-        match db.read(&ctx).await {
-            Ok(tx) => held.push(tx),
-            Err(error) => break error,
-        }
-    };
+    let error = open_until_refused(&db, &ctx).await;
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Misconfigured, "login_refused")

@@ -7,7 +7,7 @@ use tenancy_core::{
     migrate::{self, CORE},
     testing,
 };
-use tenancy_testkit::{Cluster, Db};
+use tenancy_testkit::{Cluster, Db, open_until_refused};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -194,13 +194,7 @@ async fn none_left(limit: &'static str) -> Result<Error> {
     let (server, db, ctx) = lived_in(options).await?;
     let superuser = sqlx::PgPool::connect(&server.superuser_url("postgres")).await?;
     sqlx::raw_sql(limit).execute(&superuser).await?;
-    let mut held = Vec::new();
-    loop {
-        match db.read(&ctx).await {
-            Ok(tx) => held.push(tx),
-            Err(error) => return Ok(error),
-        }
-    }
+    Ok(open_until_refused(&db, &ctx).await)
 }
 
 #[tokio::test]

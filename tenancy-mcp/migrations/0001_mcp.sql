@@ -132,12 +132,13 @@ SET LOCAL ROLE tenancy_definer;
 
 -- Makes a connection, or makes it anew: the id stays, so that its tools keep their approvals and
 -- its idempotency keys keep their results.
-CREATE FUNCTION tenancy.mcp_connect(p_id uuid, p_key text, p_provider text, p_credential uuid) RETURNS text
+CREATE FUNCTION tenancy.mcp_connect(p_id uuid, p_key text, p_provider text, p_credential uuid, p_most integer) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
+    made boolean;
     held record;
 BEGIN
     IF this_tenant IS NULL THEN
@@ -152,7 +153,8 @@ BEGIN
     INSERT INTO tenancy.mcp_connections (tenant_id, id, key, provider, credential_id, created_by)
     VALUES (this_tenant, p_id, p_key, p_provider, p_credential, util.current_user_id())
     ON CONFLICT (tenant_id, key) DO NOTHING;
-    IF NOT FOUND THEN
+    made := FOUND;
+    IF NOT made THEN
         SELECT provider, status INTO held FROM tenancy.mcp_connections
         WHERE tenant_id = this_tenant AND key = p_key FOR UPDATE;
         IF held.provider <> p_provider THEN
@@ -166,7 +168,11 @@ BEGIN
             credential_id = p_credential, generation = generation + 1
         WHERE tenant_id = this_tenant AND key = p_key;
     END IF;
+    -- Locks the row, so that of two new ones the second counts the first.
     UPDATE tenancy.tenant_epoch SET epoch = epoch + 1 WHERE tenant_id = this_tenant;
+    IF made AND (SELECT count(*) FROM tenancy.mcp_connections WHERE tenant_id = this_tenant) > p_most THEN
+        RETURN 'limit';
+    END IF;
     RETURN 'ok';
 END
 $$;
@@ -587,7 +593,7 @@ END
 $$;
 
 GRANT EXECUTE ON FUNCTION
-    tenancy.mcp_connect(uuid, text, text, uuid),
+    tenancy.mcp_connect(uuid, text, text, uuid, integer),
     tenancy.mcp_set_connection_status(uuid, bigint, text, text, text),
     tenancy.mcp_observe_tools(uuid, bigint, uuid[], text[], jsonb[], bytea[]),
     tenancy.mcp_approve_tool(uuid, bytea, text, text, text),

@@ -17,5 +17,5 @@ pub use port::*;
 pub use postgres::{COMPONENT, PgInvocations, PgRegistry};
 pub use service::{
     McpCatalog, McpMaintenance, McpReconciler, McpRegistry, Reconciled, ToolRouter,
-    ToolRouterBuilder, perm,
+    ToolRouterBuilder, limit, perm,
 };

@@ -27,53 +27,55 @@ fn doctor(db: &Db, arguments: &[&str]) -> Result<Output> {
         .output()?)
 }
 
-/// What section 3 of SARIF 2.1.0 asks of the parts that a report uses.
+/// What section 3 of SARIF 2.1.0 asks of the parts that a report uses, and nothing besides: a name that is
+/// not in the standard is refused by its own schema as well.
 fn sarif_schema() -> Value {
-    let text = json!({ "type": "object", "required": ["text"], "properties": { "text": { "type": "string" } } });
-    let location = json!({ "type": "object", "properties": {
-        "logicalLocations": { "type": "array", "items": { "type": "object", "properties": {
-            "name": { "type": "string" },
-            "fullyQualifiedName": { "type": "string" },
-        } } },
-    } });
-    json!({
-        "type": "object",
-        "required": ["version", "runs"],
-        "properties": {
-            "$schema": { "type": "string" },
-            "version": { "const": "2.1.0" },
-            "runs": { "type": "array", "minItems": 1, "items": {
-                "type": "object",
-                "required": ["tool", "results"],
-                "properties": {
-                    "tool": { "type": "object", "required": ["driver"], "properties": { "driver": {
-                        "type": "object",
-                        "required": ["name", "rules"],
-                        "properties": {
-                            "name": { "type": "string" },
-                            "rules": { "type": "array", "uniqueItems": true, "items": {
-                                "type": "object",
-                                "required": ["id"],
-                                "properties": { "id": { "type": "string" }, "shortDescription": text, "fullDescription": text },
-                            } },
-                        },
-                    } } },
-                    "results": { "type": "array", "items": {
-                        "type": "object",
-                        "required": ["message", "ruleId"],
-                        "properties": {
-                            "message": text,
-                            "ruleId": { "type": "string" },
-                            "ruleIndex": { "type": "integer", "minimum": -1 },
-                            "level": { "enum": ["none", "note", "warning", "error"] },
-                            "locations": { "type": "array", "items": location },
-                            "partialFingerprints": { "type": "object", "additionalProperties": { "type": "string" } },
-                        },
-                    } },
-                },
-            } },
-        },
-    })
+    let exactly = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false });
+    let string = json!({ "type": "string" });
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let text = exactly(&["text"], json!({ "text": string }));
+    let level = json!({ "enum": ["none", "note", "warning", "error"] });
+    let rule = exactly(
+        &["id"],
+        json!({
+            "id": string,
+            "name": string,
+            "shortDescription": text,
+            "fullDescription": text,
+            "help": text,
+            "defaultConfiguration": exactly(&[], json!({ "level": level })),
+        }),
+    );
+    let place = exactly(&[], json!({ "fullyQualifiedName": string, "kind": string }));
+    let result = exactly(
+        &["message"],
+        json!({
+            "message": text,
+            "ruleId": string,
+            "level": level,
+            "locations": list(exactly(&[], json!({ "logicalLocations": list(place) }))),
+            "partialFingerprints": { "type": "object", "additionalProperties": string },
+        }),
+    );
+    let driver = exactly(
+        &["name"],
+        json!({
+            "name": string,
+            "semanticVersion": string,
+            "informationUri": { "type": "string", "format": "uri" },
+            "rules": { "type": "array", "items": rule, "uniqueItems": true },
+        }),
+    );
+    let tool = exactly(&["driver"], json!({ "driver": driver }));
+    let run = exactly(&["tool"], json!({ "tool": tool, "results": list(result) }));
+    exactly(
+        &["version", "runs"],
+        json!({
+            "$schema": { "type": "string", "format": "uri" },
+            "version": { "enum": ["2.1.0"] },
+            "runs": { "type": "array", "minItems": 1, "items": run },
+        }),
+    )
 }
 
 fn printed(output: &Output) -> String {
@@ -113,9 +115,18 @@ async fn a_sound_database_is_0_and_a_hole_is_1_in_every_form() -> Result {
         "{report}"
     );
     // The schema itself can fail.
-    let mut broken = report.clone();
-    broken["runs"][0]["results"][0]["level"] = "grave".into();
-    assert!(!validator.is_valid(&broken));
+    for (name, value) in [("level", "grave"), ("rule", "TEN105")] {
+        let mut broken = report.clone();
+        broken["runs"][0]["results"][0][name] = value.into();
+        assert!(!validator.is_valid(&broken), "{name}");
+    }
+    // Each result is of a rule that the report describes.
+    let rules = report["runs"][0]["tool"]["driver"]["rules"].as_array();
+    for result in results.into_iter().flatten() {
+        let described =
+            rules.is_some_and(|rules| rules.iter().any(|rule| rule["id"] == result["ruleId"]));
+        assert!(described, "{result}");
+    }
     Ok(())
 }
 

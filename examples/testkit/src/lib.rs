@@ -19,7 +19,7 @@ mod standard_webhooks;
 
 use sqlx::PgPool;
 use tenancy_core::{
-    OperatorDb, TenantDb, WorkerDb,
+    Error, OperatorDb, TenantCtx, TenantDb, WorkerDb,
     migrate::{self, Component},
 };
 use tenancy_devdb::{BoxError, Database, TestDb};
@@ -69,6 +69,18 @@ impl Db {
     /// Connections of the superuser, for a test that plants a fault or looks behind the policies.
     pub async fn superuser(&self) -> Result<PgPool, BoxError> {
         Ok(PgPool::connect(self.server.superuser_url()?).await?)
+    }
+}
+
+/// The error that opening ends with when each unit of work stays open: what a connection of its own
+/// would meet.
+pub async fn open_until_refused(db: &TenantDb, ctx: &TenantCtx) -> Error {
+    let mut held = Vec::new();
+    loop {
+        match db.read(ctx).await {
+            Ok(tx) => held.push(tx),
+            Err(error) => return error,
+        }
     }
 }
 

@@ -6,9 +6,8 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{
-    ApiKeyId, Error, ErrorKind, InvalidInput, PermissionKey, SecretText, TenantName, UserId,
-};
+use super::secret::random;
+use crate::{ApiKeyId, Error, InvalidInput, PermissionKey, SecretText, TenantName, UserId};
 
 /// What every key begins with.
 const START: &str = "tk_";
@@ -64,11 +63,7 @@ pub(crate) struct KeyText(Zeroizing<String>);
 
 impl KeyText {
     pub(crate) fn generate(environment: &KeyEnvironment) -> Result<Self, Error> {
-        let mut random = Zeroizing::new([0_u8; 32 + SHOWN]);
-        getrandom::fill(&mut *random).map_err(|_| {
-            let message = "the system gives no random bytes";
-            Error::new(ErrorKind::Unavailable, "randomness", message)
-        })?;
+        let random = random::<{ 32 + SHOWN }>()?;
         let (secret, shown) = random.split_at(32);
         let mut text = Zeroizing::new(String::with_capacity(96));
         text.push_str(START);

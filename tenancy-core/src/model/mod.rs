@@ -59,6 +59,7 @@ pub use platform::{PlatformEntry, PlatformEvent, PlatformEventKind};
 pub use principal::{Actor, Principal};
 pub use purge::{DeletionCertificate, PurgeOptions};
 pub use retry::Retry;
+pub(crate) use secret::random;
 pub use secret::{Credential, SecretText};
 pub use setting::{Limit, Setting};
 pub use subject::{SealedText, Subject};

@@ -3,7 +3,19 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Error, ErrorKind};
+
+/// So many random bytes, straight from the system.
+pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(&mut *bytes).map_err(|_| {
+        let message = "the system gives no random bytes";
+        Error::new(ErrorKind::Unavailable, "randomness", message)
+    })?;
+    Ok(bytes)
+}
 
 /// A secret text: wiped when dropped, and neither shown, compared, cloned nor serialised.
 ///

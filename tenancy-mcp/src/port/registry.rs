@@ -87,14 +87,20 @@ pub trait RegistryStore: Send + Sync + 'static {
         key: &ProviderKey,
     ) -> Result<Option<Provider>, Error>;
 
-    /// Makes a connection, or makes it anew under the same id with the next generation.
+    /// Makes a connection, or makes it anew under the same id with the next generation. A tenant
+    /// has at most `most`.
     ///
     /// # Errors
+    /// [`Limit`](crate::ErrorKind::Limit) for one more;
     /// [`Conflict`](crate::ErrorKind::Conflict) if the name belongs to another provider or is
     /// open already; [`Blocked`](crate::ErrorKind::Blocked) if the provider is closed;
     /// [`Suspended`](crate::ErrorKind::Suspended) if the tenant is not active at this moment.
-    async fn connect_in(&self, tx: &mut TenantTx, new: &NewConnection)
-    -> Result<Connection, Error>;
+    async fn connect_in(
+        &self,
+        tx: &mut TenantTx,
+        new: &NewConnection,
+        most: u64,
+    ) -> Result<Connection, Error>;
 
     /// Moves a connection along an arrow; `false` if it is not where the arrow starts.
     async fn set_status_in(&self, tx: &mut TenantTx, change: &StatusChange) -> Result<bool, Error>;

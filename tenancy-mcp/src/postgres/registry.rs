@@ -69,12 +69,14 @@ impl RegistryStore for PgRegistry {
         &self,
         tx: &mut TenantTx,
         new: &NewConnection,
+        most: u64,
     ) -> Result<Connection, Error> {
         let said: String = sqlx::query_scalar(include_str!("sql/connect.sql"))
             .bind(ConnectionId::new())
             .bind(new.key.as_str())
             .bind(new.provider.as_str())
             .bind(new.credential)
+            .bind(i32::try_from(most).unwrap_or(i32::MAX))
             .fetch_one(&mut **tx)
             .await?;
         refused(&said, new)?;
@@ -191,6 +193,11 @@ fn refused(said: &str, new: &NewConnection) -> Result<(), Error> {
             ErrorKind::Blocked,
             "provider_closed",
             format!("there is no provider `{provider}`, or it is not open to tenants"),
+        ),
+        "limit" => Error::new(
+            ErrorKind::Limit,
+            "connections_limit",
+            "the tenant has as many connections as it may: connect one of them anew, or have more allowed",
         ),
         "other_provider" => Error::new(
             ErrorKind::Conflict,

@@ -5,6 +5,7 @@ mod budget;
 mod catalog;
 mod dispatch;
 mod invoke;
+pub mod limit;
 mod parts;
 mod registry;
 mod request;

@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use tenancy_core::{AuthorizerExt as _, Event, TenantCtx};
+use tenancy_core::{AuthorizerExt as _, Event, Limits, TenantCtx};
 
 use super::parts::{Link, Parts};
 use crate::{
     Connection, ConnectionKey, ConnectionStatus, Error, NewConnection, Provider, StatusChange,
-    Tool, ToolNews, perm,
+    Tool, ToolNews, limit, perm,
 };
 
 /// Connects tenants to providers, and keeps which tools of theirs may be called.
@@ -93,14 +93,17 @@ impl McpRegistry {
     /// # Errors
     /// [`Denied`](crate::ErrorKind::Denied) without `mcp.connections.manage`;
     /// [`Conflict`](crate::ErrorKind::Conflict) if the name is taken or open;
-    /// [`Blocked`](crate::ErrorKind::Blocked) if there is no such provider for tenants.
+    /// [`Blocked`](crate::ErrorKind::Blocked) if there is no such provider for tenants;
+    /// [`Limit`](crate::ErrorKind::Limit) at [`limit::CONNECTIONS`].
     pub async fn connect(&self, ctx: &TenantCtx, new: NewConnection) -> Result<Connection, Error> {
         let mut tx = self.0.db.write(ctx).await?;
         self.0
             .authorizer
             .require_in(&mut tx, perm::ConnectionsManage::get())
             .await?;
-        let made = self.0.registry.connect_in(&mut tx, &new).await?;
+        let limits = Limits::new(self.0.db.clone());
+        let most = limits.get_in(&mut tx, &limit::CONNECTIONS).await?;
+        let made = self.0.registry.connect_in(&mut tx, &new, most).await?;
         let event = Event::new("mcp.connection.connected")
             .target("mcp_connection", made.id)
             .meta("provider", made.provider.as_str())

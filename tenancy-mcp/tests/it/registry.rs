@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tenancy_core::{CredentialId, Outcome, Permission as _, testing};
+use tenancy_core::{CredentialId, Outcome, Permission as _, Platform, ServiceKey, testing};
 use tenancy_mcp::{
-    CallFault, ConnectionStatus, EffectClass, ErrorKind, FaultKind, NewConnection, Provider,
-    ProviderKey, RouterLimits, ToolChange, ToolDefinition, ToolName, ToolStatus, perm,
-    testing::FakeTransport,
+    CallFault, ConnectionKey, ConnectionStatus, EffectClass, ErrorKind, FaultKind, NewConnection,
+    Provider, ProviderKey, RouterLimits, ToolChange, ToolDefinition, ToolName, ToolStatus, limit,
+    perm, testing::FakeTransport,
 };
 
 use crate::common::{Result, SMARTLEAD, World, approve, connect, quick};
@@ -81,6 +81,59 @@ async fn an_admin_connects_a_provider_and_a_member_without_the_permission_cannot
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_has_as_many_connections_as_the_platform_lets_it() -> Result {
+    let fake = FakeTransport::offering(vec![tool("t", "does")]);
+    let (world, router) = world(&fake).await?;
+    let (registry, owner, other) = (
+        router.registry(),
+        world.tenant().await?,
+        world.tenant().await?,
+    );
+    let service = ServiceKey::from_static("backoffice");
+    let platform = Platform::new(
+        world.kit.app.clone(),
+        service,
+        Arc::new(world.audit.clone()),
+    );
+    platform
+        .set_limit(owner.tenant(), &limit::CONNECTIONS, 2)
+        .await?;
+
+    // Two of four that come at once.
+    let connect = async |key: &'static str| {
+        let new = new_connection().with_key(ConnectionKey::from_static(key));
+        let made = registry.connect(&owner, new).await;
+        made.err().map_or("ok", |error| error.code())
+    };
+    let (a, b, c, d) = tokio::join!(
+        connect("one"),
+        connect("two"),
+        connect("three"),
+        connect("four")
+    );
+    let mut codes = [a, b, c, d];
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        ["connections_limit", "connections_limit", "ok", "ok"]
+    );
+    let kept = registry.connections(&owner).await?;
+    assert_eq!(kept.len(), 2);
+
+    // One that is there is made anew, another tenant has its own, and more is more.
+    registry.disconnect(&owner, &kept[0].key, "moved").await?;
+    registry
+        .connect(&owner, new_connection().with_key(kept[0].key.clone()))
+        .await?;
+    registry.connect(&other, new_connection()).await?;
+    platform
+        .reset_limit(owner.tenant(), &limit::CONNECTIONS)
+        .await?;
+    registry.connect(&owner, new_connection()).await?;
     Ok(())
 }
 

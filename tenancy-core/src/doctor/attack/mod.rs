@@ -93,6 +93,7 @@ fn job(rows: &Rows, plan: &Plan, target: &Target) -> Value {
         "table": target.rel.0,
         "column": target.column,
         "view": target.is_view,
+        "base": target.base.0,
         "a": rows.side(target, 0),
         "b": rows.side(target, 1),
         "why": rows.why(target),

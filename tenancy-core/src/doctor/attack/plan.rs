@@ -12,6 +12,8 @@ pub(super) struct Target {
     /// The tenant column.
     pub(super) column: String,
     pub(super) is_view: bool,
+    /// Where the rows are: the one table under a view, else the table itself.
+    pub(super) base: Oid,
     is_partition: bool,
 }
 
@@ -33,6 +35,7 @@ struct View {
     rel: Oid,
     name: String,
     column_name: String,
+    base: Option<Oid>,
 }
 
 /// Everything that the catalog says about the attack.
@@ -60,6 +63,7 @@ impl Plan {
             name: subject.table_name.clone(),
             column: subject.column_name.clone(),
             is_view: false,
+            base: subject.rel,
             is_partition: subject.is_partition,
         });
         let views = views.into_iter().map(|view| Target {
@@ -67,6 +71,7 @@ impl Plan {
             name: view.name,
             column: view.column_name,
             is_view: true,
+            base: view.base.unwrap_or(view.rel),
             is_partition: false,
         });
         Ok(Self {

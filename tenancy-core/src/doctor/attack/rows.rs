@@ -173,7 +173,7 @@ impl Rows {
     /// A tenant and what it has in a table, for `attack_table.sql`.
     pub(super) fn side(&self, target: &Target, side: usize) -> Value {
         let probe = self.probes.get(side);
-        let (row, rows) = match self.made.get(&(target.rel.0, side)) {
+        let (row, rows) = match self.made.get(&(target.base.0, side)) {
             Some(Row::Made { row, rows }) => (row.clone(), *rows),
             _ => (Value::Null, 0),
         };
@@ -226,7 +226,7 @@ impl Rows {
 
     /// Why a table has no rows to attack.
     pub(super) fn why(&self, target: &Target) -> String {
-        let rows = (0..2).filter_map(|side| self.made.get(&(target.rel.0, side)));
+        let rows = (0..2).filter_map(|side| self.made.get(&(target.base.0, side)));
         let mut missing = rows.filter_map(|row| match row {
             Row::Missing(reason) => Some(reason.clone()),
             Row::Made { .. } => None,

@@ -1,6 +1,7 @@
 -- role: app, not prepared: a block, run as the app and rolled back with everything it did
 -- Tries to reach rows of one tenant from the context of another, in every way that SQL has.
--- Setting tenancy_doctor.input: [{table, column, view, a: {tenant, user, row, rows}, b: {…}, why, refers}, …],
+-- Setting tenancy_doctor.input: [{table, column, view, base, a: {tenant, user, row, rows}, b: {…}, why, refers}, …],
+-- base: the table whose rows a view shows, else the table itself,
 -- refers: [{parent, columns: {column: value}} or {parent, why}, …], what would refer to a row of tenant B.
 -- Setting tenancy_doctor.output: [{cell: [verdict, note]}, …].
 --
@@ -28,11 +29,15 @@ BEGIN
             tenant_b uuid := (input -> 'b' ->> 'tenant')::uuid;
             why text := coalesce(input ->> 'why', 'no row of another tenant could be made');
             is_view boolean := (input ->> 'view')::boolean;
+            base oid := (input ->> 'base')::oid;
+            -- What it passes on to its table: 4 UPDATE, 8 INSERT, 16 DELETE.
+            passes integer := CASE WHEN (input ->> 'view')::boolean
+                THEN pg_catalog.pg_relation_is_updatable((input ->> 'table')::oid, true) ELSE 28 END;
             reads boolean := has_column_privilege((input ->> 'table')::oid, input ->> 'column', 'SELECT');
-            inserts boolean := NOT is_view AND has_column_privilege(rel, col, 'INSERT');
-            updates boolean := NOT is_view AND has_any_column_privilege(rel, 'UPDATE');
-            deletes boolean := NOT is_view AND has_table_privilege(rel, 'DELETE');
-            rewrites boolean := NOT is_view AND has_column_privilege(rel, col, 'UPDATE');
+            inserts boolean := passes & 8 <> 0 AND has_column_privilege(rel, col, 'INSERT');
+            updates boolean := passes & 4 <> 0 AND has_any_column_privilege(rel, 'UPDATE');
+            deletes boolean := passes & 16 <> 0 AND has_table_privilege(rel, 'DELETE');
+            rewrites boolean := passes & 4 <> 0 AND has_column_privilege(rel, col, 'UPDATE');
             -- As many rows as tenant A has; one more is another tenant's.
             own bigint := greatest((a ->> 'rows')::bigint, 0);
             counting text := 'CASE WHEN current_setting(''tenancy_doctor.reach'')::bigint < %s
@@ -69,7 +74,8 @@ BEGIN
                 EXECUTE statement INTO seen_b USING tenant_b;
                 PERFORM set_config('tenancy.tenant_id', tenant_a::text, true), set_config('tenancy.user_id', a ->> 'user', true);
                 EXECUTE statement INTO seen_a USING tenant_a;
-                own := greatest(own, seen_a);
+                -- A view may show a part of its table.
+                own := CASE WHEN is_view THEN seen_a ELSE greatest(own, seen_a) END;
             END IF;
 
             -- select: any row of another tenant, from tenant A.
@@ -89,6 +95,7 @@ BEGIN
             FROM pg_catalog.pg_attribute t
             WHERE t.attrelid = rel AND t.attnum > 0 AND NOT t.attisdropped AND t.attgenerated = '' AND t.attidentity <> 'a'
               AND has_column_privilege(rel, t.attnum, 'INSERT')
+              AND (NOT is_view OR pg_catalog.pg_column_is_updatable(rel, t.attnum, true))
               AND (t.attname = col OR coalesce(a -> 'row', '{}') ? t.attname);
             IF NOT inserts THEN
                 answer := answer || '{"insert": ["not_granted", null]}';
@@ -116,6 +123,7 @@ BEGIN
             SELECT format('%I', t.attname) INTO any_column
             FROM pg_catalog.pg_attribute t
             WHERE t.attrelid = rel AND t.attnum > 0 AND NOT t.attisdropped AND has_column_privilege(rel, t.attnum, 'UPDATE')
+              AND (NOT is_view OR pg_catalog.pg_column_is_updatable(rel, t.attnum, true))
             ORDER BY t.attname = col, t.attnum LIMIT 1;
             FOREACH verb IN ARRAY ARRAY['update', 'delete'] LOOP
                 IF verb = 'update' AND NOT updates OR verb = 'delete' AND NOT deletes THEN
@@ -260,12 +268,13 @@ BEGIN
             INTO key_columns, row_now
             FROM pg_catalog.pg_index i
             CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-            JOIN pg_catalog.pg_attribute t ON t.attrelid = rel AND t.attnum = k.attnum
-            WHERE i.indrelid = rel AND i.indisprimary;
+            JOIN pg_catalog.pg_attribute t ON t.attrelid = base AND t.attnum = k.attnum
+            WHERE i.indrelid = base AND i.indisprimary;
             SELECT string_agg(format('%I', t.attname), ', ') INTO columns_now
             FROM pg_catalog.pg_attribute t
             WHERE t.attrelid = rel AND t.attnum > 0 AND NOT t.attisdropped AND t.attgenerated = '' AND t.attidentity <> 'a'
               AND has_column_privilege(rel, t.attnum, 'INSERT')
+              AND (NOT is_view OR pg_catalog.pg_column_is_updatable(rel, t.attnum, true))
               AND (t.attname = col OR coalesce(b -> 'row', '{}') ? t.attname);
             IF NOT (inserts AND updates) THEN
                 answer := answer || '{"upsert": ["not_granted", null]}';
@@ -327,7 +336,8 @@ BEGIN
                 SELECT string_agg(format('%I', t.attname), ', ') INTO columns_now
                 FROM pg_catalog.pg_attribute t
                 WHERE t.attrelid = rel AND t.attnum > 0 AND NOT t.attisdropped AND t.attgenerated = '' AND t.attidentity <> 'a'
-                  AND has_column_privilege(rel, t.attnum, 'INSERT') AND a -> 'row' ? t.attname;
+                  AND has_column_privilege(rel, t.attnum, 'INSERT') AND a -> 'row' ? t.attname
+                  AND (NOT is_view OR pg_catalog.pg_column_is_updatable(rel, t.attnum, true));
                 BEGIN
                     EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM jsonb_populate_record(NULL::%s, $1)',
                         rel::regclass, columns_now, columns_now, rel::regclass) USING a -> 'row';

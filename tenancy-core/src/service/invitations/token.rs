@@ -2,19 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, ErrorKind, SecretText};
+use crate::{Error, SecretText, model::random};
 
 /// 32 random bytes as 64 hexadecimal digits, and the hash that is stored.
 pub(super) fn new_token() -> Result<(SecretText, [u8; 32]), Error> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|_| {
-        Error::new(
-            ErrorKind::Unavailable,
-            "randomness",
-            "the system gives no random bytes",
-        )
-    })?;
-    let token = hex::encode(bytes);
+    let token = hex::encode(*random::<32>()?);
     let hash = Sha256::digest(token.as_bytes()).into();
     Ok((SecretText::new(token), hash))
 }
