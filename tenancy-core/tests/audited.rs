@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use tenancy_core::{
     ApiKeys, AuditSink, Email, Error, ErrorKind, Event, Grace, HoldReference, Invitations, Limit,
     MemberStatus, Members, NewApiKey, NewImpersonation, NewInvitation, NewTenant, NoRoles,
@@ -14,7 +14,7 @@ use tenancy_core::{
     migrate::CORE,
     testing::{self, FakeAuthorizer, MemoryAudit},
 };
-use tenancy_testkit::Db;
+use tenancy_testkit::{Db, rows};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -97,47 +97,31 @@ async fn host() -> Result<Host> {
     })
 }
 
-/// The family's tables, but for what is counted and noted beside a change.
-const TABLES: &str = "SELECT relname::text FROM pg_class
-    WHERE relnamespace = 'tenancy'::regnamespace AND relkind = 'r' AND relname NOT IN ('tenant_epoch', 'platform_log')
-    ORDER BY 1";
-
 impl Host {
-    /// Every row there is.
-    async fn rows(&self) -> Result<Vec<String>> {
-        let tables: Vec<String> = sqlx::query_scalar(TABLES)
-            .fetch_all(&self.superuser)
-            .await?;
-        let mut rows = Vec::new();
-        for table in tables {
-            let all = AssertSqlSafe(format!(
-                "SELECT '{table}' || t::text FROM tenancy.{table} t ORDER BY 1"
-            ));
-            rows.extend(
-                sqlx::query_scalar::<_, String>(all)
-                    .fetch_all(&self.superuser)
-                    .await?,
-            );
-        }
-        Ok(rows)
-    }
-
     /// Does something over the log that takes nothing, then over the other.
     async fn changes<T>(
         &self,
         action: &str,
         change: impl AsyncFn(&Services) -> std::result::Result<T, Error>,
     ) -> Result<T> {
-        let before = self.rows().await?;
+        let before = rows(&self.superuser).await?;
         let error = change(&self.lost).await.err().map(|error| error.code());
         assert_eq!(error, Some("log_full"), "{action}");
-        assert_eq!(self.rows().await?, before, "{action} is half done");
+        assert_eq!(
+            rows(&self.superuser).await?,
+            before,
+            "{action} is half done"
+        );
 
         let entries = self.audit.entries().len();
         let done = change(&self.kept)
             .await
             .map_err(|error| format!("{action}: {error}"))?;
-        assert_ne!(self.rows().await?, before, "{action} changes nothing");
+        assert_ne!(
+            rows(&self.superuser).await?,
+            before,
+            "{action} changes nothing"
+        );
         let new: Vec<String> = self
             .audit
             .entries()
@@ -254,11 +238,11 @@ async fn the_life_of_a_tenant() -> Result {
     })
     .await?;
     let (operator, options) = (&host.kit.operator, PurgeOptions::default());
-    let before = host.rows().await?;
+    let before = rows(&host.superuser).await?;
     let refused = host.lost.platform.purge(operator, id, &options).await;
     assert!(refused.is_err_and(|error| error.code() == "log_full"));
     assert_eq!(
-        host.rows().await?,
+        rows(&host.superuser).await?,
         before,
         "a purge that nobody records does not begin"
     );

@@ -17,7 +17,7 @@ pub use soak::{Findings, Soak, Subject};
 mod oidc;
 mod standard_webhooks;
 
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tenancy_core::{
     Error, OperatorDb, TenantCtx, TenantDb, WorkerDb,
     migrate::{self, Component},
@@ -70,6 +70,25 @@ impl Db {
     pub async fn superuser(&self) -> Result<PgPool, BoxError> {
         Ok(PgPool::connect(self.server.superuser_url()?).await?)
     }
+}
+
+/// The family's tables, but for what is counted and noted beside a change.
+const TABLES: &str = "SELECT relname::text FROM pg_class
+    WHERE relnamespace = 'tenancy'::regnamespace AND relkind = 'r' AND relname NOT IN ('tenant_epoch', 'platform_log')
+    ORDER BY 1";
+
+/// Every row that the family has, of all tenants, as text: to see that nothing was changed.
+pub async fn rows(superuser: &PgPool) -> Result<Vec<String>, BoxError> {
+    let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(superuser).await?;
+    let mut rows = Vec::new();
+    for table in tables {
+        let all = AssertSqlSafe(format!(
+            "SELECT '{table}' || t::text FROM tenancy.{table} t ORDER BY 1"
+        ));
+        let of_table = sqlx::query_scalar::<_, String>(all);
+        rows.extend(of_table.fetch_all(superuser).await?);
+    }
+    Ok(rows)
 }
 
 /// The error that opening ends with when each unit of work stays open: what a connection of its own

@@ -125,7 +125,11 @@ impl Tenants {
     /// The tenant that has this slug, or had it and is still known by it: then redirect. It tells
     /// that a tenant exists: ask it for routing, and answer an outsider as [`TenantDb::enter`] does.
     pub async fn by_slug(&self, slug: &str) -> Result<Option<SlugOwner>, Error> {
-        self.store.by_slug(slug).await
+        match Slug::parse(slug) {
+            Ok(slug) => self.store.by_slug(slug.as_str()).await,
+            // No tenant was ever called that.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Gives the tenant another name for people.
