@@ -36,7 +36,7 @@ const HOST: &str = "
     GRANT USAGE ON SEQUENCE public.child_id_seq, public.named_id_seq TO tenancy_app;
     CREATE VIEW public.seen WITH (security_invoker = true) AS SELECT tenant_id, id, body FROM public.plain;
     GRANT SELECT, INSERT, UPDATE, DELETE ON public.seen TO tenancy_app;
-    CREATE VIEW public.quiet WITH (security_invoker = true) AS SELECT id, tenant_id, body FROM public.plain WHERE mood = 'calm';
+    CREATE VIEW public.quiet WITH (security_invoker = true) AS SELECT id, tenant_id, body FROM public.plain WHERE mood IS DISTINCT FROM 'loud';
     GRANT SELECT, UPDATE, DELETE ON public.quiet TO tenancy_app;
     CREATE VIEW public.posted WITH (security_invoker = true) AS SELECT * FROM public.log;
     GRANT INSERT ON public.posted TO tenancy_app;
