@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! <!-- setup
-//! # use …;
+//! use …;
 //! async fn run() -> Result<(), Error> {
 //! …
 //! Ok(()) }

@@ -200,7 +200,7 @@ ALTER FUNCTION tenancy.may_grant_roles(uuid,text[]) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_approve_tool(uuid,bytea,text,text,text) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_claim(uuid,text,bytea,bytea,uuid,interval) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_complete(uuid,text,bigint,text,text,bytea,bigint,jsonb,interval) SECURITY INVOKER;
-ALTER FUNCTION tenancy.mcp_connect(uuid,text,text,uuid) SECURITY INVOKER;
+ALTER FUNCTION tenancy.mcp_connect(uuid,text,text,uuid,integer) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_end_lost(uuid,text,integer) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_observe_tools(uuid,bigint,uuid[],text[],jsonb[],bytea[]) SECURITY INVOKER;
 ALTER FUNCTION tenancy.mcp_resolve(uuid,text,text,text,bytea,bigint,jsonb) SECURITY INVOKER;
