@@ -267,6 +267,30 @@ async fn every_leak_is_found_by_the_attack_alone() -> Result {
 }
 
 #[tokio::test]
+async fn what_is_proposed_for_a_policy_that_is_true_puts_it_right() -> Result {
+    let db = host().await?;
+    plant(
+        &db,
+        "ALTER POLICY tenant_select ON public.notes USING (true);
+         ALTER POLICY tenant_update ON public.notes WITH CHECK (true);
+         CREATE POLICY extra ON public.folders FOR SELECT TO tenancy_app USING (true)",
+    )
+    .await?;
+    let report = examine(&db).await?;
+    let proposals = report.findings.iter().filter(|one| one.rule == "TEN105");
+    let proposals: Vec<_> = proposals.map(|one| one.fix.clone()).collect();
+    assert_eq!(proposals.len(), 3, "{}", report.to_text(false));
+    for fix in proposals {
+        sqlx::raw_sql(AssertSqlSafe(fix))
+            .execute(db.operator.pool())
+            .await?;
+    }
+    let report = examine(&db).await?;
+    assert_eq!(report.findings.len(), 0, "{}", report.to_text(false));
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_row_level_security_every_cell_of_the_table_leaks_and_no_row_is_lost() -> Result {
     let db = host().await?;
     let keep = "INSERT INTO public.folders (tenant_id, id, code) VALUES (util.current_tenant(), gen_random_uuid(), 'AB')";
