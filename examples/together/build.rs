@@ -88,23 +88,25 @@ fn with_setup(text: &str) -> std::result::Result<String, usize> {
         }
         done.push_str(fence.ok_or(at + 1)?);
         done.push('\n');
-        let hidden = |lines: Option<&[&str]>| -> String {
-            lines
-                .unwrap_or_default()
-                .iter()
-                .map(|line| format!("# {line}\n"))
-                .collect()
-        };
-        done.push_str(&hidden(rest.get(1..place)));
+        for line in rest.get(1..place).unwrap_or_default() {
+            hide(&mut done, line);
+        }
         done.push_str(&"#\n".repeat(end + 1 - place));
         for line in rest.get(end + 2..close).unwrap_or_default() {
             done.push_str(line);
             done.push('\n');
         }
         let after = rest.get(place + 1..end).unwrap_or_default().join(" ");
-        done.push_str(&hidden(Some(&[after.as_str()])));
+        hide(&mut done, &after);
         done.push_str("```\n");
         at += close + 2;
     }
     Ok(done)
+}
+
+/// Adds a line that is compiled and not shown.
+fn hide(text: &mut String, line: &str) {
+    text.push_str("# ");
+    text.push_str(line);
+    text.push('\n');
 }

@@ -78,20 +78,21 @@ struct Host {
     superuser: PgPool,
     audit: MemoryAudit,
     /// Over a log that keeps what it is told.
-    kept: Services,
+    kept: Box<Services>,
     /// Over one that keeps nothing.
-    lost: Services,
+    lost: Box<Services>,
     owner: TenantCtx,
 }
 
 async fn host() -> Result<Host> {
     let kit = Db::new(&[&CORE]).await?;
+    let (owner, superuser) = (testing::tenant(&kit.app).await?, kit.superuser().await?);
     let audit = MemoryAudit::new();
     Ok(Host {
-        kept: Services::new(&kit.app, Arc::new(audit.clone())),
-        lost: Services::new(&kit.app, Arc::new(Full)),
-        owner: testing::tenant(&kit.app).await?,
-        superuser: kit.superuser().await?,
+        kept: Box::new(Services::new(&kit.app, Arc::new(audit.clone()))),
+        lost: Box::new(Services::new(&kit.app, Arc::new(Full))),
+        owner,
+        superuser,
         audit,
         kit,
     })
@@ -140,37 +141,42 @@ impl Host {
     }
 }
 
-#[tokio::test]
-async fn the_life_of_a_tenant() -> Result {
-    let host = host().await?;
-    let owner = UserId::new();
-    let new = NewTenant::new(Slug::parse("acme")?, TenantName::parse("Acme")?, owner);
-    let ctx = host
-        .changes("tenant.created", async |s| {
-            s.tenants.create(new.clone()).await
-        })
-        .await?;
-    let id = ctx.tenant();
+fn user(ctx: &TenantCtx) -> Result<UserId> {
+    Ok(ctx.user().ok_or("an owner is a user")?)
+}
 
+#[tokio::test]
+async fn what_a_tenant_is_called_and_what_it_may() -> Result {
+    let host = host().await?;
+    let (ctx, id) = (&host.owner, host.owner.tenant());
+    let new = NewTenant::new(
+        Slug::parse("acme")?,
+        TenantName::parse("Acme")?,
+        UserId::new(),
+    );
+    host.changes("tenant.created", async |s| {
+        s.tenants.create(new.clone()).await
+    })
+    .await?;
     let (name, slug) = (TenantName::parse("Acme & Co")?, Slug::parse("acme-co")?);
     host.changes("tenant.renamed", async |s| {
-        s.tenants.rename(&ctx, &name).await
+        s.tenants.rename(ctx, &name).await
     })
     .await?;
     host.changes("tenant.slug_changed", async |s| {
-        s.tenants.change_slug(&ctx, &slug).await
+        s.tenants.change_slug(ctx, &slug).await
     })
     .await?;
     host.changes("setting.changed", async |s| {
-        s.settings.set(&ctx, &GREETING, &7).await
+        s.settings.set(ctx, &GREETING, &7).await
     })
     .await?;
     host.changes("setting.changed", async |s| {
-        s.settings.swap(&ctx, &GREETING, &7, &8).await
+        s.settings.swap(ctx, &GREETING, &7, &8).await
     })
     .await?;
     host.changes("setting.changed", async |s| {
-        s.settings.reset(&ctx, &GREETING).await
+        s.settings.reset(ctx, &GREETING).await
     })
     .await?;
     host.changes("limit.changed", async |s| {
@@ -181,19 +187,25 @@ async fn the_life_of_a_tenant() -> Result {
         s.platform.reset_limit(id, &SEATS).await
     })
     .await?;
+    Ok(())
+}
 
+#[tokio::test]
+async fn suspensions() -> Result {
+    let host = host().await?;
+    let (ctx, id, owner) = (&host.owner, host.owner.tenant(), user(&host.owner)?);
+    let (read_only, blocked) = (Suspension::ReadOnly, Suspension::Blocked);
+    let seen = TenantStatus::SuspendedReadOnly;
     host.changes("tenant.suspended", async |s| {
-        s.tenants.suspend(&ctx, Suspension::ReadOnly).await
+        s.tenants.suspend(ctx, read_only).await
     })
     .await?;
     host.changes("tenant.resumed", async |s| {
-        s.tenants
-            .resume(&ctx, TenantStatus::SuspendedReadOnly)
-            .await
+        s.tenants.resume(ctx, seen).await
     })
     .await?;
     host.changes("tenant.suspended", async |s| {
-        s.tenants.suspend(&ctx, Suspension::Blocked).await
+        s.tenants.suspend(ctx, blocked).await
     })
     .await?;
     host.changes("tenant.resumed", async |s| {
@@ -201,29 +213,32 @@ async fn the_life_of_a_tenant() -> Result {
     })
     .await?;
     host.changes("tenant.suspended", async |s| {
-        s.platform.suspend(id, Suspension::Blocked).await
+        s.platform.suspend(id, blocked).await
     })
     .await?;
     host.changes("tenant.resumed", async |s| s.platform.resume(id).await)
         .await?;
+    Ok(())
+}
 
-    host.changes("tenant.deletion_scheduled", async |s| {
-        s.tenants.schedule_deletion(&ctx, Grace::default()).await
-    })
-    .await?;
+#[tokio::test]
+async fn the_end_of_a_tenant() -> Result {
+    let host = host().await?;
+    let (ctx, id, owner) = (&host.owner, host.owner.tenant(), user(&host.owner)?);
+    let (grace, case) = (Grace::default(), HoldReference::parse("case 7")?);
+    let by_tenant = async |s: &Services| s.tenants.schedule_deletion(ctx, grace).await;
+    let by_platform = async |s: &Services| s.platform.schedule_deletion(id, Grace::NONE).await;
+    host.changes("tenant.deletion_scheduled", by_tenant).await?;
     host.changes("tenant.deletion_cancelled", async |s| {
         s.tenants.reopen(id, owner).await
     })
     .await?;
-    host.changes("tenant.deletion_scheduled", async |s| {
-        s.platform.schedule_deletion(id, Grace::NONE).await
-    })
-    .await?;
+    host.changes("tenant.deletion_scheduled", by_platform)
+        .await?;
     host.changes("tenant.deletion_cancelled", async |s| {
         s.platform.cancel_deletion(id).await
     })
     .await?;
-    let case = HoldReference::parse("case 7")?;
     host.changes("tenant.hold_placed", async |s| {
         s.platform.hold(id, &case).await
     })
@@ -232,11 +247,9 @@ async fn the_life_of_a_tenant() -> Result {
         s.platform.release(id, &case).await
     })
     .await?;
+    host.changes("tenant.deletion_scheduled", by_platform)
+        .await?;
 
-    host.changes("tenant.deletion_scheduled", async |s| {
-        s.platform.schedule_deletion(id, Grace::NONE).await
-    })
-    .await?;
     let (operator, options) = (&host.kit.operator, PurgeOptions::default());
     let before = rows(&host.superuser).await?;
     let refused = host.lost.platform.purge(operator, id, &options).await;
@@ -247,8 +260,9 @@ async fn the_life_of_a_tenant() -> Result {
         "a purge that nobody records does not begin"
     );
     host.kept.platform.purge(operator, id, &options).await?;
-    assert_eq!(host.audit.of("tenant.purge_started").len(), 1);
-    assert_eq!(host.audit.of("tenant.purged").len(), 1);
+    for action in ["tenant.purge_started", "tenant.purged"] {
+        assert_eq!(host.audit.of(action).len(), 1, "{action}");
+    }
     Ok(())
 }
 
