@@ -317,7 +317,7 @@ async fn who_belongs_to_it_and_who_owns_it() -> Result {
 }
 
 #[tokio::test]
-async fn invitations_and_keys() -> Result {
+async fn invitations() -> Result {
     let host = host().await?;
     let owner = &host.owner;
     let (ada, bob) = (
@@ -359,7 +359,13 @@ async fn invitations_and_keys() -> Result {
         s.invitations.revoke(owner, id).await
     })
     .await?;
+    Ok(())
+}
 
+#[tokio::test]
+async fn keys() -> Result {
+    let host = host().await?;
+    let owner = &host.owner;
     let new = NewApiKey::new(
         TenantName::parse("import")?,
         vec![PermissionKey::from_static("members.read")],
