@@ -151,6 +151,13 @@ fn no_target_is_left_out() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Inputs that a fuzzer came up with.
+#[test]
+fn what_was_found_stays_mended() {
+    // A token that is what a request looks like where it is shown.
+    fuzz::bearer("Bearer RequestHead { method: \"GET\", path: \"/\", headers: [\"authorization");
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_a_parser(text in text()) {
