@@ -1,5 +1,7 @@
 //! What nobody should send stores nothing, and is answered by an error that says whose fault it is.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{fmt::Debug, sync::Arc};
 
 use tenancy_core::{
