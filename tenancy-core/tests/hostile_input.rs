@@ -135,7 +135,12 @@ fn no_target_is_left_out() -> std::io::Result<()> {
     let mut seen = 0;
     for entry in std::fs::read_dir(targets)? {
         let path = entry?.path();
-        for call in std::fs::read_to_string(&path)?.split("fuzz::").skip(1) {
+        let target = std::fs::read_to_string(&path)?;
+        // Another crate's properties are tried by its own tests.
+        if !target.contains("use tenancy_core::testing::fuzz;") {
+            continue;
+        }
+        for call in target.split("fuzz::").skip(1) {
             let Some((name, _)) = call.split_once('(') else {
                 continue;
             };
