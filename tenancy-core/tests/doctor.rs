@@ -236,7 +236,7 @@ const LEAKS: &[(&str, Operation, &str)] = &[
     ),
 ];
 
-/// Those of the catalog are counted in tests/doctor_rules.rs, but for what only a pool can show.
+/// Those of the catalog are counted in `tests/doctor_rules.rs`, but for what only a pool can show.
 #[test]
 fn every_rule_of_the_attack_has_a_planted_fault() {
     let rules = doctor::rules().filter(|rule| rule.id.starts_with("TEN95"));
