@@ -14,24 +14,28 @@ pub mod testing;
 
 #[cfg(feature = "http-client")]
 pub use adapter::HttpAnchor;
+#[cfg(feature = "webhooks")]
+pub use adapter::WebhookTarget;
 pub use adapter::{Ed25519Signer, FileAnchor};
 pub use error::{Error, ErrorKind};
 pub use model::merkle;
 pub use model::{
     ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
-    ConsistencyProof, Cursor, Entry, Erasure, InclusionProof, Limits, LostSeal, MAX_SEALED, Order,
-    Oversize, Page, Record, RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION,
-    Seal, SealHead, SealKey, SealKeys, SealSignature, SealedAs, TimeRange, Verdict,
+    ConsistencyProof, CountBy, Counts, Cursor, Entry, Erasure, ExportFormat, Filter, Followed,
+    InclusionProof, IpRange, Limits, LostSeal, MAX_SEALED, Mark, Order, Oversize, Page, QueryError,
+    Record, RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION, Seal, SealHead,
+    SealKey, SealKeys, SealSignature, SealedAs, SearchText, TimeRange, Verdict,
 };
-pub use port::{AuditStore, SealAnchor, SealSigner};
+pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
 #[cfg(feature = "testing")]
-pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner};
+pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner, MockStreamTarget};
 pub use postgres::{
     APPEND_ONLY, COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore,
 };
 pub use service::{
-    Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditWriter, BufferOptions,
-    BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds, MonthDropped,
-    OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention, RetentionPolicy,
-    RetentionRule, SealOptions, Sealed, Sealer, Verification, Verifier, perm,
+    Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,
+    BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
+    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention,
+    RetentionPolicy, RetentionRule, SealOptions, Sealed, Sealer, StreamOptions, StreamRound,
+    StreamStart, StreamState, Streams, Tail, Verification, Verifier, perm,
 };

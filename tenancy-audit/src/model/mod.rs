@@ -1,13 +1,17 @@
 //! Plain values and pure logic, without input or output.
 
 mod canonical;
+mod counts;
 mod cursor;
 mod entry;
 mod erasure;
+mod filter;
+mod format;
+mod language;
 mod limits;
 mod log_tree;
+mod mark;
 pub mod merkle;
-mod ndjson;
 mod number;
 mod personal;
 mod proof_document;
@@ -21,10 +25,15 @@ mod search;
 mod strict;
 mod verdict;
 
+pub use counts::{CountBy, Counts};
 pub use cursor::Cursor;
 pub use entry::{AuditEntryId, Entry, Record, RecordedActor, SCHEMA_VERSION};
 pub use erasure::Erasure;
+pub use filter::{Filter, IpRange, SearchText};
+pub use format::ExportFormat;
+pub use language::QueryError;
 pub use limits::{Limits, Oversize};
+pub use mark::{Followed, Mark};
 pub use query::{
     ActionFilter, ActionPrefix, ActorFilter, AuditQuery, Order, Page, ResourceFilter, TimeRange,
 };
@@ -37,8 +46,8 @@ pub use verdict::{Change, Verdict};
 
 pub(crate) use entry::{resource_of, targets_json};
 pub(crate) use erasure::ERASED;
+pub(crate) use filter::like;
 pub(crate) use log_tree::{Nodes, consistency_parts, needed, root_of};
-pub(crate) use ndjson::line as ndjson_line;
 pub(crate) use personal::{Personal, SALT_LEN};
 pub(crate) use proof_document::{
     InclusionDocument, ProofDocument, consistency_line, inclusion_line,

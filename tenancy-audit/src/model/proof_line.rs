@@ -9,7 +9,7 @@ use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 
 use super::{
     entry::{AuditEntryId, Entry, Record, RecordedActor},
-    ndjson,
+    format::ndjson,
     seal::{Adoption, Batch, Removal, Seal, SealHead, SealedAs},
     strict::{StrictMap, has_float},
 };
@@ -86,7 +86,7 @@ pub(crate) struct EntryLine<'a> {
     record: RecordLine<'a>,
 }
 
-/// The same fields as a line of an export, see `ndjson.rs`.
+/// The same fields as a line of an export, see `format/ndjson.rs`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct RecordLine<'a> {

@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use tenancy_core::{ActionKey, ApiKeyId, Grammar, Outcome, RequestId, ServiceKey, Target, UserId};
-use uuid::Uuid;
 
-use super::{cursor::Cursor, entry::Entry};
+use super::{
+    cursor::Cursor,
+    entry::Entry,
+    filter::{Filter, IpRange, SearchText},
+    mark::Mark,
+};
 use crate::Error;
 
 /// A search in one tenant's log. Filters narrow it down together.
@@ -36,14 +40,20 @@ pub struct AuditQuery {
     pub time: TimeRange,
     /// The request it belongs to.
     pub request: Option<RequestId>,
+    /// From which address it came, where the entry holds one in clear; has no index.
+    pub ip: Option<IpRange>,
+    /// What its details say; all of these. Has no index.
+    pub text: Vec<SearchText>,
+    /// What it must not be; none of these.
+    pub except: Vec<Filter>,
     /// In which order; newest first by default.
     pub order: Order,
     /// Entries a page, up to 1,000; 50 by default.
     pub limit: Option<u16>,
     /// Where the page before ended.
     pub after: Option<Cursor>,
-    /// Where a walk through the log ends.
-    pub(super) before: Option<Uuid>,
+    /// Only what was there at this mark.
+    pub(crate) seen: Option<Mark>,
 }
 
 /// Who acted.
@@ -107,7 +117,8 @@ pub enum Order {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// The entries, in the order asked for.
+    /// The entries, in the order asked for. Where a filter has no index, one page looks at 20,000 entries
+    /// at most: it may hold fewer than asked for, or none, and still not be the last.
     pub entries: Vec<Entry>,
     /// What to search after for the next page; `None` at the end.
     pub next: Option<Cursor>,
@@ -220,6 +231,24 @@ impl AuditQuery {
     /// Only what belongs to this request.
     pub fn with_request(mut self, request: RequestId) -> Self {
         self.request = Some(request);
+        self
+    }
+
+    /// Only what came from there.
+    pub fn with_ip(mut self, ip: IpRange) -> Self {
+        self.ip = Some(ip);
+        self
+    }
+
+    /// Only what says this in its details, too.
+    pub fn with_text(mut self, text: SearchText) -> Self {
+        self.text.push(text);
+        self
+    }
+
+    /// Without what meets this condition.
+    pub fn without(mut self, filter: Filter) -> Self {
+        self.except.push(filter);
         self
     }
 

@@ -1,24 +1,23 @@
 //! Where in the log a search looks, and the pages it makes.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
-use tenancy_core::{Outcome, TenantId};
+use serde_json::{Map, Value, json};
+use tenancy_core::TenantId;
 use uuid::Uuid;
 
 use super::{
     canonical::Encoder,
     cursor::{Cursor, Position},
     entry::Entry,
-    query::{ActionFilter, ActorFilter, AuditQuery, Order, Page, ResourceFilter},
+    filter::{Filter, SearchText},
+    query::{AuditQuery, Order, Page},
 };
 use crate::Error;
 
-impl AuditQuery {
-    /// Leaves out what is made from now on, so that a walk through the log ends.
-    pub(crate) fn end_now(&mut self) {
-        self.before = Some(Uuid::now_v7());
-    }
+/// The most texts and exceptions of a search.
+const MOST_CONDITIONS: usize = 32;
 
+impl AuditQuery {
     pub(crate) fn page_size(&self) -> u16 {
         self.limit.unwrap_or(50).clamp(1, 1_000)
     }
@@ -26,8 +25,9 @@ impl AuditQuery {
     /// The ids the page may have: from the first on, and before the second.
     ///
     /// # Errors
-    /// The cursor belongs to another search or tenant.
+    /// The cursor belongs to another search or tenant; there are too many filters.
     pub(crate) fn bounds(&self, tenant: TenantId) -> Result<(Uuid, Uuid), Error> {
+        self.check()?;
         let mut from = self.time.from.map_or(0, floor_of);
         // No entry is a day ahead of the database's clock: months to come need not be looked at.
         let mut to = floor_of(
@@ -35,7 +35,6 @@ impl AuditQuery {
                 .to
                 .unwrap_or_else(|| Utc::now() + TimeDelta::days(2)),
         );
-        to = to.min(self.before.map_or(u128::MAX, |id| id.as_u128()));
         if let Some(cursor) = &self.after {
             let last = cursor.position(self, tenant)?.last.as_u128();
             match self.order {
@@ -46,8 +45,14 @@ impl AuditQuery {
         Ok((Uuid::from_u128(from), Uuid::from_u128(to)))
     }
 
-    /// The page that these entries make; they may be one more than fit.
-    pub(crate) fn page(&self, tenant: TenantId, mut entries: Vec<Entry>) -> Page {
+    /// The page that these entries make; they may be one more than fit. `looked_to` is the last entry
+    /// that was looked at, where the search was cut short there.
+    pub(crate) fn page(
+        &self,
+        tenant: TenantId,
+        mut entries: Vec<Entry>,
+        looked_to: Option<Uuid>,
+    ) -> Page {
         let size = usize::from(self.page_size());
         let more = entries.len() > size;
         entries.truncate(size);
@@ -55,7 +60,9 @@ impl AuditQuery {
             .last()
             .filter(|_| more)
             .map(|entry| entry.id.as_uuid());
-        let next = last.map(|last| Cursor::at(&Position { last }, self, tenant));
+        let next = last
+            .or(looked_to)
+            .map(|last| Cursor::at(&Position { last }, self, tenant));
         Page { entries, next }
     }
 
@@ -70,34 +77,48 @@ impl AuditQuery {
 
     /// The filters, for the entry that says what was exported.
     pub(crate) fn to_json(&self) -> Value {
-        let (action, prefix) = match &self.action {
-            Some(ActionFilter::Exact(action)) => (Some(action.as_str()), None),
-            Some(ActionFilter::Prefix(prefix)) => (None, Some(prefix.as_str())),
-            None => (None, None),
-        };
-        let (resource, kind) = match &self.resource {
-            Some(ResourceFilter::Exact(target)) => (Some(json!(target)), None),
-            Some(ResourceFilter::Kind(kind)) => (None, Some(kind)),
-            None => (None, None),
-        };
-        let actor = self.actor.as_ref().map(ActorFilter::columns);
         let time = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
-        let mut filters = json!({
-            "actor": actor.map(|(kind, id)| json!({ "kind": kind, "id": id })),
-            "action": action,
-            "action_prefix": prefix,
-            "resource": resource,
-            "resource_kind": kind,
-            "target": self.target,
-            "outcome": self.outcome.map(Outcome::as_str),
-            "from_micros": time(self.time.from),
-            "to_micros": time(self.time.to),
-            "request": self.request,
-        });
-        if let Value::Object(map) = &mut filters {
-            map.retain(|_, value| !value.is_null());
+        let mut filters = Map::new();
+        for filter in self.conditions() {
+            match filter {
+                // There may be several.
+                Filter::Text(_) => {}
+                other => filters.extend(other.to_json().as_object().cloned().unwrap_or_default()),
+            }
         }
-        filters
+        let texts: Vec<&str> = self.text.iter().map(SearchText::as_str).collect();
+        let except: Vec<Value> = self.except.iter().map(Filter::to_json).collect();
+        filters.insert("text".to_owned(), json!(texts));
+        filters.insert("except".to_owned(), json!(except));
+        filters.insert("from_micros".to_owned(), json!(time(self.time.from)));
+        filters.insert("to_micros".to_owned(), json!(time(self.time.to)));
+        filters.retain(|_, value| !value.is_null() && *value != json!([]));
+        Value::Object(filters)
+    }
+
+    /// Whether the search has filters that no index serves.
+    pub(crate) fn is_unindexed(&self) -> bool {
+        self.target.is_some()
+            || self.ip.is_some()
+            || !self.text.is_empty()
+            || !self.except.is_empty()
+    }
+
+    /// Whether an entry was made in the time that the query asks for.
+    pub(crate) fn is_in_time(&self, entry: &Entry) -> bool {
+        let id = entry.id.as_uuid().as_u128();
+        self.time.from.is_none_or(|from| id >= floor_of(from))
+            && self.time.to.is_none_or(|to| id < floor_of(to))
+    }
+
+    /// # Errors
+    /// `audit_query_too_long`: more texts and exceptions than a search may have.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.text.len() + self.except.len() <= MOST_CONDITIONS {
+            return Ok(());
+        }
+        let message = format!("a search has at most {MOST_CONDITIONS} texts and exceptions");
+        Err(Error::invalid("audit_query_too_long", message))
     }
 }
 

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use tenancy_core::{TenantCtx, TenantTx};
 
-use crate::{AuditEntryId, AuditQuery, Entry, Error, Page, Record};
+use crate::{
+    AuditEntryId, AuditQuery, CountBy, Counts, Entry, Error, Followed, Mark, Page, Record,
+};
 
 /// Keeps the entries of all tenants.
 ///
@@ -11,6 +13,9 @@ use crate::{AuditEntryId, AuditQuery, Entry, Error, Page, Record};
 /// never computes a record anew, so that what is read back verifies. [`append`](Self::append)
 /// stores all records or none and commits before it returns, on a connection that a caller's open
 /// transaction can't be waiting for; [`append_in`](Self::append_in) joins the caller's transaction.
+///
+/// Following from mark to mark meets every entry that was committed after the first mark exactly once,
+/// whatever its id and however long its transaction took.
 ///
 /// # Concurrency
 /// Any number of calls at once. Pages are stable: an entry that was there when a search began is
@@ -39,5 +44,23 @@ pub trait AuditStore: Send + Sync + 'static {
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error>;
 
     /// A page of the context's tenant's entries.
+    ///
+    /// Where the query has filters that the store can't look up, the page may end early, with a cursor.
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error>;
+
+    /// How many entries the query finds: the newest of them, up to `most` (1 to 100,000), in groups. The
+    /// query's order, page size and cursor don't count.
+    async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error>;
+
+    /// What is in the context's tenant's log now.
+    async fn mark(&self, ctx: &TenantCtx) -> Result<Mark, Error>;
+
+    /// What was committed since the mark, at most so many entries (1 to 1,000).
+    async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error>;
 }

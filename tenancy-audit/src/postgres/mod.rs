@@ -2,6 +2,8 @@
 
 mod adopting;
 mod append;
+mod filters;
+mod follow;
 mod log;
 mod partitions;
 mod policies;
@@ -10,6 +12,7 @@ mod retention;
 mod row;
 mod seals;
 mod store;
+mod streams;
 
 use tenancy_core::migrate::{Component, Migration};
 
@@ -22,6 +25,7 @@ pub(crate) use policies::PolicyRow;
 pub(crate) use proofs::{Reader, Reading};
 pub(crate) use retention::Removing;
 pub(crate) use seals::{NewSeal, PgSeals, Round, Unsealed};
+pub(crate) use streams::{Hold, PgStreams, Place};
 
 /// This crate's part of the schema, for [`migrate`](tenancy_core::migrate::migrate).
 pub const COMPONENT: Component = Component::new("audit", STEPS)
@@ -58,6 +62,11 @@ const STEPS: &[Migration] = &[
         6,
         "audit_adoptions",
         include_str!("../../migrations/0006_audit_adoptions.sql"),
+    ),
+    Migration::new(
+        7,
+        "audit_streams",
+        include_str!("../../migrations/0007_audit_streams.sql"),
     ),
 ];
 

@@ -43,6 +43,12 @@ pub(super) struct Row {
     created_at: At,
 }
 
+impl Row {
+    pub(super) fn id(&self) -> uuid::Uuid {
+        self.id.as_uuid()
+    }
+}
+
 /// JSON that was not parsed yet.
 #[derive(Debug)]
 struct RawJson(Vec<u8>);

@@ -1,13 +1,21 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use tenancy_core::{Outcome, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{TenantCtx, TenantDb, TenantTx};
+use uuid::Uuid;
 
-use super::{append::append, row::Row};
+use super::{append::append, filters::Looking, follow, row::Row};
 use crate::{
-    ActionFilter, ActorFilter, AuditEntryId, AuditQuery, AuditStore, Entry, Error, Order, Page,
-    ResourceFilter, model::targets_json,
+    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Entry, Error, Followed, Mark, Order,
+    Page,
 };
+
+/// How many entries a page looks at where filters have no index.
+const MOST_LOOKED_AT: i64 = 20_000;
+/// The most entries that are counted.
+const MOST_COUNTED: u32 = 100_000;
+/// The most groups that are told.
+const MOST_GROUPS: usize = 1_000;
 
 /// Keeps entries in `tenancy.audit_logs`.
 #[derive(Clone)]
@@ -46,84 +54,117 @@ impl AuditStore for PgAuditStore {
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
         let tenant = ctx.tenant();
-        let (from, to) = query.bounds(tenant)?;
-        let filters = Filters::of(query);
+        let mut looking = Looking {
+            query,
+            tenant,
+            ids: query.bounds(tenant)?,
+            count: i64::from(query.page_size()) + 1,
+        };
+        let mut tx = self.db.read(ctx).await?;
+        let end = cut_short(&mut tx, &mut looking, MOST_LOOKED_AT).await?;
         let sql = match query.order {
             Order::NewestFirst => include_str!("sql/search_newest.sql"),
             Order::OldestFirst => include_str!("sql/search_oldest.sql"),
         };
-        let mut tx = self.db.read(ctx).await?;
-        let rows: Vec<Row> = sqlx::query_as(sql)
-            // A kept statement would get a plan for any filter, which is good for none.
+        // A kept statement would get a plan for any filter, which is good for none.
+        let rows: Vec<Row> = sqlx::query_as_with(sql, looking.all()?)
             .persistent(false)
-            .bind(tenant)
-            .bind(from)
-            .bind(to)
-            .bind(filters.actor_kind)
-            .bind(filters.actor_id)
-            .bind(filters.action)
-            .bind(filters.action_from)
-            .bind(filters.action_to)
-            .bind(filters.resource)
-            .bind(filters.resource_from)
-            .bind(filters.resource_to)
-            .bind(filters.target)
-            .bind(query.outcome.map(Outcome::as_str))
-            .bind(query.request)
-            .bind(i64::from(query.page_size()) + 1)
             .fetch_all(&mut *tx)
             .await?;
         let entries = rows.into_iter().map(Entry::from).collect();
-        Ok(query.page(tenant, entries))
+        Ok(query.page(tenant, entries, end))
+    }
+
+    async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error> {
+        let mut newest = query.clone().with_order(Order::NewestFirst);
+        newest.after = None;
+        let most = most.clamp(1, MOST_COUNTED);
+        let mut looking = Looking {
+            query: &newest,
+            tenant: ctx.tenant(),
+            ids: newest.bounds(ctx.tenant())?,
+            count: i64::from(most),
+        };
+        let mut tx = self.db.read(ctx).await?;
+        let end = cut_short(&mut tx, &mut looking, most.into()).await?;
+        let mut groups: Vec<(String, i64)> =
+            sqlx::query_as_with(include_str!("sql/count.sql"), looking.grouped(by.as_str())?)
+                .persistent(false)
+                .fetch_all(&mut *tx)
+                .await?;
+        let counted = groups.iter().map(|(_, count)| count.unsigned_abs()).sum();
+        let more = match end {
+            Some(_) => true,
+            None if counted < u64::from(most) => false,
+            None => {
+                let past = Looking {
+                    count: i64::from(most),
+                    ..looking
+                };
+                let sql = include_str!("sql/search_end_newest.sql");
+                nth(&mut tx, sql, &past).await?.is_some()
+            }
+        };
+        groups.truncate(MOST_GROUPS);
+        let groups = groups
+            .into_iter()
+            .map(|(name, count)| (name, count.unsigned_abs()));
+        Ok(Counts::new(counted, more, groups.collect()))
+    }
+
+    async fn mark(&self, ctx: &TenantCtx) -> Result<Mark, Error> {
+        follow::mark(&self.db, ctx).await
+    }
+
+    async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
+        follow::follow(&self.db, ctx, mark, most).await
     }
 }
 
-/// A query's filters as parameters; `None` is no filter.
-#[derive(Default)]
-struct Filters {
-    actor_kind: Option<&'static str>,
-    actor_id: Option<String>,
-    action: Option<String>,
-    action_from: Option<String>,
-    action_to: Option<String>,
-    resource: Option<String>,
-    resource_from: Option<String>,
-    resource_to: Option<String>,
-    target: Option<serde_json::Value>,
+/// Where filters have no index, narrows a search down to the first entries that the others leave; answers
+/// the last of these, unless they are all.
+async fn cut_short(
+    tx: &mut TenantTx,
+    looking: &mut Looking<'_>,
+    most: i64,
+) -> Result<Option<Uuid>, Error> {
+    if !looking.query.is_unindexed() {
+        return Ok(None);
+    }
+    let newest_first = looking.query.order == Order::NewestFirst;
+    let sql = if newest_first {
+        include_str!("sql/search_end_newest.sql")
+    } else {
+        include_str!("sql/search_end_oldest.sql")
+    };
+    let pass_over = Looking {
+        count: most - 1,
+        ..*looking
+    };
+    let end = nth(tx, sql, &pass_over).await?;
+    if let Some(last) = end {
+        if newest_first {
+            looking.ids.0 = last;
+        } else {
+            looking.ids.1 = Uuid::from_u128(last.as_u128().saturating_add(1));
+        }
+    }
+    Ok(end)
 }
 
-impl Filters {
-    fn of(query: &AuditQuery) -> Self {
-        let mut filters = Self::default();
-        if let Some((kind, id)) = query.actor.as_ref().map(ActorFilter::columns) {
-            filters.actor_kind = Some(kind);
-            filters.actor_id = Some(id);
-        }
-        match &query.action {
-            Some(ActionFilter::Exact(action)) => filters.action = Some(action.to_string()),
-            Some(ActionFilter::Prefix(prefix)) => {
-                filters.action_from = Some(prefix.as_str().to_owned());
-                filters.action_to = Some(prefix.end());
-            }
-            None => {}
-        }
-        match &query.resource {
-            Some(ResourceFilter::Exact(target)) => {
-                filters.resource = Some(format!("{}:{}", target.kind, target.id));
-            }
-            Some(ResourceFilter::Kind(kind)) => {
-                // `;` follows `:` in ASCII.
-                filters.resource_from = Some(format!("{kind}:"));
-                filters.resource_to = Some(format!("{kind};"));
-            }
-            None => {}
-        }
-        filters.target = query
-            .target
-            .as_ref()
-            .map(|target| targets_json(std::slice::from_ref(target)));
-        filters
-    }
+async fn nth(
+    tx: &mut TenantTx,
+    sql: &'static str,
+    looking: &Looking<'_>,
+) -> Result<Option<Uuid>, Error> {
+    let id = sqlx::query_scalar_with(sql, looking.indexed()?).persistent(false);
+    Ok(id.fetch_optional(&mut **tx).await?)
 }
 
 impl fmt::Debug for PgAuditStore {

@@ -7,10 +7,11 @@ use tenancy_core::{
     TenantCtx, TenantDb,
 };
 
-use super::{export::Export, perm, subjects};
+use super::{export::Export, perm, subjects, tail::Tail};
 use crate::{
-    ActionFilter, AuditEntryId, AuditQuery, AuditStore, Change, Entry, Error, ErrorKind, Order,
-    Page, PgAuditStore, ResourceFilter, SealKeys, Verdict, model,
+    ActionFilter, AuditEntryId, AuditQuery, AuditStore, Change, CountBy, Counts, Entry, Error,
+    ErrorKind, ExportFormat, Filter, Order, Page, PgAuditStore, ResourceFilter, SealKeys, Verdict,
+    model,
 };
 
 /// What an entry that shows the erasure of a subject is called, and the kind of its target.
@@ -20,7 +21,7 @@ const SUBJECT_HASH: &str = "subject_hash";
 /// How many changed entries a verification names.
 const MOST_CHANGES: usize = 1_000;
 
-/// Searches, verifies and exports a tenant's log.
+/// Searches, counts, follows, verifies and exports a tenant's log.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -153,9 +154,11 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`Cursor`](ErrorKind::Cursor) if the
-    /// cursor is damaged or belongs to another search.
+    /// cursor is damaged or belongs to another search; [`InvalidInput`](ErrorKind::InvalidInput)
+    /// `audit_ip_sealed` for an address where addresses are sealed.
     pub async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.check_searchable(query)?;
         self.store.search(ctx, query).await
     }
 
@@ -192,7 +195,45 @@ impl AuditLog {
         }
     }
 
-    /// Starts an export of everything that the query finds up to now, oldest first, as NDJSON.
+    /// How many entries the query finds: exactly up to `most` (1 to 100,000), of more the newest; by what
+    /// one likes to know.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    pub async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.check_searchable(query)?;
+        let mut query = query.clone();
+        query.after = None;
+        self.store.count(ctx, &query, by, most).await
+    }
+
+    /// Follows the log from now on. The query's order, page size and cursor don't count.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    pub async fn tail(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Tail, Error> {
+        self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.check_searchable(query)?;
+        query.check()?;
+        let mark = self.store.mark(ctx).await?;
+        let (store, authorizer) = (self.store.clone(), self.authorizer.clone());
+        Ok(Tail::new(
+            store,
+            authorizer,
+            ctx.clone(),
+            query.clone(),
+            mark,
+        ))
+    }
+
+    /// Starts an export of everything that the query finds in what is committed now, oldest first.
     ///
     /// Records `audit.exported` before anything is handed out. The query's order, page size and
     /// cursor don't count.
@@ -200,22 +241,39 @@ impl AuditLog {
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.export`; an export that can't be recorded does
     /// not happen.
-    pub async fn export(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Export, Error> {
+    pub async fn export(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        format: ExportFormat,
+    ) -> Result<Export, Error> {
         self.authorizer
             .require(ctx, perm::AuditExport::get())
             .await?;
+        self.check_searchable(query)?;
+        query.check()?;
         let mut query = query
             .clone()
             .with_order(Order::OldestFirst)
             .with_limit(1_000);
         query.after = None;
-        query.end_now();
+        query.seen = Some(self.store.mark(ctx).await?);
         let event = Event::new("audit.exported")
             .target("audit_log", ctx.tenant())
-            .meta("format", "ndjson")
+            .meta("format", format.as_str())
             .meta("filters", query.to_json());
         self.audit.record(ctx, event).await?;
-        Ok(Export::new(self.store.clone(), ctx.clone(), query))
+        Ok(Export::new(self.store.clone(), ctx.clone(), query, format))
+    }
+
+    /// With a cipher addresses are sealed: a search for one would find none and look like an answer.
+    fn check_searchable(&self, query: &AuditQuery) -> Result<(), Error> {
+        let by_ip = |filter: &Filter| matches!(filter, Filter::Ip(_));
+        if self.cipher.is_none() || !(query.ip.is_some() || query.except.iter().any(by_ip)) {
+            return Ok(());
+        }
+        let message = "addresses are sealed and can't be searched for";
+        Err(Error::invalid("audit_ip_sealed", message))
     }
 }
 

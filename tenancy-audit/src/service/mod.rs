@@ -10,7 +10,9 @@ mod proof_export;
 mod proofs;
 mod retention;
 mod sealer;
+mod stream;
 mod subjects;
+mod tail;
 mod unsealed;
 mod verify;
 mod writer;
@@ -25,6 +27,8 @@ pub use retention::{
     Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionPolicy, RetentionRule,
 };
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
+pub use stream::{AuditStream, StreamOptions, StreamRound, StreamStart, StreamState, Streams};
+pub use tail::Tail;
 pub use verify::{Fault, Finding, ProofReport, Restore, Verifier};
 pub use writer::AuditWriter;
 

@@ -1,14 +1,17 @@
 //! What every [`AuditStore`] has to do. Panics where one does not.
 
-pub use super::seal_conformance::{seal_anchor, seal_signer};
+pub use super::{
+    seal_conformance::{seal_anchor, seal_signer},
+    stream_conformance::stream_target,
+};
 
 use std::{collections::HashSet, sync::Arc};
 
 use tenancy_core::{AuditSink as _, Event, Outcome, Target, TenantCtx, TenantDb};
 
 use crate::{
-    ActionFilter, ActorFilter, AuditQuery, AuditStore, AuditWriter, Entry, ErrorKind, Order,
-    ResourceFilter,
+    ActionFilter, ActorFilter, AuditQuery, AuditStore, AuditWriter, CountBy, Entry, ErrorKind,
+    Filter, Mark, Order, ResourceFilter, SearchText,
 };
 
 /// Runs the suite in two fresh tenants of a migrated database.
@@ -42,7 +45,9 @@ async fn run(store: Arc<dyn AuditStore>, db: &TenantDb) -> Result<(), crate::Err
         &tenancy_core::testing::tenant(db).await?,
     )
     .await?;
-    pages(&*store, &writer, &tenancy_core::testing::tenant(db).await?).await
+    pages(&*store, &writer, &tenancy_core::testing::tenant(db).await?).await?;
+    counts(&*store, &writer, &tenancy_core::testing::tenant(db).await?).await?;
+    follows(&*store, &writer, db, &a).await
 }
 
 async fn all(store: &dyn AuditStore, ctx: &TenantCtx) -> Result<Vec<Entry>, crate::Error> {
@@ -203,6 +208,36 @@ async fn filters(
         let found = store.search(owner, &query).await?.entries.len();
         assert_eq!(found, expected, "the filter by {name} finds {found}");
     }
+    filters_without_an_index(store, owner).await
+}
+
+/// In what [`filters`] has recorded.
+async fn filters_without_an_index(
+    store: &dyn AuditStore,
+    owner: &TenantCtx,
+) -> Result<(), crate::Error> {
+    let query = AuditQuery::new;
+    for (name, query, expected) in [
+        (
+            "text",
+            query().with_text(SearchText::parse("SUITE.MADE")?),
+            2,
+        ),
+        ("ip", query().with_ip("0.0.0.0/0".parse()?), 0),
+        (
+            "exception",
+            query().without(Filter::Outcome(Outcome::Allowed)),
+            1,
+        ),
+        (
+            "exception by prefix",
+            query().without(Filter::Action(ActionFilter::prefix("suite.")?)),
+            1,
+        ),
+    ] {
+        let found = store.search(owner, &query).await?.entries.len();
+        assert_eq!(found, expected, "the filter by {name} finds {found}");
+    }
     Ok(())
 }
 
@@ -238,5 +273,72 @@ async fn pages(
         };
         assert!(sorted, "pages are out of order");
     }
+    Ok(())
+}
+
+async fn counts(
+    store: &dyn AuditStore,
+    writer: &AuditWriter,
+    ctx: &TenantCtx,
+) -> Result<(), crate::Error> {
+    for at in 0..3 {
+        let action = if at == 0 { "suite.rare" } else { "suite.often" };
+        writer.record(ctx, Event::new(action)).await?;
+    }
+    let query = AuditQuery::new();
+    for (most, counted, more) in [(2, 2, true), (3, 3, false), (4, 3, false)] {
+        let counts = store.count(ctx, &query, CountBy::Nothing, most).await?;
+        assert_eq!(
+            (counts.counted, counts.more),
+            (counted, more),
+            "counts up to {most}"
+        );
+    }
+    let counts = store.count(ctx, &query, CountBy::Action, 100).await?;
+    let expected = [("suite.often".to_owned(), 2), ("suite.rare".to_owned(), 1)];
+    assert_eq!(counts.groups, expected, "the largest group first");
+    Ok(())
+}
+
+async fn follows(
+    store: &dyn AuditStore,
+    writer: &AuditWriter,
+    db: &TenantDb,
+    ctx: &TenantCtx,
+) -> Result<(), crate::Error> {
+    let mut mark = store.mark(ctx).await?;
+    let mut early = db.write(ctx).await?;
+    writer
+        .record_in(&mut early, Event::new("suite.early"))
+        .await?;
+    let mut recorded = Vec::new();
+    for _ in 0..5 {
+        let record = writer.prepare(ctx, Event::new("suite.followed")).await?;
+        store.append(ctx, std::slice::from_ref(&record)).await?;
+        recorded.push(record.id);
+    }
+    let (mut came, mut looks) = (Vec::new(), 0);
+    loop {
+        let some = store.follow(ctx, &mark, 2).await?;
+        assert!(some.entries.len() <= 2, "more than was asked for");
+        mark = some.mark;
+        came.extend(some.entries.iter().map(|entry| entry.id));
+        looks += 1;
+        if !some.more && some.entries.is_empty() {
+            break;
+        }
+    }
+    assert!(looks > 2);
+    assert_eq!(came, recorded, "each once, in the order they came");
+    early.commit().await?;
+    let late = store.follow(ctx, &mark, 100).await?;
+    let actions: Vec<&str> = late.entries.iter().map(|e| e.action.as_str()).collect();
+    assert_eq!(
+        actions,
+        ["suite.early"],
+        "what was committed late is missed"
+    );
+    let refused = store.follow(ctx, &Mark::new("no mark"), 1).await;
+    assert!(refused.is_err_and(|error| error.kind() == ErrorKind::Cursor));
     Ok(())
 }

@@ -1,12 +1,15 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use chrono::Utc;
-use tenancy_core::{Outcome, TenantCtx, TenantTx};
+use tenancy_core::{TenantCtx, TenantTx};
 
 use crate::{
-    ActionFilter, ActorFilter, AuditEntryId, AuditQuery, AuditStore, Entry, Error, ErrorKind,
-    Order, Page, Record, ResourceFilter, model::resource_of,
+    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Entry, Error, ErrorKind, Followed, Mark,
+    Order, Page, Record,
 };
 
 /// Keeps entries in memory. Entries of a transaction appear when it commits.
@@ -86,41 +89,78 @@ impl AuditStore for MemoryAuditStore {
         let (from, to) = query.bounds(ctx.tenant())?;
         let within = |entry: &&Entry| {
             let id = entry.id.as_uuid();
-            entry.tenant == ctx.tenant() && id >= from && id < to && matches(query, entry)
+            entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
         };
-        let mut entries: Vec<Entry> = self.locked().iter().filter(within).cloned().collect();
+        let kept = self.locked().clone();
+        let seen = query.seen.as_ref().map_or(Ok(kept.len()), position)?;
+        let mut entries: Vec<Entry> = kept.iter().take(seen).filter(within).cloned().collect();
         entries.sort_by_key(|entry| entry.id);
         if query.order == Order::NewestFirst {
             entries.reverse();
         }
         entries.truncate(usize::from(query.page_size()) + 1);
-        Ok(query.page(ctx.tenant(), entries))
+        Ok(query.page(ctx.tenant(), entries, None))
+    }
+
+    async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error> {
+        let mut query = query.clone();
+        query.after = None;
+        let (from, to) = query.bounds(ctx.tenant())?;
+        let within = |entry: &&Entry| {
+            let id = entry.id.as_uuid();
+            entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
+        };
+        let mut found: Vec<Entry> = self.locked().iter().filter(within).cloned().collect();
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        let most = usize::try_from(most.clamp(1, 100_000)).unwrap_or(usize::MAX);
+        let more = found.len() > most;
+        found.truncate(most);
+        let mut groups = BTreeMap::<String, u64>::new();
+        for entry in &found {
+            let name = match by {
+                CountBy::Action => entry.action.clone(),
+                CountBy::Day => entry.occurred_at().format("%F").to_string(),
+                CountBy::Nothing => String::new(),
+                CountBy::Outcome => entry.outcome.as_str().to_owned(),
+            };
+            *groups.entry(name).or_default() += 1;
+        }
+        let mut groups: Vec<(String, u64)> = groups.into_iter().collect();
+        groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        groups.truncate(1_000);
+        Ok(Counts::new(found.len() as u64, more, groups))
+    }
+
+    async fn mark(&self, _: &TenantCtx) -> Result<Mark, Error> {
+        Ok(Mark::new(self.locked().len().to_string()))
+    }
+
+    async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
+        let (from, most) = (position(mark)?, usize::from(most.clamp(1, 1_000)));
+        let kept = self.locked();
+        let mine = |(_, entry): &(usize, &Entry)| entry.tenant == ctx.tenant();
+        let mut found: Vec<(usize, &Entry)> =
+            kept.iter().enumerate().skip(from).filter(mine).collect();
+        let more = found.len() > most;
+        found.truncate(most);
+        let to = match found.last() {
+            Some((last, _)) if more => last + 1,
+            _ => kept.len(),
+        };
+        let entries = found.into_iter().map(|(_, entry)| entry.clone()).collect();
+        Ok(Followed::new(entries, Mark::new(to.to_string()), more))
     }
 }
 
-fn matches(query: &AuditQuery, entry: &Entry) -> bool {
-    let actor = query.actor.as_ref().map(ActorFilter::columns);
-    let resource = |filter: &ResourceFilter| match filter {
-        ResourceFilter::Exact(target) => {
-            entry.resource == resource_of(std::slice::from_ref(target))
-        }
-        ResourceFilter::Kind(kind) => entry.targets.first().is_some_and(|t| t.kind == *kind),
-    };
-    let action = |filter: &ActionFilter| match filter {
-        ActionFilter::Exact(action) => entry.action == action.as_str(),
-        ActionFilter::Prefix(prefix) => entry.action.starts_with(prefix.as_str()),
-    };
-    actor.is_none_or(|(kind, id)| entry.actor.kind == kind && entry.actor.id == id)
-        && query.action.as_ref().is_none_or(action)
-        && query.resource.as_ref().is_none_or(resource)
-        && query
-            .target
-            .as_ref()
-            .is_none_or(|target| entry.targets.contains(target))
-        && query
-            .outcome
-            .is_none_or(|outcome: Outcome| entry.outcome == outcome)
-        && query
-            .request
-            .is_none_or(|request| entry.request == Some(request))
+fn position(mark: &Mark) -> Result<usize, Error> {
+    mark.as_str().parse().map_err(|_| {
+        let message = "the mark can't be read";
+        Error::new(ErrorKind::Cursor, "audit_mark_invalid", message)
+    })
 }

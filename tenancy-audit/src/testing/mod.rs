@@ -4,6 +4,7 @@
 pub mod conformance;
 mod memory;
 mod seal_conformance;
+mod stream_conformance;
 
-pub use crate::port::{MockAuditStore, MockSealAnchor, MockSealSigner};
+pub use crate::port::{MockAuditStore, MockSealAnchor, MockSealSigner, MockStreamTarget};
 pub use memory::MemoryAuditStore;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::support::House;
 use async_trait::async_trait;
 use tenancy_audit::{
-    AuditEntryId, AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, Entry, Error,
-    Overflow, Page, Record, testing::MemoryAuditStore,
+    AuditEntryId, AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, CountBy,
+    Counts, Entry, Error, Followed, Mark, Overflow, Page, Record, testing::MemoryAuditStore,
 };
 use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantTx};
 use tokio::sync::Semaphore;
@@ -55,6 +55,24 @@ impl AuditStore for Gate {
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
         self.inner.search(ctx, query).await
+    }
+
+    async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error> {
+        self.inner.count(ctx, query, by, most).await
+    }
+
+    async fn mark(&self, ctx: &TenantCtx) -> Result<Mark, Error> {
+        self.inner.mark(ctx).await
+    }
+
+    async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
+        self.inner.follow(ctx, mark, most).await
     }
 }
 
@@ -236,5 +254,23 @@ impl AuditStore for Forgetful {
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
         self.0.search(ctx, query).await
+    }
+
+    async fn count(
+        &self,
+        ctx: &TenantCtx,
+        query: &AuditQuery,
+        by: CountBy,
+        most: u32,
+    ) -> Result<Counts, Error> {
+        self.0.count(ctx, query, by, most).await
+    }
+
+    async fn mark(&self, ctx: &TenantCtx) -> Result<Mark, Error> {
+        self.0.mark(ctx).await
+    }
+
+    async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
+        self.0.follow(ctx, mark, most).await
     }
 }

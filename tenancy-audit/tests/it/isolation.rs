@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::House;
-use tenancy_audit::{AuditLog, AuditQuery, ErrorKind};
+use tenancy_audit::{AuditLog, AuditQuery, CountBy, ErrorKind, ExportFormat};
 use tenancy_core::{
     AuditSink, Authorizer as _, Event, OwnerAuthorizer, Permission as _, Principal, ServiceKey,
     testing::{self, FakeAuthorizer},
@@ -213,11 +213,18 @@ async fn reading_and_exporting_need_their_permissions() {
         log.verify(&house.a, &query).await.unwrap_err().kind(),
         ErrorKind::Denied
     );
+    let counted = log.count(&house.a, &query, CountBy::Nothing, 1).await;
+    assert_eq!(counted.unwrap_err().kind(), ErrorKind::Denied);
+    let tailed = log.tail(&house.a, &query).await;
+    assert_eq!(tailed.unwrap_err().kind(), ErrorKind::Denied);
 
     authorizer.grant(&house.a, tenancy_audit::perm::AuditRead::KEY);
     assert!(log.search(&house.a, &query).await.is_ok());
     assert_eq!(
-        log.export(&house.a, &query).await.unwrap_err().kind(),
+        log.export(&house.a, &query, ExportFormat::Ndjson)
+            .await
+            .unwrap_err()
+            .kind(),
         ErrorKind::Denied
     );
     assert_eq!(

@@ -5,7 +5,7 @@ use crate::{
     support::{House, sqlstate},
     verify::{export, report},
 };
-use tenancy_audit::{AuditQuery, Change, Fault, Sealer, Verdict, Verifier};
+use tenancy_audit::{AuditQuery, Change, ExportFormat, Fault, Sealer, Verdict, Verifier};
 
 #[tokio::test]
 async fn what_readers_can_not_make_sense_of_is_refused() {
@@ -118,7 +118,7 @@ async fn a_row_that_makes_no_sense_is_told_and_the_others_are_read() {
     assert_eq!((found.checked, found.changed), (12, 11));
     let mut plain = house
         .log
-        .export(&house.a, &AuditQuery::new())
+        .export(&house.a, &AuditQuery::new(), ExportFormat::Ndjson)
         .await
         .unwrap();
     let lines = plain.next_lines().await.unwrap().unwrap();

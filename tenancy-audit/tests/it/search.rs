@@ -5,7 +5,8 @@ use chrono::{TimeDelta, Utc};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tenancy_audit::{
-    ActionFilter, ActorFilter, AuditQuery, Change, Order, ResourceFilter, TimeRange, Verdict,
+    ActionFilter, ActorFilter, AuditQuery, Change, CountBy, Filter, Order, ResourceFilter,
+    SearchText, TimeRange, Verdict,
 };
 use tenancy_core::{AuditSink as _, Event, Outcome, RequestId, Target, TenantCtx};
 
@@ -76,6 +77,185 @@ async fn filters_find_exactly_what_they_name() {
     ] {
         assert_eq!(found(&house, owner, &query).await, expected, "{query:?}");
     }
+}
+
+#[tokio::test]
+async fn a_query_as_typed_finds_what_it_says() {
+    let house = House::new().await;
+    let (owner, member) = (&house.a, house.member(&house.a).await);
+    record_samples(&house, &member, RequestId::new()).await;
+    for (at, ip, note) in [
+        (4, Some("192.0.2.7"), "Refund of 50% \"now\""),
+        (5, Some("192.0.3.1"), "refunded"),
+        (6, Some("2001:db8::1"), "50 of"),
+        (7, Some("not an address"), "ÜBER"),
+        (8, None, "a\nb\\c"),
+    ] {
+        let mut event = Event::new("note.made").meta("at", at).meta("note", note);
+        event.origin.ip = ip.map(str::to_owned);
+        house.audit.record(owner, event).await.unwrap();
+    }
+    let user = member.user().unwrap();
+    for (text, expected) in [
+        ("", vec![8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ("action:note.made ip:192.0.2.0/24", vec![4]),
+        ("ip:192.0.2.0/23", vec![5, 4]),
+        ("ip:2001:db8::/32", vec![6]),
+        ("ip:0.0.0.0/0 -ip:192.0.3.1", vec![4]),
+        ("action:note.* -ip:192.0.0.0/16 -ip:::/0", vec![8, 7]),
+        ("refund", vec![5, 4]),
+        ("REFUND 50", vec![4]),
+        ("50%", vec![4]),
+        ("\"\\\"now\\\"\"", vec![4]),
+        ("ÜBER", vec![7]),
+        ("\"a\nb\\\\c\"", vec![8]),
+        ("user.gone", vec![3]),
+        ("\"template:2\"", vec![1]),
+        ("action:note.* -refund", vec![8, 7, 6]),
+        ("-action:note.* -action:user.gone", vec![2, 1, 0]),
+        ("-action:note.made -action:template.*", vec![3, 2]),
+        (&format!("-action:note.* -actor:user:{user}"), vec![3, 0]),
+        ("-action:note.* -outcome:allowed", vec![3, 2]),
+        ("-action:note.* -resource:template:*", vec![3, 2]),
+        ("-action:note.* -resource:user:1", vec![2, 1, 0]),
+        ("-action:note.* -target:user:1", vec![2, 0]),
+        ("target:user:1 -outcome:error", vec![1]),
+        (
+            &format!("-action:note.* -request:{}", owner.request_id()),
+            vec![3, 2, 1],
+        ),
+        ("created:2020 action:note.*", vec![]),
+        (
+            "created:>=2020 -action:note.* sort:oldest",
+            vec![0, 1, 2, 3],
+        ),
+    ] {
+        let query: AuditQuery = text.parse().unwrap();
+        assert_eq!(found(&house, owner, &query).await, expected, "{text}");
+    }
+    let error = tenancy_audit::Error::from("who:x".parse::<AuditQuery>().unwrap_err());
+    assert_eq!(error.code(), "audit_query_field");
+    let mut long = AuditQuery::new();
+    long.text = vec![SearchText::parse("x").unwrap(); 33];
+    let error = house.log.search(owner, &long).await.unwrap_err();
+    assert_eq!(error.code(), "audit_query_too_long");
+}
+
+#[tokio::test]
+async fn a_search_without_an_index_ends_early_and_goes_on_where_it_ended() {
+    let house = House::new().await;
+    sqlx::raw_sql(
+        "INSERT INTO tenancy.audit_logs (tenant_id, id, actor_kind, actor_id, action, outcome, meta, schema_version, content_hash)
+         SELECT t.id, uuidv7(), 'service', 'x', 'thing.made', 'allowed', jsonb_build_object('at', n), 1, sha256('x')
+         FROM tenancy.tenants t, generate_series(1, 45000) n;
+         ANALYZE tenancy.audit_logs;",
+    )
+    .execute(&house.superuser().await)
+    .await
+    .unwrap();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let rare = SearchText::parse(": 7777}").unwrap();
+        let mut query = AuditQuery::new().with_text(rare).with_order(order);
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = house.log.search(&house.a, &query).await.unwrap();
+            found.extend(page.entries.iter().map(meta_at));
+            pages += 1;
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        assert_eq!((found, pages), (vec![7_777], 3), "{order:?}");
+    }
+    let any = SearchText::parse("at").unwrap();
+    let mut query = AuditQuery::new().with_text(any).with_limit(1_000);
+    let mut seen = 0;
+    loop {
+        let page = house.log.search(&house.a, &query).await.unwrap();
+        seen += page.entries.len();
+        let Some(next) = page.next else { break };
+        query.after = Some(next);
+    }
+    assert_eq!(seen, 45_000, "each on one page, whatever ends the page");
+
+    let rare = AuditQuery::new().with_text(SearchText::parse("7777").unwrap());
+    let count = |query: AuditQuery, most| {
+        let house = &house;
+        async move {
+            house
+                .log
+                .count(&house.a, &query, CountBy::Nothing, most)
+                .await
+                .unwrap()
+        }
+    };
+    let looked_at_some = count(rare.clone(), 1_000).await;
+    assert!(looked_at_some.more && looked_at_some.counted == 0);
+    let looked_at_all = count(rare, 100_000).await;
+    assert_eq!((looked_at_all.counted, looked_at_all.more), (4, false));
+}
+
+#[tokio::test]
+async fn counts_are_exact_up_to_their_bound() {
+    let house = House::new().await;
+    let member = house.member(&house.a).await;
+    record_samples(&house, &member, RequestId::new()).await;
+    let today = house.entries(&house.a).await[0]
+        .occurred_at()
+        .format("%F")
+        .to_string();
+    let group = |name: &str, count| (name.to_owned(), count);
+    for (by, groups) in [
+        (CountBy::Nothing, vec![group("", 4)]),
+        (
+            CountBy::Outcome,
+            vec![group("allowed", 2), group("denied", 1), group("error", 1)],
+        ),
+        (
+            CountBy::Action,
+            [
+                "template.made",
+                "template.read",
+                "templates.read",
+                "user.gone",
+            ]
+            .map(|name| group(name, 1))
+            .to_vec(),
+        ),
+        (CountBy::Day, vec![group(&today, 4)]),
+    ] {
+        for most in [4, 5, 100_000] {
+            let counts = house
+                .log
+                .count(&house.a, &AuditQuery::new(), by, most)
+                .await
+                .unwrap();
+            assert_eq!((counts.counted, counts.more), (4, false), "{by:?} {most}");
+            assert_eq!(counts.groups, groups, "{by:?}");
+        }
+    }
+    let newest = house
+        .log
+        .count(&house.a, &AuditQuery::new(), CountBy::Action, 2)
+        .await
+        .unwrap();
+    assert_eq!((newest.counted, newest.more), (2, true));
+    assert_eq!(
+        newest.groups,
+        [group("templates.read", 1), group("user.gone", 1)]
+    );
+    let denied = AuditQuery::new().without(Filter::Outcome(Outcome::Allowed));
+    let counts = house
+        .log
+        .count(&house.a, &denied, CountBy::Nothing, 10)
+        .await
+        .unwrap();
+    assert_eq!((counts.counted, counts.more), (2, false));
+    let others = house
+        .log
+        .count(&house.b, &AuditQuery::new(), CountBy::Nothing, 10)
+        .await
+        .unwrap();
+    assert_eq!(others.counted, 1);
 }
 
 #[tokio::test]
@@ -312,56 +492,4 @@ async fn verifying_finds_what_was_changed_or_stripped_behind_the_back() {
     );
     assert_eq!(entries[5].verify(), Verdict::Intact);
     assert_eq!(entries[5].meta["at"], json!(5));
-}
-
-#[tokio::test]
-async fn an_export_is_recorded_first_complete_and_the_same_every_time() {
-    let house = House::new().await;
-    let mut tx = house.db.app.write(&house.a).await.unwrap();
-    let events = (0..2_500).map(|at| Event::new("thing.made").meta("b", 1.50).meta("at", at));
-    house
-        .audit
-        .record_batch_in(&mut tx, events.collect())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    house
-        .audit
-        .record(&house.b, Event::new("thing.private"))
-        .await
-        .unwrap();
-
-    let made = AuditQuery::new().with_action(ActionFilter::exact("thing.made").unwrap());
-    let mut texts = Vec::new();
-    for _ in 0..2 {
-        let mut export = house.log.export(&house.a, &made).await.unwrap();
-        let newest = &house.entries(&house.a).await[0];
-        assert_eq!(
-            newest.action, "audit.exported",
-            "before anything is handed out"
-        );
-        assert_eq!(newest.meta["filters"], json!({ "action": "thing.made" }));
-        let mut text = String::new();
-        while let Some(lines) = export.next_lines().await.unwrap() {
-            text.push_str(&lines);
-        }
-        texts.push(text);
-    }
-    assert_eq!(texts[0], texts[1]);
-    let lines: Vec<Value> = texts[0]
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(
-        lines
-            .iter()
-            .enumerate()
-            .all(|(at, line)| line["meta"]["at"] == json!(at))
-    );
-    assert_eq!(lines.len(), 2_500);
-    assert!(
-        lines
-            .iter()
-            .all(|line| line["tenant_id"] == json!(house.a.tenant()))
-    );
 }

@@ -53,6 +53,7 @@ ALTER TABLE tenancy.webhook_gone DROP CONSTRAINT webhook_gone_tenant_id_fkey;
 ALTER TABLE tenancy.webhook_refusals DROP CONSTRAINT webhook_refusals_tenant_id_fkey;
 SELECT create_reference_table('tenancy.api_key_hashes');
 SELECT create_reference_table('tenancy.audit_sealer');
+SELECT create_reference_table('tenancy.audit_streams');
 SELECT create_reference_table('tenancy.invitation_tokens');
 SELECT create_reference_table('tenancy.mcp_providers');
 SELECT create_reference_table('tenancy.oauth_states');

@@ -1,0 +1,178 @@
+//! Entries as others want to read them. The same entry gives the same bytes, always.
+
+mod cloud_events;
+mod csv;
+pub(crate) mod ndjson;
+mod ocsf;
+
+use std::{fmt, io, str::FromStr};
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use serde::{
+    Serialize,
+    ser::{SerializeMap as _, SerializeSeq as _},
+};
+use serde_json::{Map, Value};
+
+use super::entry::Entry;
+use crate::{Error, ErrorKind};
+
+/// The shape of an export.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ExportFormat {
+    /// An event of [CloudEvents 1.0](https://github.com/cloudevents/spec) in JSON, one a line; its data is the line of
+    /// [`Ndjson`](Self::Ndjson).
+    CloudEvents,
+    /// A table by RFC 4180, with a head. A cell that a spreadsheet could take for a formula gets a `'` in
+    /// front, and so does one that begins with a `'`: taking one `'` away gives the value back.
+    Csv,
+    /// The entry as it is kept, one JSON object a line.
+    #[default]
+    Ndjson,
+    /// An event of the class API Activity (6003) of [OCSF 1.3.0](https://schema.ocsf.io/1.3.0), one a
+    /// line; what has no place there is in `unmapped`.
+    Ocsf,
+}
+
+impl ExportFormat {
+    const ALL: [Self; 4] = [Self::CloudEvents, Self::Csv, Self::Ndjson, Self::Ocsf];
+
+    /// Its name, such as `cloudevents`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CloudEvents => "cloudevents",
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Ocsf => "ocsf",
+        }
+    }
+
+    /// The media type of an export.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::CloudEvents | Self::Ndjson | Self::Ocsf => "application/x-ndjson",
+        }
+    }
+
+    /// What stands before the first entry: the head of a table, and nothing in other formats.
+    pub fn head(self) -> &'static str {
+        match self {
+            Self::Csv => csv::HEAD,
+            Self::CloudEvents | Self::Ndjson | Self::Ocsf => "",
+        }
+    }
+
+    /// Appends the entry and the end of its line.
+    ///
+    /// # Errors
+    /// `audit_row_unreadable` for an entry that is no JSON, which no store gives out.
+    pub fn write(self, entry: &Entry, out: &mut String) -> Result<(), Error> {
+        match self {
+            Self::CloudEvents => cloud_events::line(entry, out),
+            Self::Csv => csv::line(entry, out),
+            Self::Ndjson => ndjson::line(entry, out),
+            Self::Ocsf => ocsf::line(entry, out),
+        }
+    }
+}
+
+impl fmt::Display for ExportFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ExportFormat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut known = Self::ALL.into_iter();
+        known.find(|format| format.as_str() == text).ok_or_else(|| {
+            let message = "an export is `cloudevents`, `csv`, `ndjson` or `ocsf`";
+            Error::invalid("audit_format_invalid", message)
+        })
+    }
+}
+
+/// Appends a value as JSON.
+fn put(value: &impl Serialize, out: &mut String) -> Result<(), Error> {
+    serde_json::to_writer(Appending(out), value).map_err(|_| {
+        let message = "an entry can't be written as JSON";
+        Error::new(ErrorKind::Internal, "audit_row_unreadable", message)
+    })
+}
+
+/// `serde_json` writes bytes that make up whole texts.
+struct Appending<'a>(&'a mut String);
+
+impl io::Write for Appending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+        self.0.push_str(text);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As `2026-01-31T12:00:00.000000Z`.
+fn time(at: DateTime<Utc>) -> String {
+    // A leap second is kept in what follows it.
+    let micros = at.nanosecond() / 1_000;
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}Z",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+/// Keys in order, even where a host has switched on `preserve_order` of `serde_json`.
+#[derive(Clone, Copy)]
+struct Sorted<'a>(&'a Map<String, Value>);
+
+struct SortedValue<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        if self.0.keys().is_sorted() {
+            for (key, value) in self.0 {
+                map.serialize_entry(key, &SortedValue(value))?;
+            }
+        } else {
+            let mut entries: Vec<_> = self.0.iter().collect();
+            entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            for (key, value) in entries {
+                map.serialize_entry(key, &SortedValue(value))?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for SortedValue<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => Sorted(map).serialize(serializer),
+            Value::Array(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(&SortedValue(item))?;
+                }
+                list.end()
+            }
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+-- role: worker
+-- Tries a parked stream again. Parameters: name.
+SELECT tenancy.audit_stream_resume($1)

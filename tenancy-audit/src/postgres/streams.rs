@@ -1,0 +1,219 @@
+//! Streams in the database.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Decode, Postgres, Type, postgres::PgArguments, query::QueryScalar};
+use tenancy_core::{TenantId, WorkerDb};
+use uuid::Uuid;
+
+use super::row::Row;
+use crate::{Entry, Error, ErrorKind, StreamStart, StreamState};
+
+/// Reads entries of all tenants for streams, and keeps their places.
+#[derive(Clone, Debug)]
+pub(crate) struct PgStreams(WorkerDb);
+
+/// What became of the wish to hold a stream.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Hold {
+    pub(crate) state: String,
+    pub(crate) fence: Option<i64>,
+    pub(crate) failures: Option<i32>,
+    pub(crate) code: Option<String>,
+    pub(crate) wait_ms: Option<i64>,
+    pub(crate) below: String,
+}
+
+/// Behind which entry to go on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    txid: String,
+    tenant: TenantId,
+    entry: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct StreamRow {
+    #[sqlx(flatten)]
+    row: Row,
+    txid: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct ListRow {
+    name: String,
+    tenant: Option<TenantId>,
+    delivered: i64,
+    delivered_at: Option<DateTime<Utc>>,
+    failures: i32,
+    code: Option<String>,
+    parked_at: Option<DateTime<Utc>>,
+    running: bool,
+    restored: bool,
+    waiting_since: Option<DateTime<Utc>>,
+}
+
+impl Place {
+    /// Before everything that transactions from this one on have written.
+    pub(crate) fn below(txid: &str) -> Self {
+        Self {
+            txid: txid.to_owned(),
+            tenant: TenantId::from_uuid(Uuid::nil()),
+            entry: Uuid::nil(),
+        }
+    }
+}
+
+impl PgStreams {
+    pub(crate) fn new(worker: WorkerDb) -> Self {
+        Self(worker)
+    }
+
+    async fn ask<T>(&self, call: QueryScalar<'_, Postgres, T, PgArguments>) -> Result<T, Error>
+    where
+        T: Send + Unpin + Type<Postgres> + for<'r> Decode<'r, Postgres>,
+    {
+        Ok(call.fetch_one(self.0.pool()).await?)
+    }
+
+    pub(crate) async fn open(
+        &self,
+        name: &str,
+        tenant: Option<TenantId>,
+        start: StreamStart,
+    ) -> Result<(), Error> {
+        let call = sqlx::query_scalar(include_str!("sql/stream_open.sql"));
+        let call = call
+            .bind(name)
+            .bind(tenant)
+            .bind(start == StreamStart::Beginning);
+        let state: String = self.ask(call).await?;
+        if state == "other" {
+            let message = "there is a stream of this name for another tenant";
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "audit_stream_other",
+                message,
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn hold(&self, name: &str, fence: i64, seconds: i32) -> Result<Hold, Error> {
+        Ok(sqlx::query_as(include_str!("sql/stream_hold.sql"))
+            .bind(name)
+            .bind(fence)
+            .bind(seconds)
+            .fetch_one(self.0.pool())
+            .await?)
+    }
+
+    /// The next entries, each with its place.
+    pub(crate) async fn read(
+        &self,
+        name: &str,
+        fence: i64,
+        below: &str,
+        most: i32,
+    ) -> Result<Vec<(Entry, Place)>, Error> {
+        let rows: Vec<StreamRow> = sqlx::query_as(include_str!("sql/stream_read.sql"))
+            .bind(name)
+            .bind(fence)
+            .bind(below)
+            .bind(most)
+            .fetch_all(self.0.pool())
+            .await?;
+        let entry = |row: StreamRow| {
+            let entry = Entry::from(row.row);
+            let place = Place {
+                txid: row.txid,
+                tenant: entry.tenant,
+                entry: entry.id.as_uuid(),
+            };
+            (entry, place)
+        };
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Whether the stream is held still.
+    pub(crate) async fn advance(
+        &self,
+        name: &str,
+        fence: i64,
+        place: &Place,
+        delivered: i64,
+        seconds: i32,
+    ) -> Result<bool, Error> {
+        let call = sqlx::query_scalar(include_str!("sql/stream_advance.sql"))
+            .bind(name)
+            .bind(fence)
+            .bind(&place.txid)
+            .bind(place.tenant)
+            .bind(place.entry)
+            .bind(delivered)
+            .bind(seconds);
+        let state: String = self.ask(call).await?;
+        Ok(state == "done")
+    }
+
+    /// Whether the stream is held still.
+    pub(crate) async fn fail(
+        &self,
+        name: &str,
+        fence: i64,
+        code: &str,
+        wait: std::time::Duration,
+        park: bool,
+    ) -> Result<bool, Error> {
+        let call = sqlx::query_scalar(include_str!("sql/stream_fail.sql"))
+            .bind(name)
+            .bind(fence)
+            .bind(code.get(..64).unwrap_or(code))
+            .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+            .bind(park);
+        let state: String = self.ask(call).await?;
+        Ok(state == "done")
+    }
+
+    pub(crate) async fn release(&self, name: &str, fence: i64) -> Result<(), Error> {
+        sqlx::query(include_str!("sql/stream_release.sql"))
+            .bind(name)
+            .bind(fence)
+            .execute(self.0.pool())
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn resume(&self, name: &str) -> Result<bool, Error> {
+        let call = sqlx::query_scalar(include_str!("sql/stream_resume.sql")).bind(name);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn remove(&self, name: &str) -> Result<bool, Error> {
+        let call = sqlx::query_scalar(include_str!("sql/stream_drop.sql")).bind(name);
+        self.ask(call).await
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<StreamState>, Error> {
+        let rows: Vec<ListRow> = sqlx::query_as(include_str!("sql/stream_list.sql"))
+            .fetch_all(self.0.pool())
+            .await?;
+        Ok(rows.into_iter().map(StreamState::from).collect())
+    }
+}
+
+impl From<ListRow> for StreamState {
+    fn from(row: ListRow) -> Self {
+        Self {
+            name: row.name,
+            tenant: row.tenant,
+            delivered: row.delivered.unsigned_abs(),
+            delivered_at: row.delivered_at,
+            failures: row.failures.unsigned_abs(),
+            code: row.code,
+            parked_at: row.parked_at,
+            running: row.running,
+            restored: row.restored,
+            waiting_since: row.waiting_since,
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Streams to systems outside: at least once, whatever dies in between.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::support::House;
+use serde_json::Value;
+use tenancy_audit::testing::conformance::stream_target;
+use tenancy_audit::{
+    AuditEntryId, AuditStream, ErrorKind, ExportFormat, Limits, PgAuditLog, StreamOptions,
+    StreamRound, StreamStart, Streams, WebhookTarget,
+};
+use tenancy_core::{
+    AuditSink as _, Event, ReqwestWebhooks, TenantCtx, WebhookKeys, WebhookSecret, WorkerDb,
+};
+use tenancy_testkit::{Received, Receiver, Reply};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Set for the process that streams until it is killed: URL of the database, address of the receiver.
+const STREAMER: &str = "TENANCY_TEST_STREAMER";
+
+fn keys() -> WebhookKeys {
+    WebhookKeys::new(WebhookSecret::parse(SECRET).unwrap())
+}
+
+fn target(url: &str) -> WebhookTarget {
+    let transport = ReqwestWebhooks::builder()
+        .allow_loopback()
+        .timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    WebhookTarget::new(url, keys(), Arc::new(transport))
+        .unwrap()
+        .with_most(7)
+}
+
+fn quick() -> StreamOptions {
+    StreamOptions::default()
+        .with_first_wait(Duration::from_millis(5))
+        .with_interval(Duration::from_millis(20))
+        .with_lease(Duration::from_secs(2))
+}
+
+async fn open(house: &House, url: &str, options: StreamOptions) -> AuditStream {
+    let (worker, target) = (house.db.worker.clone(), Arc::new(target(url)));
+    AuditStream::open_with(worker, "siem", StreamStart::Beginning, target, options)
+        .await
+        .unwrap()
+}
+
+/// Rounds until so many entries were delivered in all. Other tests' transactions hold the horizon up.
+async fn deliver(house: &House, stream: &AuditStream, total: u64) {
+    let streams = Streams::new(house.db.worker.clone());
+    let mut delivered = 0;
+    for _ in 0..2_000 {
+        stream.round().await.unwrap();
+        delivered = streams.list().await.unwrap()[0].delivered;
+        if delivered >= total {
+            return assert_eq!(delivered, total);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{delivered} of {total} delivered");
+}
+
+/// Rounds until one is no longer idle or waiting.
+async fn outcome(stream: &AuditStream, wanted: impl Fn(&StreamRound) -> bool) -> StreamRound {
+    for _ in 0..2_000 {
+        let round = stream.round().await.unwrap();
+        if wanted(&round) {
+            return round;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never");
+}
+
+async fn record(house: &House, ctx: &TenantCtx, numbers: std::ops::Range<i64>) {
+    let mut tx = house.db.app.write(ctx).await.unwrap();
+    let events = numbers.map(|at| Event::new("thing.made").meta("at", at));
+    house
+        .audit
+        .record_batch_in(&mut tx, events.collect())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// The entries of messages whose signature is good.
+fn entries(received: &[Received]) -> Vec<Value> {
+    let mut entries = Vec::new();
+    for message in received {
+        let header = |name: &str| message.headers.get(name).map(String::as_str);
+        keys()
+            .verify(header, message.body.as_bytes())
+            .expect("a good signature");
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        assert_eq!(body["type"], "audit.entries");
+        entries.extend(body["data"].as_array().unwrap().iter().cloned());
+    }
+    entries
+}
+
+fn numbers(entries: &[Value]) -> Vec<i64> {
+    entries
+        .iter()
+        .map(|entry| entry["meta"]["at"].as_i64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_and_dies_misses_nothing() {
+    let house = House::new().await;
+    record(&house, &house.a, 0..10).await;
+    record(&house, &house.b, 10..20).await;
+    let flaky = Receiver::start(|at| match at % 5 {
+        0 => Reply::Status(500, ""),
+        1 => Reply::Close,
+        2 => Reply::Status(429, "retry-after: 0\r\n"),
+        _ => Reply::Status(204, ""),
+    })
+    .await
+    .unwrap();
+    let stream = open(&house, &flaky.url("/in"), quick()).await;
+    deliver(&house, &stream, 20).await;
+    // The server dies; what is recorded meanwhile waits.
+    drop(flaky);
+    record(&house, &house.a, 20..30).await;
+    let failed = outcome(&stream, |round| *round != StreamRound::Idle).await;
+    assert!(
+        matches!(&failed, StreamRound::Failed { code, .. } if code == "webhook_unreachable"),
+        "{failed:?}"
+    );
+    let state = &Streams::new(house.db.worker.clone()).list().await.unwrap()[0];
+    assert_eq!((state.delivered, state.running), (20, true));
+    assert_eq!(state.code.as_deref(), Some("webhook_unreachable"));
+    assert!(state.failures >= 1 && state.waiting_since.is_some());
+
+    let back = Receiver::start(|_| Reply::Status(200, "")).await.unwrap();
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let stream = open(&house, &back.url("/in"), quick()).await;
+    deliver(&house, &stream, 30).await;
+    let found = numbers(&entries(&back.received()));
+    assert_eq!(found, (20..30).collect::<Vec<_>>());
+    let state = &Streams::new(house.db.worker.clone()).list().await.unwrap()[0];
+    assert_eq!(
+        (state.delivered, state.failures, state.code.as_deref()),
+        (30, 0, None)
+    );
+    assert_eq!(state.waiting_since, None);
+}
+
+#[tokio::test]
+async fn a_webhook_is_a_target() {
+    let house = House::new().await;
+    let receiver = Receiver::start(|_| Reply::Status(204, "")).await.unwrap();
+    let told = || -> Vec<AuditEntryId> {
+        let entries = entries(&receiver.received());
+        let id = |entry: &Value| entry["id"].as_str().unwrap().parse().unwrap();
+        entries.iter().map(id).collect()
+    };
+    let target = target(&receiver.url("/"));
+    stream_target(&target, house.audit.writer(), &house.a, told).await;
+}
+
+#[tokio::test]
+async fn a_message_is_the_same_at_every_try_and_what_was_taken_is_not_given_again() {
+    let house = House::new().await;
+    record(&house, &house.a, 0..20).await;
+    let receiver = Receiver::start(|at| {
+        if at == 1 || at == 2 {
+            Reply::Status(503, "")
+        } else {
+            Reply::Status(200, "")
+        }
+    })
+    .await
+    .unwrap();
+    let stream = open(&house, &receiver.url("/"), quick()).await;
+    outcome(&stream, |round| matches!(round, StreamRound::Delivered(_))).await;
+    let received = receiver.received();
+    let id = |at: usize| received[at].headers["webhook-id"].clone();
+    assert_eq!((id(1), &received[1].body), (id(2), &received[2].body));
+    assert_eq!((id(1), &received[1].body), (id(3), &received[3].body));
+    let mut taken = entries(&received[..1]);
+    taken.extend(entries(&received[3..]));
+    assert_eq!(numbers(&taken), (0..20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_refusal_parks_with_its_reason_until_somebody_resumes() {
+    let house = House::new().await;
+    record(&house, &house.a, 0..3).await;
+    let receiver = Receiver::start(|at| match at {
+        0 => Reply::Status(410, ""),
+        1..=5 => Reply::Status(400, ""),
+        _ => Reply::Status(200, ""),
+    })
+    .await
+    .unwrap();
+    let stream = open(&house, &receiver.url("/"), quick()).await;
+    let streams = Streams::new(house.db.worker.clone());
+    let parked = |round: &StreamRound| matches!(round, StreamRound::Parked { .. });
+    for (code, tries) in [("webhook_gone", 1), ("webhook_refused", 6)] {
+        let round = outcome(&stream, parked).await;
+        assert_eq!(
+            round,
+            StreamRound::Parked {
+                code: code.to_owned()
+            }
+        );
+        assert_eq!(receiver.received().len(), tries);
+        assert!(parked(&stream.round().await.unwrap()), "it stays parked");
+        assert_eq!(receiver.received().len(), tries, "and is not tried");
+        let state = &streams.list().await.unwrap()[0];
+        assert!(state.parked_at.is_some() && state.code.as_deref() == Some(code));
+        streams.resume("siem").await.unwrap();
+    }
+    deliver(&house, &stream, 3).await;
+    let error = streams.resume("nobody").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::NotFound, "audit_stream_unknown")
+    );
+    streams.remove("siem").await.unwrap();
+    assert_eq!(
+        stream.round().await.unwrap_err().code(),
+        "audit_stream_unknown"
+    );
+}
+
+#[tokio::test]
+async fn what_is_committed_late_is_told_and_one_process_works_at_a_time() {
+    let house = House::new().await;
+    let receiver = Receiver::start(|_| Reply::Status(200, "")).await.unwrap();
+    let one = open(&house, &receiver.url("/"), quick()).await;
+    let other = open(&house, &receiver.url("/"), quick()).await;
+    let mut late = house.db.app.write(&house.a).await.unwrap();
+    house
+        .audit
+        .record_in(&mut late, Event::new("thing.made").meta("at", 1))
+        .await
+        .unwrap();
+    record(&house, &house.b, 2..3).await;
+    assert_eq!(
+        one.round().await.unwrap(),
+        StreamRound::Idle,
+        "it is not final"
+    );
+    assert_eq!(other.round().await.unwrap(), StreamRound::Busy);
+    late.commit().await.unwrap();
+    deliver(&house, &one, 2).await;
+    assert_eq!(numbers(&entries(&receiver.received())), [1, 2]);
+
+    // Who stood still for too long has lost it, and learns it.
+    record(&house, &house.a, 3..4).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    deliver(&house, &other, 3).await;
+    assert_eq!(one.round().await.unwrap(), StreamRound::Busy);
+    let error = AuditStream::open_with(
+        house.db.worker.clone(),
+        "siem",
+        StreamStart::Now,
+        Arc::new(target(&receiver.url("/"))),
+        quick().with_tenant(house.a.tenant()),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(error.code(), "audit_stream_other");
+
+    let superuser = house.superuser().await;
+    sqlx::raw_sql("UPDATE tenancy.audit_streams SET cluster = 7")
+        .execute(&superuser)
+        .await
+        .unwrap();
+    assert_eq!(
+        other.round().await.unwrap_err().code(),
+        "audit_log_restored"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_tells_of_its_tenant_and_what_it_asks_for_in_its_format() {
+    let house = House::new().await;
+    record(&house, &house.b, 0..5).await;
+    let wide = PgAuditLog::new(house.db.app.clone())
+        .with_limits(Limits::default().with_meta_bytes(128 * 1_024));
+    let long = Event::new("note.made").meta("text", "x".repeat(90_000));
+    wide.record(&house.a, long).await.unwrap();
+    house
+        .audit
+        .record(&house.a, Event::new("note.made"))
+        .await
+        .unwrap();
+    record(&house, &house.a, 0..5).await;
+    let receiver = Receiver::start(|_| Reply::Status(200, "")).await.unwrap();
+    let notes = quick()
+        .with_tenant(house.a.tenant())
+        .with_query("action:note.*".parse().unwrap());
+    let target = target(&receiver.url("/"))
+        .with_format(ExportFormat::CloudEvents)
+        .unwrap();
+    let worker = house.db.worker.clone();
+    let stream = AuditStream::open_with(
+        worker,
+        "notes",
+        StreamStart::Beginning,
+        Arc::new(target),
+        notes,
+    )
+    .await
+    .unwrap();
+    deliver(&house, &stream, 2).await;
+    let told = entries(&receiver.received());
+    assert_eq!(told[0]["omitted"], true, "too long for a message");
+    assert_eq!(told[0]["tenant_id"], serde_json::json!(house.a.tenant()));
+    assert_eq!(
+        (&told[1]["specversion"], &told[1]["type"]),
+        (&"1.0".into(), &"note.made".into())
+    );
+    assert_eq!(told.len(), 2);
+    for _ in 0..500 {
+        stream.round().await.unwrap();
+        let state = &Streams::new(house.db.worker.clone()).list().await.unwrap()[0];
+        if state.waiting_since.is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("what nobody asked for counts as waiting");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_streamers_miss_nothing() {
+    if let Ok(whom) = std::env::var(STREAMER) {
+        return Box::pin(run_streamer(&whom)).await;
+    }
+    let kills = std::env::var("TENANCY_KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(8_i64);
+    let house = Arc::new(House::new().await);
+    let receiver = Receiver::start(|at| match at % 11 {
+        3 => Reply::Status(500, ""),
+        7 => Reply::Close,
+        _ => Reply::Status(200, ""),
+    })
+    .await
+    .unwrap();
+    let whom = format!("{} {}", house.db.server.worker_url(), receiver.url("/in"));
+    let writer = {
+        let house = house.clone();
+        tokio::spawn(async move {
+            for round in 0..kills * 10 {
+                let ctx = if round % 2 == 0 { &house.a } else { &house.b };
+                record(&house, ctx, round * 20..round * 20 + 20).await;
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+        })
+    };
+    for kill in 0..kills {
+        let before = receiver.received().len();
+        let mut streamer = streamer(&whom);
+        // Killed in the middle of its work, wherever that is.
+        for _ in 0..400 {
+            if receiver.received().len() > before + usize::try_from(kill % 4).unwrap() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        streamer.kill().unwrap();
+        streamer.wait().unwrap();
+    }
+    writer.await.unwrap();
+    let expected: BTreeSet<i64> = (0..kills * 200).collect();
+    let mut last = streamer(&whom);
+    let mut told = BTreeMap::<i64, u32>::new();
+    for _ in 0..600 {
+        told.clear();
+        let took = |(at, _): &(usize, Received)| !matches!(at % 11, 3 | 7);
+        let received = receiver.received().into_iter().enumerate().filter(took);
+        let received: Vec<Received> = received.map(|(_, message)| message).collect();
+        for number in numbers(&entries(&received)) {
+            *told.entry(number).or_default() += 1;
+        }
+        if told.len() == expected.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    last.kill().unwrap();
+    last.wait().unwrap();
+    let missed: Vec<&i64> = expected
+        .iter()
+        .filter(|at| !told.contains_key(at))
+        .collect();
+    assert!(
+        missed.is_empty(),
+        "{} missed: {:?}",
+        missed.len(),
+        &missed[..missed.len().min(9)]
+    );
+    assert_eq!(told.len(), expected.len(), "and nothing else was told");
+}
+
+fn streamer(whom: &str) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "streams::killed_streamers_miss_nothing",
+            "--nocapture",
+        ])
+        .env(STREAMER, whom)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn run_streamer(whom: &str) {
+    let (database, receiver) = whom.split_once(' ').unwrap();
+    let worker = WorkerDb::connect(database).await.unwrap();
+    let target = Arc::new(target(receiver));
+    let options = quick().with_batch(50);
+    let stream = AuditStream::open_with(worker, "siem", StreamStart::Beginning, target, options);
+    stream.await.unwrap().run(std::future::pending()).await;
+}
