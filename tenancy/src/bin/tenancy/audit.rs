@@ -15,6 +15,7 @@ use crate::{
     Operator, Worker,
     audit_policies::{self, Policy, Retain},
     audit_proofs::{self, Adopt, Prove, Verify},
+    audit_read::{self, Export, Search, StreamsOf, Tail},
     audit_retention::{self, DropMonth, Erase, EraseDetails, Hold, Remove},
     command::{Result, connect},
 };
@@ -91,6 +92,15 @@ pub(crate) enum Audit {
     Policy(Policy),
     /// Applies all policies: to be run once a day. Exit code 1 if something could not be done.
     Retain(Retain),
+    /// Searches a tenant's log, newest first.
+    Search(Search),
+    /// Prints what is recorded for a tenant as it is committed, until it is told to stop.
+    Tail(Tail),
+    /// Writes what is committed of a tenant's log, oldest first, and records that.
+    Export(Export),
+    /// Streams of the log to systems outside.
+    #[command(subcommand)]
+    Streams(StreamsOf),
 }
 
 pub(crate) async fn run(which: Audit) -> Result {
@@ -125,6 +135,10 @@ pub(crate) async fn run(which: Audit) -> Result {
         Audit::Remove(what) => audit_retention::remove(what).await,
         Audit::Policy(which) => audit_policies::run(which).await,
         Audit::Retain(what) => audit_policies::retain(&what).await,
+        Audit::Search(what) => audit_read::search(what).await,
+        Audit::Tail(what) => audit_read::tail(what).await,
+        Audit::Export(what) => audit_read::export(what).await,
+        Audit::Streams(which) => audit_read::streams(which).await,
     }
 }
 
@@ -196,7 +210,7 @@ async fn seal(
 }
 
 /// An interrupt, or where there is one, the signal that ends services.
-async fn told_to_stop() {
+pub(crate) async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut end) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         tokio::select! {

@@ -3,6 +3,7 @@
 mod audit;
 mod audit_policies;
 mod audit_proofs;
+mod audit_read;
 mod audit_retention;
 mod authz;
 mod command;
@@ -55,7 +56,7 @@ enum Command {
     /// Calls of MCP tools.
     #[command(subcommand)]
     Mcp(Mcp),
-    /// Audit log: months, seals, proofs, retention.
+    /// Audit log: search, tail, export, months, seals, proofs, retention, streams.
     #[command(subcommand)]
     Audit(audit::Audit),
     /// Job queue.
