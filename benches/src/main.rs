@@ -13,6 +13,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = match arguments.as_slice() {
+        ["audit", "search"] => area::audit::search().await,
         ["audit", "seals"] => area::audit::seals().await,
         ["soak", "audit", rest @ ..] => area::audit::soak(rest.first().copied()),
         ["authz"] => area::authz::run().await,
@@ -22,7 +23,9 @@ async fn main() -> ExitCode {
         // One start in a process of its own, whose end takes the server along.
         ["devdb-start", cache] => area::devdb::start_once(cache).await,
         _ => {
-            eprintln!("usage: tenancy-bench audit seals|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]");
+            eprintln!(
+                "usage: tenancy-bench audit search|seals|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]"
+            );
             return ExitCode::from(2);
         }
     };

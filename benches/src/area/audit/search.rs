@@ -1,0 +1,227 @@
+//! Searching and exporting a large log.
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::PgPoolCopyExt as _;
+use tenancy_audit::{
+    ActionFilter, ActorFilter, AuditLog, AuditQuery, COMPONENT, ExportFormat, PgAuditLog,
+    ResourceFilter, TimeRange,
+};
+use tenancy_core::{
+    Outcome, RequestId, Target, TenantCtx, UserId,
+    migrate::CORE,
+    testing::{FakeAuthorizer, tenant},
+};
+use tenancy_testkit::Db;
+use uuid::Uuid;
+
+use crate::{
+    Result,
+    report::{Better, Metric, publish},
+    sample::Sample,
+};
+
+const ROUNDS: usize = 5;
+/// Searches of a round and kind.
+const SEARCHES: usize = 200;
+/// Entries that one statement plants.
+const PLANTED: i64 = 250_000;
+/// Entries of a round of exports.
+const EXPORTED: usize = 300_000;
+
+#[derive(sqlx::FromRow)]
+struct Known {
+    actor_id: String,
+    action: String,
+    resource: String,
+    request_id: Uuid,
+    created_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// A kind of search, and how one of it looks for a known entry.
+type Kind = (&'static str, fn(&Known) -> Result<AuditQuery>);
+
+const KINDS: [Kind; 7] = [
+    ("actor", |known| {
+        let user: UserId = known.actor_id.parse()?;
+        Ok(AuditQuery::new().with_actor(ActorFilter::User(user)))
+    }),
+    ("action", |known| {
+        Ok(AuditQuery::new().with_action(ActionFilter::exact(&known.action)?))
+    }),
+    ("action by prefix", |known| {
+        let (topic, _) = known.action.split_once('.').unwrap_or_default();
+        Ok(AuditQuery::new().with_action(ActionFilter::prefix(&format!("{topic}."))?))
+    }),
+    ("target", |known| {
+        let (kind, id) = known.resource.split_once(':').unwrap_or_default();
+        let target = Target::new(kind, id);
+        Ok(AuditQuery::new().with_resource(ResourceFilter::Exact(target)))
+    }),
+    ("outcome", |_| {
+        Ok(AuditQuery::new().with_outcome(Outcome::Denied))
+    }),
+    ("time", |known| {
+        let range = TimeRange::new().with_to(known.created_at);
+        Ok(AuditQuery::new().with_time(range))
+    }),
+    ("request", |known| {
+        let request = RequestId::from_uuid(known.request_id);
+        Ok(AuditQuery::new().with_request(request))
+    }),
+];
+
+pub(crate) async fn run() -> Result {
+    let rows: i64 = match std::env::var("TENANCY_BENCH_ROWS") {
+        Ok(rows) => rows.parse()?,
+        Err(_) => 1_000_000,
+    };
+    let kit = Db::new(&[&CORE, &COMPONENT]).await?;
+    let ctx = tenant(&kit.app).await?;
+    let begun = Instant::now();
+    plant(&kit, &ctx, rows).await?;
+    println!(
+        "{rows} entries planted in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let audit = Arc::new(PgAuditLog::new(kit.app.clone()));
+    let log = AuditLog::new(
+        kit.app.clone(),
+        Arc::new(FakeAuthorizer::allowing_all()),
+        audit,
+    );
+    let known = known(&kit, &ctx).await?;
+    let (mut firsts, mut laters) = (Sample::default(), Sample::default());
+    for round in 0..ROUNDS {
+        let mut worst = (0.0_f64, 0.0_f64);
+        for (name, query) in KINDS {
+            let [first, later] = search(&log, &ctx, &known, query).await?;
+            println!("round {round}, {name}: p99 {first:.2} ms, later pages {later:.2} ms");
+            worst = (worst.0.max(first), worst.1.max(later));
+        }
+        firsts.push(worst.0);
+        laters.push(worst.1);
+    }
+    let metrics = [
+        Metric::alone(
+            "first page, worst filter, p99",
+            "ms",
+            &firsts,
+            Better::Lower,
+            5.0,
+        ),
+        Metric::alone(
+            "later page, worst filter, p99",
+            "ms",
+            &laters,
+            Better::Lower,
+            5.0,
+        ),
+        export(&kit, &log, &ctx).await?,
+    ];
+    publish("audit-search", &metrics)
+}
+
+async fn plant(kit: &Db, ctx: &TenantCtx, rows: i64) -> Result {
+    let superuser = kit.superuser().await?;
+    let mut from = 1;
+    while from <= rows {
+        let to = rows.min(from + PLANTED - 1);
+        sqlx::query(include_str!("fill_log.sql"))
+            .bind(ctx.tenant())
+            .bind(from)
+            .bind(to)
+            .bind(rows)
+            .execute(&superuser)
+            .await?;
+        from = to + 1;
+    }
+    sqlx::raw_sql("VACUUM ANALYZE tenancy.audit_logs")
+        .execute(&superuser)
+        .await?;
+    Ok(())
+}
+
+async fn known(kit: &Db, ctx: &TenantCtx) -> Result<Vec<Known>> {
+    let sql = "SELECT actor_id, action, resource, request_id, created_at FROM tenancy.audit_logs TABLESAMPLE SYSTEM (0.5)
+        WHERE tenant_id = $1 ORDER BY content_hash LIMIT $2";
+    Ok(sqlx::query_as(sql)
+        .bind(ctx.tenant())
+        .bind(i64::try_from(SEARCHES)?)
+        .fetch_all(&kit.superuser().await?)
+        .await?)
+}
+
+/// The slowest of a hundred: first pages, and pages behind a cursor.
+async fn search(
+    log: &AuditLog,
+    ctx: &TenantCtx,
+    known: &[Known],
+    query: fn(&Known) -> Result<AuditQuery>,
+) -> Result<[f64; 2]> {
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for known in known {
+        let mut query = query(known)?;
+        let mut next = None;
+        for page in 0..4 {
+            query.after = next;
+            let begun = Instant::now();
+            let found = log.search(ctx, &query).await?;
+            let times = if page == 0 { &mut first } else { &mut later };
+            times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+            next = found.next;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    Ok([first, later].map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
+        times.get(at).copied().unwrap_or(0.0)
+    }))
+}
+
+/// Entries a second, and beside them a bare `COPY` of the same rows by a superuser.
+async fn export(kit: &Db, log: &AuditLog, ctx: &TenantCtx) -> Result<Metric> {
+    let superuser = kit.superuser().await?;
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut running = log
+            .export(ctx, &AuditQuery::new(), ExportFormat::Ndjson)
+            .await?;
+        let (begun, mut lines) = (Instant::now(), 0);
+        while let Some(some) = running.next_lines().await? {
+            lines += some.bytes().filter(|byte| *byte == b'\n').count();
+            if lines >= EXPORTED {
+                break;
+            }
+        }
+        ours.push(f64::from(u32::try_from(lines)?) / begun.elapsed().as_secs_f64());
+
+        let tenant = ctx.tenant();
+        let sql = format!(
+            "COPY (SELECT * FROM tenancy.audit_logs WHERE tenant_id = '{tenant}' ORDER BY id LIMIT {lines}) TO STDOUT"
+        );
+        let (begun, mut bytes) = (Instant::now(), 0);
+        let mut copied = superuser.copy_out_raw(&sql).await?;
+        while let Some(some) = copied.try_next().await? {
+            bytes += some.len();
+        }
+        bare.push(f64::from(u32::try_from(lines)?) / begun.elapsed().as_secs_f64());
+        println!("{lines} entries exported; {bytes} bytes copied");
+    }
+    let mut sample = Sample::default();
+    ours.iter().for_each(|rate| sample.push(*rate));
+    let ratios = Sample::ratios(&ours, &bare);
+    println!("beside a bare COPY: {:.2}", ratios.median());
+    let name = "export as NDJSON, one stream";
+    Ok(Metric::alone(
+        name,
+        "entries/s",
+        &sample,
+        Better::Higher,
+        100_000.0,
+    ))
+}
