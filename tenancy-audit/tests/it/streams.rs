@@ -183,12 +183,12 @@ async fn a_message_is_the_same_at_every_try_and_what_was_taken_is_not_given_agai
     .unwrap();
     let stream = open(&house, &receiver.url("/"), quick()).await;
     outcome(&stream, |round| matches!(round, StreamRound::Delivered(_))).await;
-    let received = receiver.received();
-    let id = |at: usize| received[at].headers["webhook-id"].clone();
-    assert_eq!((id(1), &received[1].body), (id(2), &received[2].body));
-    assert_eq!((id(1), &received[1].body), (id(3), &received[3].body));
-    let mut taken = entries(&received[..1]);
-    taken.extend(entries(&received[3..]));
+    let messages = receiver.received();
+    let id = |at: usize| messages[at].headers["webhook-id"].clone();
+    assert_eq!((id(1), &messages[1].body), (id(2), &messages[2].body));
+    assert_eq!((id(1), &messages[1].body), (id(3), &messages[3].body));
+    let mut taken = entries(&messages[..1]);
+    taken.extend(entries(&messages[3..]));
     assert_eq!(numbers(&taken), (0..20).collect::<Vec<_>>());
 }
 
@@ -383,9 +383,9 @@ async fn killed_streamers_miss_nothing() {
     for _ in 0..600 {
         told.clear();
         let took = |(at, _): &(usize, Received)| !matches!(at % 11, 3 | 7);
-        let received = receiver.received().into_iter().enumerate().filter(took);
-        let received: Vec<Received> = received.map(|(_, message)| message).collect();
-        for number in numbers(&entries(&received)) {
+        let messages = receiver.received().into_iter().enumerate().filter(took);
+        let messages: Vec<Received> = messages.map(|(_, message)| message).collect();
+        for number in numbers(&entries(&messages)) {
             *told.entry(number).or_default() += 1;
         }
         if told.len() == expected.len() {

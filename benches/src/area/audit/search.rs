@@ -213,7 +213,9 @@ async fn export(kit: &Db, log: &AuditLog, ctx: &TenantCtx) -> Result<Metric> {
         println!("{lines} entries exported; {bytes} bytes copied");
     }
     let mut sample = Sample::default();
-    ours.iter().for_each(|rate| sample.push(*rate));
+    for rate in &ours {
+        sample.push(*rate);
+    }
     let ratios = Sample::ratios(&ours, &bare);
     println!("beside a bare COPY: {:.2}", ratios.median());
     let name = "export as NDJSON, one stream";
