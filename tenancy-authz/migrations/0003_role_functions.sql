@@ -171,20 +171,29 @@ AS $$
     SELECT CASE WHEN util.current_actor_kind() = 'user' THEN util.current_actor_id()::pg_catalog.uuid END
 $$;
 
--- Fails unless somebody is left who may manage roles and will not lose that by the clock alone.
--- Caught by the functions below, which undo what they did.
-CREATE FUNCTION tenancy.keep_administrator() RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+-- Whether there is somebody who may manage roles and will not lose that by the clock alone.
+CREATE FUNCTION tenancy.has_administrator() RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     this_tenant pg_catalog.uuid := util.current_tenant();
 BEGIN
-    IF NOT EXISTS (
+    RETURN EXISTS (
         SELECT FROM tenancy.effective_roles r
         JOIN tenancy.role_permissions g ON g.tenant_id = r.tenant_id AND g.role_key = r.role_key
         WHERE r.tenant_id = this_tenant AND g.permission_key = 'roles.manage' AND r.expires_at IS NULL
-    ) THEN
+    );
+END
+$$;
+
+-- Fails unless there is one. Caught by the functions below, which undo what they did.
+CREATE FUNCTION tenancy.keep_administrator() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT tenancy.has_administrator() THEN
         RAISE EXCEPTION 'nobody is left to manage roles' USING ERRCODE = 'TN001';
     END IF;
 END

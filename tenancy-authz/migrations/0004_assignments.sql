@@ -164,6 +164,7 @@ REVOKE EXECUTE ON FUNCTION
     tenancy.user_lacks_wildcard(uuid, text[], timestamptz),
     tenancy.lacks_of_roles(uuid, text[], timestamptz),
     tenancy.acting_person(),
+    tenancy.has_administrator(),
     tenancy.keep_administrator(),
     tenancy.create_role(text, text),
     tenancy.rename_role(text, text),

@@ -83,7 +83,8 @@ END
 $$;
 
 -- Follows the core's word on who owns the tenant, and nothing else: it gives the role `owner` to an
--- owner only, and takes it only from somebody who is none. Who has lost his only role with it keeps `admin`.
+-- owner only, and takes it only from somebody who ceased to be one in this transaction. Who is no owner and
+-- was given the role by one keeps it. Who has lost his only role with it keeps `admin`.
 CREATE FUNCTION tenancy.set_owner_role(
     p_user uuid, p_owner boolean, OUT outcome text, OUT detail text, OUT before jsonb
 )
@@ -98,6 +99,7 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM tenancy.memberships
         WHERE tenant_id = this_tenant AND user_id = p_user AND is_owner = p_owner
+          AND (p_owner OR ownership_since = transaction_timestamp())
     ) THEN
         outcome := 'member_unknown';
         RETURN;

@@ -319,6 +319,26 @@ EXCEPTION WHEN SQLSTATE 'TN001' THEN
 END
 $$;
 
+-- Lets a role grant by the same names, wildcards and parents as another one.
+CREATE FUNCTION tenancy.copy_role(p_from text, p_role text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_tenant pg_catalog.uuid := util.current_tenant();
+BEGIN
+    INSERT INTO tenancy.role_permissions (tenant_id, role_key, permission_key, is_direct)
+    SELECT this_tenant, p_role, permission_key, is_direct FROM tenancy.role_permissions
+    WHERE tenant_id = this_tenant AND role_key = p_from;
+    INSERT INTO tenancy.role_wildcards (tenant_id, role_key, pattern)
+    SELECT this_tenant, p_role, pattern FROM tenancy.role_wildcards
+    WHERE tenant_id = this_tenant AND role_key = p_from;
+    INSERT INTO tenancy.role_parents (tenant_id, role_key, parent_key)
+    SELECT this_tenant, p_role, parent_key FROM tenancy.role_parents
+    WHERE tenant_id = this_tenant AND role_key = p_from;
+END
+$$;
+
 -- Makes a role that grants what another one grants, by the same names, wildcards and parents. A
 -- clone of a default role is the tenant's own: no template reaches it.
 CREATE FUNCTION tenancy.clone_role(
@@ -344,17 +364,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT c.outcome INTO outcome FROM tenancy.create_role(p_role, p_name) c;
-    IF outcome = 'ok' THEN
-        INSERT INTO tenancy.role_permissions (tenant_id, role_key, permission_key, is_direct)
-        SELECT this_tenant, p_role, permission_key, is_direct FROM tenancy.role_permissions
-        WHERE tenant_id = this_tenant AND role_key = p_from;
-        INSERT INTO tenancy.role_wildcards (tenant_id, role_key, pattern)
-        SELECT this_tenant, p_role, pattern FROM tenancy.role_wildcards
-        WHERE tenant_id = this_tenant AND role_key = p_from;
-        INSERT INTO tenancy.role_parents (tenant_id, role_key, parent_key)
-        SELECT this_tenant, p_role, parent_key FROM tenancy.role_parents
-        WHERE tenant_id = this_tenant AND role_key = p_from;
-    END IF;
+    PERFORM tenancy.copy_role(p_from, p_role) WHERE outcome = 'ok';
 END
 $$;
 
@@ -407,6 +417,7 @@ REVOKE EXECUTE ON FUNCTION
     tenancy.revoke_wildcard(text, text),
     tenancy.add_role_parent(text, text),
     tenancy.remove_role_parent(text, text),
+    tenancy.copy_role(text, text),
     tenancy.clone_role(text, text, text),
     tenancy.lock_policy(),
     tenancy.purge_ended_roles(bigint, integer)

@@ -24,8 +24,11 @@ CREATE TABLE tenancy.role_upgrades (
     before jsonb NOT NULL,
     after jsonb NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Whether the audit log has it.
+    recorded boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, role_key, revision)
 );
+CREATE INDEX role_upgrades_unrecorded ON tenancy.role_upgrades (tenant_id) WHERE NOT recorded;
 SELECT tenancy.protect_table('tenancy.role_upgrades', '{select}');
 SELECT tenancy.admit_definer('tenancy.role_upgrades');
 
@@ -48,6 +51,14 @@ DECLARE
     revised pg_catalog.int4 := 0;
 BEGIN
     SELECT next_bit INTO first_bit FROM tenancy.permission_bits FOR UPDATE;
+    -- What the column of the bit takes.
+    IF first_bit + (
+        SELECT count(*) FROM jsonb_to_recordset(p_permissions) AS d(key pg_catalog.text)
+        WHERE d.key NOT IN (SELECT key FROM tenancy.permissions)
+    ) > 65536 THEN
+        outcome := 'too_many_permissions';
+        RETURN;
+    END IF;
     WITH fresh AS (
         INSERT INTO tenancy.permissions (key, description, bit)
         SELECT d.key, d.description, first_bit + row_number() OVER (ORDER BY d.key) - 1
@@ -128,16 +139,15 @@ END
 $$;
 
 -- Gives a role the parents its template names, as far as the tenant has them and they may stand
--- above it.
-CREATE FUNCTION tenancy.take_template_parents(p_tenant uuid, p_role text, p_parents text[]) RETURNS void
+-- above it. For when every role has let go of the parents that its own template no longer names: so two
+-- roles can change places, and what is in the way then is the tenant's own doing.
+CREATE FUNCTION tenancy.give_template_parents(p_tenant uuid, p_role text, p_parents text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     parent pg_catalog.text;
 BEGIN
-    DELETE FROM tenancy.role_parents
-    WHERE tenant_id = p_tenant AND role_key = p_role AND parent_key <> ALL (p_parents);
     FOREACH parent IN ARRAY p_parents LOOP
         INSERT INTO tenancy.role_parents (tenant_id, role_key, parent_key)
         SELECT p_tenant, p_role, r.key FROM tenancy.roles r
@@ -149,8 +159,9 @@ BEGIN
 END
 $$;
 
--- Brings one role in line with the newest revision of its template, or notes that it was edited.
-CREATE FUNCTION tenancy.upgrade_role(p_tenant uuid, p_role text) RETURNS text
+-- Brings one role in line with the newest revision of its template but for the parents that it gains,
+-- or notes that it was edited.
+CREATE FUNCTION tenancy.begin_upgrade(p_tenant uuid, p_role text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -159,7 +170,6 @@ DECLARE
     was tenancy.role_templates;
     newest tenancy.role_templates;
     had pg_catalog.record;
-    has pg_catalog.record;
     said pg_catalog.text := 'edited';
 BEGIN
     SELECT * INTO this FROM tenancy.roles WHERE tenant_id = p_tenant AND key = p_role;
@@ -179,7 +189,8 @@ BEGIN
         INSERT INTO tenancy.role_wildcards (tenant_id, role_key, pattern)
         SELECT p_tenant, p_role, unnest(newest.wildcards)
         ON CONFLICT DO NOTHING;
-        PERFORM tenancy.take_template_parents(p_tenant, p_role, newest.parents);
+        DELETE FROM tenancy.role_parents
+        WHERE tenant_id = p_tenant AND role_key = p_role AND parent_key <> ALL (newest.parents);
     ELSE
         -- Nobody decided about these yet.
         INSERT INTO tenancy.role_permissions AS g (tenant_id, role_key, permission_key)
@@ -192,9 +203,32 @@ BEGIN
         template_revision = newest.revision,
         name = CASE WHEN name = was.name THEN newest.name ELSE name END
     WHERE tenant_id = p_tenant AND key = p_role;
-    has := tenancy.role_content(p_tenant, p_role);
     INSERT INTO tenancy.role_upgrades (tenant_id, role_key, revision, outcome, before, after)
-    VALUES (p_tenant, p_role, newest.revision, said, to_jsonb(had), to_jsonb(has));
+    VALUES (p_tenant, p_role, newest.revision, said, to_jsonb(had), '{}');
+END
+$$;
+
+-- Gives a role the parents that it gains, and notes what became of it. One that can't have all that its
+-- template says, because of something that the tenant made, counts as edited.
+CREATE FUNCTION tenancy.finish_upgrade(p_tenant uuid, p_role text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    newest tenancy.role_templates;
+    said pg_catalog.text;
+    has pg_catalog.record;
+BEGIN
+    SELECT * INTO newest FROM tenancy.role_templates WHERE key = p_role ORDER BY revision DESC LIMIT 1;
+    SELECT u.outcome INTO said FROM tenancy.role_upgrades u
+    WHERE u.tenant_id = p_tenant AND u.role_key = p_role AND u.revision = newest.revision;
+    PERFORM tenancy.give_template_parents(p_tenant, p_role, newest.parents) WHERE said = 'upgraded';
+    has := tenancy.role_content(p_tenant, p_role);
+    IF (has.permissions, has.wildcards, has.parents) <> (newest.permissions, newest.wildcards, newest.parents) THEN
+        said := 'edited';
+    END IF;
+    UPDATE tenancy.role_upgrades SET outcome = said, after = to_jsonb(has)
+    WHERE tenant_id = p_tenant AND role_key = p_role AND revision = newest.revision;
     RETURN said;
 END
 $$;
@@ -208,6 +242,7 @@ AS $$
 DECLARE
     this_serial pg_catalog.int8;
     fresh pg_catalog.text[];
+    behind pg_catalog.text[] := '{}';
     one pg_catalog.record;
     said pg_catalog.text;
     expanded pg_catalog.int8;
@@ -232,19 +267,31 @@ BEGIN
     SELECT coalesce(array_agg(key ORDER BY key), '{}') INTO fresh FROM come;
     made := cardinality(fresh);
     FOR one IN
-        SELECT DISTINCT ON (t.key) t.key, t.parents, r.is_system, r.template_revision, t.revision
+        SELECT DISTINCT ON (t.key) t.key, r.is_system, r.template_revision, t.revision
         FROM tenancy.role_templates t JOIN tenancy.roles r ON r.tenant_id = p_tenant AND r.key = t.key
         ORDER BY t.key, t.revision DESC
     LOOP
         IF one.key = ANY (fresh) THEN
-            PERFORM tenancy.take_template_parents(p_tenant, one.key, one.parents);
+            CONTINUE;
         ELSIF NOT one.is_system THEN
             INSERT INTO tenancy.role_upgrades (tenant_id, role_key, revision, outcome, before, after)
             VALUES (p_tenant, one.key, one.revision, 'taken', '{}', '{}')
             ON CONFLICT DO NOTHING;
             edited := edited + CASE WHEN FOUND THEN 1 ELSE 0 END;
         ELSIF one.template_revision < one.revision THEN
-            said := tenancy.upgrade_role(p_tenant, one.key);
+            PERFORM tenancy.begin_upgrade(p_tenant, one.key);
+            behind := behind || one.key;
+        END IF;
+    END LOOP;
+    behind := behind || fresh;
+    FOR one IN
+        SELECT DISTINCT ON (t.key) t.key, t.parents FROM tenancy.role_templates t
+        WHERE t.key = ANY (behind) ORDER BY t.key, t.revision DESC
+    LOOP
+        IF one.key = ANY (fresh) THEN
+            PERFORM tenancy.give_template_parents(p_tenant, one.key, one.parents);
+        ELSE
+            said := tenancy.finish_upgrade(p_tenant, one.key);
             upgraded := upgraded + CASE said WHEN 'upgraded' THEN 1 ELSE 0 END;
             edited := edited + CASE said WHEN 'edited' THEN 1 ELSE 0 END;
         END IF;
@@ -358,8 +405,9 @@ $$;
 REVOKE EXECUTE ON FUNCTION
     tenancy.register_permissions(jsonb, jsonb),
     tenancy.role_content(uuid, text),
-    tenancy.take_template_parents(uuid, text, text[]),
-    tenancy.upgrade_role(uuid, text),
+    tenancy.give_template_parents(uuid, text, text[]),
+    tenancy.begin_upgrade(uuid, text),
+    tenancy.finish_upgrade(uuid, text),
     tenancy.catch_up_tenant(uuid),
     tenancy.seed_roles(uuid),
     tenancy.catch_up_roles(integer),

@@ -6,23 +6,17 @@
 //! | code | when |
 //! |---|---|
 //! | `UNAUTHENTICATED` | there is no context: nobody is logged in |
+//! | `NOT_FOUND` | he is no member of the tenant any more; the audit log has one entry |
 //! | `PERMISSION_DENIED` | the permission is missing; the message names it, and the audit log has one entry |
 //! | `UNAVAILABLE` | whether it is held can't be found out now |
 
-use std::{
-    fmt,
-    task::{Context, Poll},
-};
-
-use futures_util::future::BoxFuture;
 use tenancy_core::{
     Authorizer, AuthorizerExt as _, Error, ErrorKind, Granted, Permission, TenantCtx,
 };
-use tonic::{Code, Status};
+use tonic::{Code, Status, server::NamedService};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::http::{RequirePermission, ready};
+use crate::http::{Guard, GuardedService, Refused, RequirePermission};
 
 /// Returns the proof that whoever sent the request holds the permission; records the denial
 /// otherwise. For the first line of a method: it binds to the method and not to its path.
@@ -54,7 +48,10 @@ pub async fn require<P: Permission, T: Sync>(
 
 /// The context of a request; `UNAUTHENTICATED` without one.
 pub fn context(extensions: &http::Extensions) -> Result<TenantCtx, Status> {
-    let ctx = extensions.get::<TenantCtx>().cloned();
+    logged_in(extensions.get().cloned())
+}
+
+fn logged_in(ctx: Option<TenantCtx>) -> Result<TenantCtx, Status> {
     ctx.ok_or_else(|| Status::unauthenticated("log in first"))
 }
 
@@ -92,72 +89,34 @@ impl RequirePermission {
 #[derive(Clone, Debug)]
 pub struct RequirePermissionGrpc(RequirePermission);
 
-impl RequirePermissionGrpc {
-    async fn pass(&self, ctx: Result<TenantCtx, Status>) -> Result<(), Status> {
-        let ctx = ctx?;
+impl<S> Layer<S> for RequirePermissionGrpc {
+    type Service = RequirePermissionGrpcService<S>;
+
+    fn layer(&self, inner: S) -> RequirePermissionGrpcService<S> {
+        GuardedService::new(inner, self.clone())
+    }
+}
+
+/// The service of [`RequirePermissionGrpc`].
+pub type RequirePermissionGrpcService<S> = GuardedService<S, RequirePermissionGrpc>;
+
+impl Guard for RequirePermissionGrpc {
+    type Refusal = Status;
+
+    async fn pass(&self, ctx: Option<TenantCtx>) -> Result<(), Status> {
+        let ctx = logged_in(ctx)?;
         let asked = self.0.authorizer.require_key(&ctx, &self.0.permission);
         asked.await.map_err(|error| status(&error))
     }
 }
 
-impl<S> Layer<S> for RequirePermissionGrpc {
-    type Service = RequirePermissionGrpcService<S>;
-
-    fn layer(&self, inner: S) -> RequirePermissionGrpcService<S> {
-        RequirePermissionGrpcService {
-            inner,
-            guard: self.clone(),
-        }
-    }
-}
-
-/// The service of [`RequirePermissionGrpc`].
-#[derive(Clone)]
-pub struct RequirePermissionGrpcService<S> {
-    inner: S,
-    guard: RequirePermissionGrpc,
-}
-
-impl<S, A, B> Service<http::Request<A>> for RequirePermissionGrpcService<S>
-where
-    S: Service<http::Request<A>, Response = http::Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    A: Send + 'static,
-    B: Default,
-{
-    type Response = http::Response<B>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<http::Response<B>, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<A>) -> Self::Future {
-        let (mut inner, guard) = (ready(&mut self.inner), self.guard.clone());
-        let ctx = context(request.extensions());
-        Box::pin(async move {
-            match guard.pass(ctx).await {
-                Ok(()) => inner.call(request).await,
-                Err(status) => Ok(status.into_http()),
-            }
-        })
+impl<B: Default> Refused<B> for Status {
+    fn answer(self) -> http::Response<B> {
+        self.into_http()
     }
 }
 
 /// The service keeps its name where tonic looks for it.
-impl<S: tonic::server::NamedService> tonic::server::NamedService
-    for RequirePermissionGrpcService<S>
-{
+impl<S: NamedService> NamedService for RequirePermissionGrpcService<S> {
     const NAME: &'static str = S::NAME;
-}
-
-impl<S> fmt::Debug for RequirePermissionGrpcService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "RequirePermissionGrpcService({})",
-            self.guard.0.permission
-        )
-    }
 }

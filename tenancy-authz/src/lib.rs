@@ -16,14 +16,14 @@ pub mod testing;
 pub use error::{Error, ErrorKind};
 pub use model::{
     Applied, Change, Epoch, Explanation, Grant, GrantKey, Holder, MatrixRole, MemberState, NewRole,
-    PermissionSet, PolicyDiff, PolicyDocument, RegisteredPermission, Role, RoleDocument,
-    RoleMatrix, RoleName, RolePage, RoleTemplate, Snapshot, TEMPLATES, Wildcard,
+    PermissionSet, PolicyDiff, PolicyDocument, RefusedChange, RegisteredPermission, Role,
+    RoleDocument, RoleMatrix, RoleName, RolePage, RoleTemplate, Snapshot, TEMPLATES, Wildcard,
 };
 #[cfg(feature = "testing")]
 pub use port::MockPolicyStore;
 pub use port::PolicyStore;
 pub use postgres::{
-    COMPONENT, EditedRole, PgPolicyStore, Synced, edited_roles, purge_ended_roles,
-    sync_permissions, sync_roles,
+    COMPONENT, EPOCH_TRIGGERS, EditedRole, PgPolicyStore, Synced, edited_roles, purge_ended_roles,
+    record_upgrades, sync_permissions, sync_roles,
 };
 pub use service::{AuthzOptions, ImportOptions, PgAuthorizer, Rights, Roles, perm};

@@ -548,6 +548,9 @@ CREATE TABLE tenancy.memberships (
     user_id uuid NOT NULL,
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'deactivated')),
     is_owner boolean NOT NULL DEFAULT false,
+    -- When the transaction began that last made him an owner, or no longer one: what goes with it goes in
+    -- that one only.
+    ownership_since timestamptz,
     joined_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, user_id)
 );

@@ -167,7 +167,8 @@ BEGIN
     IF NOT p_owner AND NOT tenancy.keeps_owner_without(p_user) THEN
         RETURN 'last_owner';
     END IF;
-    UPDATE tenancy.memberships SET is_owner = p_owner WHERE tenant_id = this_tenant AND user_id = p_user;
+    UPDATE tenancy.memberships SET is_owner = p_owner, ownership_since = transaction_timestamp()
+    WHERE tenant_id = this_tenant AND user_id = p_user;
     PERFORM tenancy.count_epoch_up();
     RETURN 'ok';
 END
@@ -242,7 +243,8 @@ BEGIN
     ELSE
         UPDATE tenancy.ownership_offers o SET status = p_to WHERE o.tenant_id = this_tenant AND o.id = p_id;
         IF p_to = 'accepted' THEN
-            UPDATE tenancy.memberships m SET is_owner = (m.user_id = offer.to_user)
+            UPDATE tenancy.memberships m
+            SET is_owner = (m.user_id = offer.to_user), ownership_since = transaction_timestamp()
             WHERE m.tenant_id = this_tenant AND m.user_id IN (offer.from_user, offer.to_user);
             PERFORM tenancy.count_epoch_up();
         END IF;

@@ -120,7 +120,17 @@ impl Error {
         Self::new(ErrorKind::Denied, "permission_denied", message).on_record()
     }
 
-    pub(crate) fn not_a_member() -> Self {
+    /// The answer to a denial that the caller has recorded. Who is no member is told what a stranger is
+    /// told: neither whether the tenant exists nor what is asked for there.
+    pub fn refused(permission: &crate::PermissionKey, reason: crate::DenyReason) -> Self {
+        match reason {
+            crate::DenyReason::NotAMember => Self::not_a_member().on_record(),
+            _ => Self::denied(permission),
+        }
+    }
+
+    /// There is no such tenant, or no membership in it: the two are not told apart.
+    pub fn not_a_member() -> Self {
         Self::new(
             ErrorKind::NotAMember,
             "not_a_member",

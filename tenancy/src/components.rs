@@ -24,6 +24,19 @@ pub fn components() -> Vec<&'static Component> {
     ]
 }
 
+/// Sets of triggers for a database on one node, as a second net under the functions and grants of the
+/// parts that are switched on: nothing rewrites the audit log, and whatever changes who may do what is heard
+/// of by every cache. Hand them to [`migrate()`] with the host's own components, once and from then on. A
+/// cluster of shards takes no triggers, and goes without.
+pub fn single_node() -> Vec<&'static Component> {
+    vec![
+        #[cfg(feature = "audit")]
+        &tenancy_audit::APPEND_ONLY,
+        #[cfg(feature = "authz")]
+        &tenancy_authz::EPOCH_TRIGGERS,
+    ]
+}
+
 /// What [`migrate()`] did.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ mod export;
 
 #[cfg(feature = "authz")]
 pub use components::migrate_with_roles;
-pub use components::{Migrated, components, migrate, verify};
+pub use components::{Migrated, components, migrate, single_node, verify};
 pub use doctor::{doctor, doctor_with};
 pub use export::export_options;
 pub use tenancy_core as core;

@@ -233,5 +233,29 @@ async fn an_operator_sees_who_edited_a_template_and_purges_what_ended() -> Resul
     sync_roles(&house.db.operator, &known, &[later]).await?;
     let told = format!("{tenant} auditor version 2 edited\n");
     assert_eq!(house.said(&["edited"])?.1, told);
+
+    // What became of roles is put into the logs of their tenants, once, by who migrates.
+    for is_first in [true, false] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .args(["migrate", "--single-node"])
+            .env("TENANCY_OPERATOR_URL", house.db.server.operator_url())
+            .env("TENANCY_APP_URL", house.db.server.app_url())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let nothing = text.ends_with("\n0 changes of roles by their templates recorded\n");
+        assert_eq!(nothing, !is_first, "{text}");
+        assert_eq!(text.contains("applied authz_epochs 1"), is_first, "{text}");
+    }
+    let mut tx = house.db.app.read(&house.owner).await?;
+    let entries: Vec<(String, serde_json::Value)> = sqlx::query_as(
+        "SELECT actor_id, meta -> 'outcome' FROM tenancy.audit_logs WHERE action = 'role.template_followed' AND resource = 'role:auditor'",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    assert_eq!(
+        entries,
+        [("role_templates".to_owned(), serde_json::json!("edited"))]
+    );
     Ok(())
 }

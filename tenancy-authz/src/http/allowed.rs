@@ -6,7 +6,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 use tenancy_core::{Authorizer, AuthorizerExt as _, Granted, Permission, http::Problem};
 
-use super::gate::{context, problem};
+use super::gate::{logged_in, problem};
 
 /// An argument of a handler that only those reach who hold `P`; it brings the proof along.
 ///
@@ -43,7 +43,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let ctx = context(&parts.extensions)?;
+        let ctx = logged_in(parts.extensions.get().cloned())?;
         let authorizer = Arc::<dyn Authorizer>::from_ref(state);
         let granted = authorizer.require(&ctx, P::default()).await;
         granted.map(Self).map_err(|error| problem(&error))

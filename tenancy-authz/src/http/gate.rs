@@ -1,20 +1,14 @@
 //! The guard of routes.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::HashSet, fmt, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 use tenancy_core::{
     Authorizer, InvalidInput, Permission, PermissionDef, PermissionKey, TenantCtx, http::Problem,
 };
 use tower_layer::Layer;
-use tower_service::Service;
 
+use super::guarded::{Guard, GuardedService};
 use crate::{Error, ErrorKind};
 
 /// Makes the guards of a router.
@@ -103,74 +97,30 @@ pub struct RequirePermission {
     pub(crate) permission: PermissionKey,
 }
 
-impl RequirePermission {
-    async fn pass(&self, ctx: Result<TenantCtx, Problem>) -> Result<(), Problem> {
-        let ctx = ctx?;
-        self.authorizer
-            .require_key(&ctx, &self.permission)
-            .await
-            .map_err(|error| problem(&error))
-    }
-}
-
 impl<S> Layer<S> for RequirePermission {
     type Service = RequirePermissionService<S>;
 
     fn layer(&self, inner: S) -> RequirePermissionService<S> {
-        RequirePermissionService {
-            inner,
-            guard: self.clone(),
-        }
+        GuardedService::new(inner, self.clone())
     }
 }
 
 /// The service of [`RequirePermission`].
-#[derive(Clone)]
-pub struct RequirePermissionService<S> {
-    inner: S,
-    guard: RequirePermission,
-}
+pub type RequirePermissionService<S> = GuardedService<S, RequirePermission>;
 
-impl<S, A, B> Service<Request<A>> for RequirePermissionService<S>
-where
-    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    A: Send + 'static,
-    B: From<String>,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
+impl Guard for RequirePermission {
+    type Refusal = Problem;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    async fn pass(&self, ctx: Option<TenantCtx>) -> Result<(), Problem> {
+        let ctx = logged_in(ctx)?;
+        let asked = self.authorizer.require_key(&ctx, &self.permission);
+        asked.await.map_err(|error| problem(&error))
     }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
-        let guard = self.guard.clone();
-        let ctx = context(request.extensions());
-        Box::pin(async move {
-            match guard.pass(ctx).await {
-                Ok(()) => inner.call(request).await,
-                Err(problem) => Ok(problem.respond()),
-            }
-        })
-    }
-}
-
-/// The service that was polled ready is the one to call; a clone takes its place.
-pub(crate) fn ready<S: Clone>(inner: &mut S) -> S {
-    let clone = inner.clone();
-    std::mem::replace(inner, clone)
 }
 
 /// The context of the request; 401 without one.
-pub(super) fn context(extensions: &http::Extensions) -> Result<TenantCtx, Problem> {
-    extensions
-        .get::<TenantCtx>()
-        .cloned()
-        .ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in first"))
+pub(super) fn logged_in(ctx: Option<TenantCtx>) -> Result<TenantCtx, Problem> {
+    ctx.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in first"))
 }
 
 pub(super) fn problem(error: &tenancy_core::Error) -> Problem {
@@ -192,11 +142,5 @@ impl fmt::Debug for Gate {
 impl fmt::Debug for RequirePermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequirePermission({})", self.permission)
-    }
-}
-
-impl<S> fmt::Debug for RequirePermissionService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequirePermissionService({})", self.guard.permission)
     }
 }

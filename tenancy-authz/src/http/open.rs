@@ -1,16 +1,12 @@
 //! Routes that no permission guards, said aloud.
 
-use std::{
-    fmt,
-    task::{Context, Poll},
-};
-
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use tenancy_core::{TenantCtx, http::Problem};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::gate::{context, ready};
+use super::{
+    gate::logged_in,
+    guarded::{Guard, GuardedService},
+};
 
 /// Says that a route is open to everybody, also to who is not logged in.
 ///
@@ -47,52 +43,24 @@ impl<S> Layer<S> for Open {
     type Service = OpenService<S>;
 
     fn layer(&self, inner: S) -> OpenService<S> {
-        OpenService {
-            inner,
-            open: self.0,
-        }
+        GuardedService::new(inner, *self)
     }
 }
 
 /// The service of [`Open`].
-#[derive(Clone)]
-pub struct OpenService<S> {
-    inner: S,
-    open: OpenTo,
-}
+pub type OpenService<S> = GuardedService<S, Open>;
 
-impl<S, A, B> Service<Request<A>> for OpenService<S>
-where
-    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    A: Send + 'static,
-    B: From<String>,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
+impl Guard for Open {
+    type Refusal = Problem;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    async fn pass(&self, ctx: Option<TenantCtx>) -> Result<(), Problem> {
+        match self.0 {
+            OpenTo::Everybody => Ok(()),
+            OpenTo::Members => logged_in(ctx).map(drop),
+        }
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let (mut inner, open) = (ready(&mut self.inner), self.open);
-        Box::pin(async move {
-            if open == OpenTo::Members
-                && let Err(problem) = context(request.extensions())
-            {
-                return Ok(problem.respond());
-            }
-            let mut response = inner.call(request).await?;
-            response.extensions_mut().insert(open);
-            Ok(response)
-        })
-    }
-}
-
-impl<S> fmt::Debug for OpenService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpenService({:?})", self.open)
+    fn open_to(&self) -> Option<OpenTo> {
+        Some(self.0)
     }
 }

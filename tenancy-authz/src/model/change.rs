@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tenancy_core::{Event, PermissionKey, RoleKey, UserId};
 
 use super::{RoleName, Wildcard};
+use crate::Error;
 
 /// One change of a tenant's roles, grants or assignments.
 #[derive(Clone, Debug)]
@@ -108,6 +109,31 @@ pub enum Applied {
     Changed(Value),
     /// Everything was so already: there is nothing to record.
     Unchanged,
+}
+
+/// Why several changes were not made, and which of them is in the way.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RefusedChange {
+    /// Its place among them; none, if it is not one of them alone.
+    pub at: Option<usize>,
+    /// Why.
+    pub error: Error,
+}
+
+impl RefusedChange {
+    /// It is none of them alone.
+    pub fn none(error: Error) -> Self {
+        Self { at: None, error }
+    }
+
+    /// It is this one.
+    pub fn at(at: usize, error: Error) -> Self {
+        Self {
+            at: Some(at),
+            error,
+        }
+    }
 }
 
 impl Change {

@@ -7,8 +7,8 @@ use tenancy_core::{Permission as _, RoleKey};
 use super::{Change, GrantKey, PolicyDocument, RoleDocument, template::OWNER};
 use crate::{Error, ErrorKind, perm::RolesManage};
 
-/// The changes that make one policy of another, in an order in which they can be made: what is
-/// given comes before what is taken, and the right to manage roles is taken last.
+/// The changes that make one policy of another: what is given, then what is taken. Made one by one in
+/// this order, they may meet a limit that the whole does not: they are one step.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PolicyDiff {
@@ -27,8 +27,9 @@ impl PolicyDiff {
     /// # Errors
     /// [`RoleFixed`](ErrorKind::RoleFixed) if `to` says something of the role `owner`;
     /// [`RoleUnknown`](ErrorKind::RoleUnknown) for a parent or an assignment of a role that is in
-    /// neither; [`Limit`](ErrorKind::Limit).
+    /// neither; [`Limit`](ErrorKind::Limit); as [`PolicyDocument::check`].
     pub fn between(from: &PolicyDocument, to: &PolicyDocument, prune: bool) -> Result<Self, Error> {
+        to.check()?;
         check(from, to, prune)?;
         let (mut given, mut taken) = (Vec::new(), Vec::new());
         for (role, wanted) in &to.roles {

@@ -6,8 +6,18 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tenancy_core::{InvalidInput, PermissionKey, RoleKey, UserId};
 
-use super::{Epoch, RoleName, Wildcard};
+use super::{Epoch, RoleName, Wildcard, bounded};
 use crate::{Error, ErrorKind};
+
+/// The most roles of a document, and the most members.
+const MAX_ENTRIES: usize = 20_000;
+/// The most roles of a member.
+const MAX_ASSIGNED: usize = 200;
+/// The most wildcards of a role, and the most parents.
+const MAX_WILDCARDS: usize = 100;
+const MAX_PARENTS: usize = 20;
+/// The most that a role is granted: every permission there can be, and wildcards.
+const MAX_GRANTS: usize = 65_536 + MAX_WILDCARDS;
 
 /// The roles of a tenant, what they grant, and who has them.
 ///
@@ -29,20 +39,18 @@ use crate::{Error, ErrorKind};
 /// # Ok::<_, tenancy_authz::Error>(())
 /// ```
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 #[non_exhaustive]
 pub struct PolicyDocument {
     /// The version of this form: 1.
     pub version: u16,
     /// The tenant's epoch when it was exported. An import that names it is refused if anything was
     /// changed since.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
     /// Roles by their keys.
-    #[serde(default)]
     pub roles: BTreeMap<RoleKey, RoleDocument>,
     /// The roles of each member, and until when he has them; for good, if null.
-    #[serde(default)]
     pub members: BTreeMap<UserId, BTreeMap<RoleKey, Option<DateTime<Utc>>>>,
 }
 
@@ -54,12 +62,32 @@ pub struct RoleDocument {
     /// Its name for people.
     pub name: RoleName,
     /// Permissions and wildcards.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::set::<_, _, MAX_GRANTS>")]
     pub grants: BTreeSet<GrantKey>,
     /// The roles whose permissions it grants too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::set::<_, _, MAX_PARENTS>")]
     pub parents: BTreeSet<RoleKey>,
 }
+
+/// What was read, whatever read it: no larger than a policy may be, by more than one entry.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    version: u16,
+    #[serde(default)]
+    epoch: Option<Epoch>,
+    #[serde(default, deserialize_with = "bounded::map::<_, _, _, MAX_ENTRIES>")]
+    roles: BTreeMap<RoleKey, RoleDocument>,
+    #[serde(default, deserialize_with = "bounded::map::<_, _, _, MAX_ENTRIES>")]
+    members: BTreeMap<UserId, Assigned>,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Assigned(
+    #[serde(deserialize_with = "bounded::map::<_, _, _, MAX_ASSIGNED>")]
+    BTreeMap<RoleKey, Option<DateTime<Utc>>>,
+);
 
 /// What a role can be granted by name.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -75,21 +103,19 @@ pub enum GrantKey {
 impl PolicyDocument {
     /// The most bytes that are parsed.
     pub const MAX_BYTES: usize = 8 << 20;
-    /// The most roles, and the most members.
-    const MAX_ENTRIES: usize = 20_000;
     /// Maps within maps.
     const MAX_DEPTH: usize = 8;
 
     /// Parses YAML or JSON, which is YAML too. What could grow out of a small text is refused:
-    /// references to other parts of the document, and depth.
+    /// references to other parts of the document, and depth. Another parser that reads a policy by
+    /// `serde` is held to the same sizes, but expands such references itself.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) with the line and what is wrong there;
-    /// [`Limit`](ErrorKind::Limit) for a text that is too long.
+    /// [`Limit`](ErrorKind::Limit) for a text that is too long, and as [`check`](Self::check).
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > Self::MAX_BYTES {
-            let message = "a policy has at most 8 MiB, 20000 roles and 20000 members";
-            return Err(Error::new(ErrorKind::Limit, "policy_too_large", message));
+            return Err(too_large("a policy has at most 8 MiB"));
         }
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
@@ -105,22 +131,40 @@ impl PolicyDocument {
             duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::Error,
             with_snippet: false,
         };
-        let parsed: Self = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let said = InvalidInput::quote(&error.to_string());
-            invalid("policy_invalid", format!("this is no policy: {said}"))
-        })?;
-        if parsed.version != 1 {
-            let message = format!(
-                "the form {} of a policy is not known: use 1",
-                parsed.version
-            );
+        let read: Unchecked =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+                let said = InvalidInput::quote(&error.to_string());
+                invalid("policy_invalid", format!("this is no policy: {said}"))
+            })?;
+        Self::try_from(read)
+    }
+
+    /// Fails for what no policy can be. Whatever is parsed or read by `serde` is checked already, and
+    /// what is imported is checked again.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a version that is not known;
+    /// [`Limit`](ErrorKind::Limit) for more than 20,000 roles or members, 200 roles of a member, and 100
+    /// wildcards or 20 parents of a role.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.version != 1 {
+            let version = self.version;
+            let message = format!("the form {version} of a policy is not known: use 1");
             return Err(invalid("policy_version_unknown", message));
         }
-        if parsed.roles.len().max(parsed.members.len()) > Self::MAX_ENTRIES {
-            let message = "a policy has at most 8 MiB, 20000 roles and 20000 members";
-            return Err(Error::new(ErrorKind::Limit, "policy_too_large", message));
+        if self.roles.len().max(self.members.len()) > MAX_ENTRIES {
+            return Err(too_large(
+                "a policy has at most 20000 roles and 20000 members",
+            ));
         }
-        Ok(parsed)
+        if self
+            .members
+            .values()
+            .any(|roles| roles.len() > MAX_ASSIGNED)
+        {
+            return Err(too_large("a member has at most 200 roles"));
+        }
+        self.roles.values().try_for_each(RoleDocument::check)
     }
 
     /// The document as YAML.
@@ -136,6 +180,10 @@ impl PolicyDocument {
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
+}
+
+fn too_large(message: &str) -> Error {
+    Error::new(ErrorKind::Limit, "policy_too_large", message)
 }
 
 fn invalid(code: &'static str, message: impl Into<String>) -> Error {
@@ -161,6 +209,38 @@ impl RoleDocument {
             grants: BTreeSet::new(),
             parents: BTreeSet::new(),
         }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wildcards = self
+            .grants
+            .iter()
+            .filter(|grant| matches!(grant, GrantKey::Wildcard(_)));
+        if wildcards.count() > MAX_WILDCARDS || self.grants.len() > MAX_GRANTS {
+            return Err(too_large(
+                "a role has at most 100 wildcards and 65536 permissions",
+            ));
+        }
+        if self.parents.len() > MAX_PARENTS {
+            return Err(too_large("a role has at most 20 parents"));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<Unchecked> for PolicyDocument {
+    type Error = Error;
+
+    fn try_from(read: Unchecked) -> Result<Self, Error> {
+        let members = read.members.into_iter();
+        let document = Self {
+            version: read.version,
+            epoch: read.epoch,
+            roles: read.roles,
+            members: members.map(|(user, assigned)| (user, assigned.0)).collect(),
+        };
+        document.check()?;
+        Ok(document)
     }
 }
 
@@ -242,6 +322,84 @@ mod tests {
             PolicyDocument::parse(&long).unwrap_err().kind(),
             ErrorKind::Limit
         );
+    }
+
+    #[test]
+    fn every_way_in_has_the_same_limits() {
+        let json = |roles: &str, members: &str| {
+            format!(r#"{{"version": 1, "roles": {{{roles}}}, "members": {{{members}}}}}"#)
+        };
+        let many = |count: usize, one: &dyn Fn(usize) -> String| {
+            (0..count).map(one).collect::<Vec<_>>().join(",")
+        };
+        let role = |grants: &str, parents: &str| {
+            format!(r#""a": {{"name": "A", "grants": [{grants}], "parents": [{parents}]}}"#)
+        };
+        let wildcard = |at: usize| format!(r#""a{at}.*""#);
+        let parent = |at: usize| format!(r#""r{at}""#);
+        let user = UserId::new();
+        let assigned = |count| {
+            format!(
+                r#""{user}": {{{}}}"#,
+                many(count, &|at| format!(r#""r{at}": null"#))
+            )
+        };
+        let plain = |count| many(count, &|at| format!(r#""r{at}": {{"name": "R"}}"#));
+        let member = |_: usize| format!(r#""{}": {{}}"#, UserId::new());
+        let at_most = [
+            (json(&plain(20_000), ""), json(&plain(20_001), "")),
+            (json(&plain(20_000), ""), json(&plain(30_000), "")),
+            (
+                json("", &many(20_000, &member)),
+                json("", &many(20_001, &member)),
+            ),
+            (json("", &assigned(200)), json("", &assigned(201))),
+            (
+                json(&role(&many(100, &wildcard), ""), ""),
+                json(&role(&many(101, &wildcard), ""), ""),
+            ),
+            (
+                json(&role("", &many(20, &parent)), ""),
+                json(&role("", &many(21, &parent)), ""),
+            ),
+        ];
+        for (fits, exceeds) in at_most {
+            let parsed = PolicyDocument::parse(&fits).unwrap();
+            assert_eq!(
+                serde_json::from_str::<PolicyDocument>(&fits).unwrap(),
+                parsed
+            );
+            let refused = PolicyDocument::parse(&exceeds).unwrap_err();
+            assert_eq!(
+                (refused.kind(), refused.code()),
+                (ErrorKind::Limit, "policy_too_large")
+            );
+            let refused = serde_json::from_str::<PolicyDocument>(&exceeds).unwrap_err();
+            assert!(refused.to_string().contains("at most"), "{refused}");
+        }
+        for text in [
+            r#"{"version": 2}"#,
+            r#"{"version": 1, "rolls": {}}"#,
+            r#"{"version": 1, "roles": {"a": {"name": "A"}, "a": {"name": "A"}}}"#,
+            r#"{"version": 1, "roles": {"a": {"name": "A", "rights": []}}}"#,
+            r#"{"roles": {}}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<PolicyDocument>(text).is_err(),
+                "{text}"
+            );
+            refused(text);
+        }
+        // Nor is what was put together by hand imported.
+        let mut policy = PolicyDocument::default();
+        let mut wide = RoleDocument::new(RoleName::parse("A").unwrap());
+        let keys = (0..21).map(|at| RoleKey::parse(format!("r{at}")).unwrap());
+        wide.parents.extend(keys);
+        policy.roles.insert(RoleKey::from_static("a"), wide);
+        assert_eq!(policy.check().unwrap_err().kind(), ErrorKind::Limit);
+        let none = PolicyDocument::default();
+        let diff = super::super::PolicyDiff::between(&none, &policy, false);
+        assert_eq!(diff.unwrap_err().kind(), ErrorKind::Limit);
     }
 
     #[test]

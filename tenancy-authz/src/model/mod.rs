@@ -1,5 +1,6 @@
 //! Plain values and pure logic, without input or output.
 
+mod bounded;
 mod change;
 mod diff;
 mod document;
@@ -12,7 +13,7 @@ mod snapshot;
 mod template;
 mod wildcard;
 
-pub use change::{Applied, Change};
+pub use change::{Applied, Change, RefusedChange};
 pub use diff::PolicyDiff;
 pub use document::{GrantKey, PolicyDocument, RoleDocument};
 pub use explain::{Explanation, Grant, Holder, MemberState};
@@ -21,8 +22,9 @@ pub(crate) use refusal::Refusal;
 pub use role::{NewRole, Role, RoleName, RolePage};
 pub use set::PermissionSet;
 pub use snapshot::{Epoch, RegisteredPermission, Snapshot};
-pub(crate) use template::{ALL_PERMISSIONS, templates_as_json};
 #[cfg(feature = "testing")]
-pub(crate) use template::{MAX_DEPTH, OWNER};
+pub(crate) use template::MAX_DEPTH;
+pub(crate) use template::OWNER;
+pub(crate) use template::{ALL_PERMISSIONS, templates_as_json};
 pub use template::{RoleTemplate, TEMPLATES};
 pub use wildcard::Wildcard;

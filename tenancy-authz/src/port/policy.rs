@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
 
 use crate::{
-    Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument,
+    Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument, RefusedChange,
     RegisteredPermission, Role, RolePage, Snapshot,
 };
 
@@ -69,6 +69,16 @@ pub trait PolicyStore: Send + Sync + 'static {
 
     /// Changes the policy, as the transaction's principal.
     async fn change_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error>;
+
+    /// Makes several changes as one step, as the transaction's principal: all of them or none, and each
+    /// is answered in its place. They are judged as a whole: by what the principal held before, and by
+    /// what is so after all of them. What is a limit, a circle, or the end of administration only in
+    /// passing is none.
+    async fn change_all_in(
+        &self,
+        tx: &mut TenantTx,
+        changes: &[Change],
+    ) -> Result<Vec<Applied>, RefusedChange>;
 
     /// Makes the default roles that the tenant neither has nor retired, and gives its owner the
     /// role `owner`.

@@ -1,10 +1,10 @@
 //! The functions that write, and what their answers mean.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenancy_core::{RoleKey, TenantTx, UserId};
 
 use super::db;
-use crate::{Applied, Change, Epoch, Error, ErrorKind, model::Refusal};
+use crate::{Applied, Change, Epoch, Error, ErrorKind, RefusedChange, model::Refusal};
 
 /// What a function answers: a word, what it is about, and how things were before.
 type Answer = (String, Option<String>, Option<Value>);
@@ -59,6 +59,72 @@ pub(super) async fn apply(tx: &mut TenantTx, change: &Change) -> Result<Applied,
     };
     let answer: Answer = query.fetch_one(&mut **tx).await.map_err(db)?;
     read(answer, role)
+}
+
+/// What a function answers of several changes: a word, what it is about, which one is refused, and how
+/// things were before.
+type AnswerOfMany = (String, Option<String>, Option<i32>, Option<Value>);
+
+pub(super) async fn apply_all(
+    tx: &mut TenantTx,
+    changes: &[Change],
+) -> Result<Vec<Applied>, RefusedChange> {
+    let asked = Value::Array(changes.iter().map(as_json).collect());
+    let query = sqlx::query_as(include_str!("sql/policy_change.sql")).bind(asked);
+    let answer: Result<AnswerOfMany, _> = query.fetch_one(&mut **tx).await;
+    let (word, detail, place, before) = answer.map_err(|error| RefusedChange::none(db(error)))?;
+    let at = place.and_then(|place| usize::try_from(place).ok()?.checked_sub(1));
+    let role = at
+        .and_then(|at| changes.get(at))
+        .map(|change| change.role().as_str());
+    let said = read((word, detail, before), role.unwrap_or("owner"));
+    let applied = said.map_err(|error| RefusedChange { at, error })?;
+    let (Applied::Changed(Value::Array(befores)), false) = (applied, changes.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let told = befores.into_iter().map(|before| match before {
+        Value::String(_) => Applied::Unchanged,
+        before => Applied::Changed(before),
+    });
+    Ok(told.collect())
+}
+
+fn as_json(change: &Change) -> Value {
+    let role = change.role();
+    match change {
+        Change::AddParent { parent, .. } => {
+            json!({ "op": "add_parent", "role": role, "other": parent })
+        }
+        Change::Assign {
+            member, expires_at, ..
+        } => {
+            json!({ "op": "assign", "role": role, "member": member, "expires_at": expires_at })
+        }
+        Change::Clone { name, from, .. } => {
+            json!({ "op": "clone", "role": role, "other": from, "name": name })
+        }
+        Change::Create { name, .. } => json!({ "op": "create", "role": role, "name": name }),
+        Change::Delete { .. } => json!({ "op": "delete", "role": role }),
+        Change::Grant { permission, .. } => {
+            json!({ "op": "grant", "role": role, "other": permission })
+        }
+        Change::GrantWildcard { wildcard, .. } => {
+            json!({ "op": "grant_wildcard", "role": role, "other": wildcard })
+        }
+        Change::RemoveParent { parent, .. } => {
+            json!({ "op": "remove_parent", "role": role, "other": parent })
+        }
+        Change::Rename { name, .. } => json!({ "op": "rename", "role": role, "name": name }),
+        Change::Revoke { permission, .. } => {
+            json!({ "op": "revoke", "role": role, "other": permission })
+        }
+        Change::RevokeWildcard { wildcard, .. } => {
+            json!({ "op": "revoke_wildcard", "role": role, "other": wildcard })
+        }
+        Change::Unassign { member, .. } => {
+            json!({ "op": "unassign", "role": role, "member": member })
+        }
+    }
 }
 
 pub(super) async fn seed(tx: &mut TenantTx, owner: UserId) -> Result<Applied, Error> {

@@ -47,4 +47,28 @@ const STEPS: &[Migration] = &[
         "review_helpers",
         include_str!("../../migrations/0008_review_helpers.sql"),
     ),
+    Migration::new(
+        9,
+        "policy_changes",
+        include_str!("../../migrations/0009_policy_changes.sql"),
+    ),
+    Migration::new(
+        10,
+        "upgrades_on_record",
+        include_str!("../../migrations/0010_upgrades_on_record.sql"),
+    ),
 ];
+
+/// Triggers as a second net under the functions that write: whatever else changes roles, grants,
+/// assignments, memberships or a tenant's state (a statement by hand, a script, a login with more grants
+/// than it should have) counts as a change for every cache too, and so within its bound. A set of its own,
+/// for a database on one node: a cluster of shards takes no triggers. Run it with the others:
+/// `migrate(&operator, &[&CORE, &COMPONENT, &EPOCH_TRIGGERS])`.
+pub const EPOCH_TRIGGERS: Component =
+    Component::new("authz_epochs", EPOCH_STEPS).with_requires(&["authz"]);
+
+const EPOCH_STEPS: &[Migration] = &[Migration::new(
+    1,
+    "triggers",
+    include_str!("../../migrations/epochs/0001_triggers.sql"),
+)];

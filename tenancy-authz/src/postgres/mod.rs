@@ -5,13 +5,15 @@ mod changes;
 mod component;
 mod purge;
 mod reads;
+mod record;
 mod reviews;
 mod store;
 mod sync;
 
 pub(crate) use announce::PgAnnounce;
-pub use component::COMPONENT;
+pub use component::{COMPONENT, EPOCH_TRIGGERS};
 pub use purge::purge_ended_roles;
+pub use record::record_upgrades;
 pub use store::PgPolicyStore;
 pub use sync::{EditedRole, Synced, edited_roles, sync_permissions, sync_roles};
 

@@ -6,7 +6,7 @@ use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantDb, Tenant
 use super::{changes, reads, reviews};
 use crate::{
     Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument, PolicyStore,
-    RegisteredPermission, Role, RolePage, Snapshot,
+    RefusedChange, RegisteredPermission, Role, RolePage, Snapshot,
 };
 
 /// Keeps roles in the tables of [`COMPONENT`](crate::COMPONENT).
@@ -53,6 +53,14 @@ impl PolicyStore for PgPolicyStore {
 
     async fn change_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
         changes::apply(tx, change).await
+    }
+
+    async fn change_all_in(
+        &self,
+        tx: &mut TenantTx,
+        changes: &[Change],
+    ) -> Result<Vec<Applied>, RefusedChange> {
+        changes::apply_all(tx, changes).await
     }
 
     async fn seed_in(&self, tx: &mut TenantTx, owner: UserId) -> Result<Applied, Error> {

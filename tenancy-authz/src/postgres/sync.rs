@@ -68,13 +68,15 @@ pub async fn sync_permissions(
 /// - A new permission reaches the roles whose wildcard covers it, and those below them.
 ///
 /// What happened to a role is a row of `tenancy.role_upgrades` with how it was before and is after,
-/// in the same transaction, for its tenant to read.
+/// in the same transaction, for its tenant to read. [`record_upgrades`](crate::record_upgrades) puts it into
+/// the audit log.
 ///
 /// # Errors
 /// [`InvalidInput`](ErrorKind::InvalidInput) for a key that breaks the grammar;
 /// [`Misconfigured`](ErrorKind::Misconfigured) for a role that is no template, a template that can't
 /// be one or grants what nobody registered, and for one that says something else under a version that
-/// is registered.
+/// is registered; [`Limit`](ErrorKind::Limit) for more than 65,536 permissions, with those that were
+/// registered ever.
 pub async fn sync_roles(
     operator: &OperatorDb,
     permissions: &[PermissionDef],
@@ -150,7 +152,7 @@ async fn register(
             .await
             .map_err(db)?;
     let what = detail.unwrap_or_default();
-    let (code, message) = match word.as_str() {
+    let (kind, code, message) = match word.as_str() {
         "ok" => {
             tx.commit().await.map_err(db)?;
             let added = added.unwrap_or_default();
@@ -159,18 +161,25 @@ async fn register(
                 .map(|key| Ok(PermissionKey::parse(key)?))
                 .collect();
         }
+        "too_many_permissions" => (
+            ErrorKind::Limit,
+            "too_many_permissions",
+            "at most 65536 permissions are registered, those of the past among them".to_owned(),
+        ),
         "permission_unknown" => (
+            ErrorKind::Misconfigured,
             "template_invalid",
             format!("a role template grants `{what}`, which nobody registered"),
         ),
         _ => (
+            ErrorKind::Misconfigured,
             "template_changed",
             format!(
                 "the role template `{what}` was registered with something else: give it a new version"
             ),
         ),
     };
-    Err(Error::new(ErrorKind::Misconfigured, code, message))
+    Err(Error::new(kind, code, message))
 }
 
 /// What the definitions grant to a default role.

@@ -35,7 +35,7 @@ impl Denials {
             Counted::Folded => return,
             Counted::Opened(same) => self.close_later(same),
         }
-        self.record(ctx, lacking(missing, reason)).await;
+        self.record(ctx, lacking(missing, reason), 1).await;
     }
 
     /// Somebody tried to give or take more than he holds.
@@ -47,7 +47,7 @@ impl Denials {
                 event.target("role", role)
             })
             .meta("message", message);
-        self.record(ctx, event).await;
+        self.record(ctx, event, 1).await;
     }
 
     /// Records what was counted and not recorded.
@@ -69,26 +69,31 @@ impl Denials {
 
     async fn record_fold(&self, fold: Fold) {
         let event = lacking(&fold.missing, fold.reason).meta("count", fold.count);
-        self.record(&fold.ctx, event).await;
+        self.record(&fold.ctx, event, fold.count).await;
     }
 
     /// Records in a task of its own: whoever hangs up on being denied is on record all the same.
-    async fn record(&self, ctx: &TenantCtx, event: Event) {
+    async fn record(&self, ctx: &TenantCtx, event: Event, denials: u64) {
         let (audit, ctx) = (self.audit.clone(), ctx.clone());
         let recording = tokio::spawn(async move {
             if let Err(error) = audit.record(&ctx, event).await {
-                metrics::counter!("tenancy_denials_unrecorded_total").increment(1);
+                lost(denials);
                 tracing::error!(
-                    %error, tenant = %ctx.tenant(), request = %ctx.request_id(),
+                    %error, denials, tenant = %ctx.tenant(), request = %ctx.request_id(),
                     "a denial could not be recorded"
                 );
             }
         });
         if recording.await.is_err() {
-            metrics::counter!("tenancy_denials_unrecorded_total").increment(1);
-            tracing::error!("the task that records a denial did not end");
+            lost(denials);
+            tracing::error!(denials, "the task that records a denial did not end");
         }
     }
+}
+
+/// Counts denials that are not on record: each of them, also where one entry would have told of many.
+fn lost(denials: u64) {
+    metrics::counter!("tenancy_denials_unrecorded_total").increment(denials);
 }
 
 fn lacking(missing: &[PermissionKey], reason: DenyReason) -> Event {

@@ -23,7 +23,9 @@ use tenancy_core::{
 };
 use tower::ServiceExt as _;
 
-use crate::support::{PURGE, READ, Result, World, authorizer, definitions, perm, user};
+use crate::support::{
+    NoAuditToday, PURGE, READ, Result, World, authorizer, definitions, perm, user,
+};
 
 #[derive(Clone)]
 struct AppState {
@@ -351,28 +353,6 @@ impl AuditSink for SlowAudit {
     }
 }
 
-/// Down.
-struct NoAuditToday;
-
-#[async_trait]
-impl AuditSink for NoAuditToday {
-    async fn record(&self, _: &TenantCtx, _: Event) -> Result<(), Error> {
-        Err(Error::new(
-            CoreKind::Unavailable,
-            "audit_down",
-            "the audit log is down",
-        ))
-    }
-
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
-        Err(Error::new(
-            CoreKind::Unavailable,
-            "audit_down",
-            "the audit log is down",
-        ))
-    }
-}
-
 /// Counts the denials that are not on record.
 #[derive(Default)]
 struct Unrecorded(Arc<AtomicU64>);
@@ -420,5 +400,24 @@ async fn with_the_audit_log_down_a_denial_is_a_denial_and_the_loss_is_counted() 
         StatusCode::OK
     );
     assert_eq!(recorder.0.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_denials_folded_into_one_entry_that_is_lost_each_is_counted() -> Result {
+    let world = World::new().await?;
+    let reader = world.member(&["viewer"]).await?;
+    let recorder = Unrecorded::default();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let window = std::time::Duration::from_secs(60);
+    let options = AuthzOptions::default().with_folded_denials(window);
+    let authz = PgAuthorizer::with_options(world.db.app.clone(), Arc::new(NoAuditToday), options);
+    for _ in 0..5 {
+        let denied = authz.require_key(&reader, &PURGE).await.unwrap_err();
+        assert_eq!(denied.kind(), CoreKind::Denied);
+    }
+    assert_eq!(recorder.0.load(Ordering::SeqCst), 1);
+    authz.flush_denials().await;
+    assert_eq!(recorder.0.load(Ordering::SeqCst), 5);
     Ok(())
 }

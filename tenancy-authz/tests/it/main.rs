@@ -9,12 +9,15 @@
 
 mod attacks;
 mod conformance;
+mod denials;
+mod epochs;
 mod expiry;
 mod gates;
 mod grpc;
 mod helper;
 mod history;
 mod hostile;
+mod imports;
 mod listening;
 mod many;
 mod members;

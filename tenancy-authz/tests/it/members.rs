@@ -154,6 +154,52 @@ async fn the_role_owner_can_not_be_had_without_ownership_by_calling_its_function
 }
 
 #[tokio::test]
+async fn who_was_given_the_role_owner_keeps_it_whoever_calls_its_function() -> Result {
+    let world = World::new().await?;
+    let (chief, eve) = (
+        world.member(&["viewer"]).await?,
+        world.member(&["viewer"]).await?,
+    );
+    world
+        .roles
+        .assign(&world.owner, user(&chief), &role("owner"), None)
+        .await?;
+    let before = world.dump().await?;
+    for by in [&eve, &chief, &world.owner] {
+        let mut tx = world.db.app.write(by).await?;
+        let (outcome,): (String,) =
+            sqlx::query_as("SELECT outcome FROM tenancy.set_owner_role($1, false)")
+                .bind(user(&chief))
+                .fetch_one(&mut *tx)
+                .await?;
+        assert_eq!(outcome, "member_unknown");
+        tx.commit().await?;
+    }
+    assert_eq!(world.dump().await?, before);
+    // It goes with an ownership that goes, and in that transaction only.
+    let ownership = Ownership::new(
+        world.db.app.clone(),
+        world.authz.clone(),
+        Arc::new(world.audit.clone()),
+    );
+    ownership.add(&world.owner, user(&chief)).await?;
+    ownership.remove(&world.owner, user(&chief)).await?;
+    assert!(!world.allowed(&chief, &PURGE).await? && world.allowed(&chief, &READ).await?);
+    world
+        .roles
+        .assign(&world.owner, user(&chief), &role("owner"), None)
+        .await?;
+    let mut tx = world.db.app.write(&eve).await?;
+    sqlx::query("SELECT tenancy.set_owner_role($1, false)")
+        .bind(user(&chief))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    assert!(world.allowed_by_sql(&chief, &PURGE).await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_invitation_gives_its_roles_once() -> Result {
     let world = World::new().await?;
     let bob = world.member(&["member"]).await?;

@@ -240,3 +240,39 @@ async fn the_bit_of_a_deleted_permission_is_not_given_to_another() -> Result {
     assert_eq!(new, old + 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn more_permissions_than_there_are_bits_are_refused_and_nothing_is_registered() -> Result {
+    let world = World::new().await?;
+    world
+        .as_superuser("UPDATE tenancy.permission_bits SET next_bit = 65535")
+        .await?;
+    let before = world.dump().await?;
+    let one = PermissionDef::new("reports.read", "x", &[]);
+    let two = PermissionDef::new("reports.write", "x", &[]);
+    let known = definitions();
+    let refused = sync_permissions(&world.db.operator, &[&known[..], &[one, two]].concat()).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (ErrorKind::Limit, "too_many_permissions")
+    );
+    assert_eq!(world.dump().await?, before);
+    let added = sync_permissions(&world.db.operator, &[&known[..], &[one]].concat()).await?;
+    assert_eq!(
+        added,
+        ["reports.read".parse()?],
+        "the last bit is given out"
+    );
+    assert!(
+        world
+            .allowed_by_sql(&world.owner, &"reports.read".parse()?)
+            .await?
+    );
+    assert!(
+        world
+            .allowed(&world.owner, &"reports.read".parse()?)
+            .await?
+    );
+    Ok(())
+}

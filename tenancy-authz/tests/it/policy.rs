@@ -5,7 +5,7 @@ use serde_json::json;
 use tenancy_authz::{ErrorKind, MemberState, NewRole, RoleName};
 use tenancy_core::{Members, PermissionKey};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, role, user};
+use crate::support::{PURGE, READ, Result, WRITE, World, role, told, user};
 
 const MANAGE: PermissionKey = PermissionKey::from_static("roles.manage");
 
@@ -36,17 +36,7 @@ async fn every_change_is_on_record_with_before_and_after() -> Result {
 
     let entries = world.audit.entries();
     assert!(entries.iter().all(|entry| entry.tenant == owner.tenant()));
-    let told: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            let meta = &entry.event.meta;
-            (
-                entry.event.action.as_str(),
-                meta["before"].clone(),
-                meta["after"].clone(),
-            )
-        })
-        .collect();
+    let told = told(&entries);
     let deleted = json!({
         "name": "Clerks", "permissions": ["templates.read"], "permission_count": 1, "member_count": 0, "heirs": []
     });
@@ -146,6 +136,8 @@ async fn the_database_refuses_it_too_when_the_code_forgets_to_ask() -> Result {
         "SELECT outcome FROM tenancy.remove_role_parent('viewer', 'admin')",
         "SELECT outcome FROM tenancy.clone_role('admin', 'mine', 'Mine')",
         "SELECT outcome FROM tenancy.lock_policy()",
+        "SELECT outcome FROM tenancy.change_policy('[]')",
+        "SELECT outcome FROM tenancy.change_policy('[{\"op\": \"grant\", \"role\": \"viewer\", \"other\": \"roles.manage\"}]')",
     ] {
         let mut tx = world.db.app.write(&viewer).await?;
         let outcome: String = sqlx::query_scalar(call).fetch_one(&mut *tx).await?;

@@ -206,6 +206,150 @@ async fn a_forgotten_route_is_found_wherever_it_is() -> Result {
 }
 
 #[tokio::test]
+async fn a_denial_that_a_handler_passes_over_guards_nothing() -> Result {
+    async fn ignored(Tenant(ctx): Tenant, State(state): State<AppState>) -> &'static str {
+        let purge = perm::TemplatesPurge::get();
+        let _ = state.authorizer.require(&ctx, purge).await;
+        "gone"
+    }
+    async fn hidden(Tenant(ctx): Tenant, State(state): State<AppState>) -> StatusCode {
+        let purge = perm::TemplatesPurge::get();
+        match state.authorizer.require(&ctx, purge).await {
+            Ok(_) => StatusCode::OK,
+            Err(_) => StatusCode::NOT_FOUND,
+        }
+    }
+    async fn own_words(Tenant(ctx): Tenant, State(state): State<AppState>) -> StatusCode {
+        let purge = perm::TemplatesPurge::get();
+        match state.authorizer.require(&ctx, purge).await {
+            Ok(_) => StatusCode::OK,
+            Err(_) => StatusCode::FORBIDDEN,
+        }
+    }
+    async fn aside(Tenant(ctx): Tenant, State(state): State<AppState>) -> StatusCode {
+        let asking = async move {
+            let purge = perm::TemplatesPurge::get();
+            let _ = state.authorizer.require(&ctx, purge).await;
+        };
+        let _ = tokio::spawn(asking).await;
+        StatusCode::NO_CONTENT
+    }
+    let check = RouteCheck::new()?;
+    let state = AppState {
+        authorizer: check.authorizer(),
+    };
+    let router = Router::new()
+        .route("/ignored", delete(ignored))
+        .route("/hidden", get(hidden))
+        .route("/own", get(own_words))
+        .route("/aside", get(aside))
+        // What says that it is open is open, whatever its handler makes of the answer.
+        .route("/public", get(ignored).layer(public()))
+        .with_state(state);
+    let report = check.run(router).await;
+    let found: Vec<_> = report.unguarded().map(ToString::to_string).collect();
+    let missing = "although it is missing";
+    assert_eq!(
+        found,
+        [
+            format!("GET /aside: asks for templates.purge, and answered 204 {missing}"),
+            format!("GET /hidden: asks for templates.purge, and answered 404 {missing}"),
+            format!("DELETE /ignored: asks for templates.purge, and answered 200 {missing}"),
+        ]
+    );
+    assert!(report.to_string().contains("GET /public: public\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_route_that_is_open_for_one_method_or_one_path_is_found() -> Result {
+    async fn but_for_patch(
+        method: http::Method,
+        Tenant(ctx): Tenant,
+        State(state): State<AppState>,
+    ) -> Result<&'static str, Error> {
+        if method != http::Method::PATCH {
+            let read = perm::TemplatesRead::get();
+            state.authorizer.require(&ctx, read).await?;
+        }
+        Ok("changed")
+    }
+    async fn but_for_head(
+        method: http::Method,
+        Tenant(ctx): Tenant,
+        State(state): State<AppState>,
+    ) -> Result<&'static str, Error> {
+        if method == http::Method::GET {
+            let read = perm::TemplatesRead::get();
+            state.authorizer.require(&ctx, read).await?;
+        }
+        Ok("read")
+    }
+    async fn but_for_me(
+        Path(id): Path<String>,
+        Tenant(ctx): Tenant,
+        State(state): State<AppState>,
+    ) -> Result<String, Error> {
+        if id != "a" {
+            let read = perm::TemplatesRead::get();
+            state.authorizer.require(&ctx, read).await?;
+        }
+        Ok(id)
+    }
+    let check = RouteCheck::new()?;
+    let authz = check.authorizer();
+    let gate = Gate::new(authz.clone());
+    let guarded = || gate.require(perm::TemplatesRead::get());
+    let state = AppState { authorizer: authz };
+    let patched = get(open).layer(guarded()).merge(patch(open));
+    let only_patched = patch(open);
+    let router = Router::new()
+        .route("/any", any(but_for_patch))
+        .route("/rest", get(open).layer(public()).fallback(but_for_patch))
+        .route("/head", get(but_for_head))
+        .route("/{id}", get(but_for_me))
+        .route_service("/service", patched)
+        .route_service("/patch", only_patched)
+        .nest_service("/nested", get(open).layer(guarded()).merge(patch(open)))
+        .route_service("/guarded", patch(open).route_layer(guarded()))
+        .with_state(state);
+    let found = forgotten(&check, router).await;
+    assert_eq!(
+        found
+            .iter()
+            .filter(|it| !it.contains("/nested"))
+            .collect::<Vec<_>>(),
+        [
+            "PATCH /any",
+            "HEAD /head",
+            "ANY /patch",
+            "PATCH /rest",
+            "PATCH /service",
+            "GET /{id}",
+        ]
+    );
+    assert!(
+        found.iter().any(|it| it.starts_with("PATCH /nested")),
+        "{found:?}"
+    );
+
+    // A preflight is answered by its layer.
+    let service = Router::new()
+        .route_service("/s", any(open).layer(guarded()))
+        .layer(axum::middleware::from_fn(
+            async |request: axum::extract::Request, next: axum::middleware::Next| {
+                if request.method() == http::Method::OPTIONS {
+                    let allowed = [(http::header::ACCESS_CONTROL_ALLOW_METHODS, "GET")];
+                    return axum::response::IntoResponse::into_response(allowed);
+                }
+                next.run(request).await
+            },
+        ));
+    assert_eq!(forgotten(&check, service).await, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_hides_a_guard_is_reported_until_a_request_gets_past_it() -> Result {
     async fn picky(
         headers: http::HeaderMap,

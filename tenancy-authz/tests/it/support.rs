@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use serde_json::Value;
 use sqlx::PgPool;
 use tenancy_authz::{
     AuthzOptions, COMPONENT, PgAuthorizer, RoleName, Roles, Wildcard, sync_permissions, testing,
 };
 use tenancy_core::{
-    Authorizer as _, PermissionDef, PermissionKey, RoleKey, TenantCtx, TenantDb, UserId,
-    migrate::CORE, testing::MemoryAudit,
+    AuditSink, Authorizer as _, Error, ErrorKind, Event, PermissionDef, PermissionKey, RoleKey,
+    TenantCtx, TenantDb, TenantTx, UserId,
+    migrate::{CORE, Component},
+    testing::{MemoryAudit, Recorded},
 };
 use tenancy_testkit::Db;
 
@@ -49,7 +53,14 @@ impl World {
     }
 
     pub(crate) async fn with(options: AuthzOptions) -> Result<Self> {
-        let db = Db::new(&[&CORE, &COMPONENT]).await?;
+        Self::made_of(&[&CORE, &COMPONENT], options).await
+    }
+
+    pub(crate) async fn made_of(
+        parts: &'static [&'static Component],
+        options: AuthzOptions,
+    ) -> Result<Self> {
+        let db = Db::new(parts).await?;
         sync_permissions(&db.operator, &definitions()).await?;
         let audit = MemoryAudit::new();
         let authz = authorizer(&db.app, &audit, options);
@@ -160,4 +171,39 @@ async fn dump(superuser: &PgPool) -> Result<String> {
     .fetch_all(superuser)
     .await?;
     Ok(rows.join("\n"))
+}
+
+/// An audit log that is down.
+pub(crate) struct NoAuditToday;
+
+#[async_trait]
+impl AuditSink for NoAuditToday {
+    async fn record(&self, _: &TenantCtx, _: Event) -> Result<(), Error> {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "audit_down",
+            "the audit log is down",
+        ))
+    }
+
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "audit_down",
+            "the audit log is down",
+        ))
+    }
+}
+
+/// What entries tell: the action, and how it was before and is after.
+pub(crate) fn told(entries: &[Recorded]) -> Vec<(&str, Value, Value)> {
+    let told = entries.iter().map(|entry| {
+        let meta = &entry.event.meta;
+        (
+            entry.event.action.as_str(),
+            meta["before"].clone(),
+            meta["after"].clone(),
+        )
+    });
+    told.collect()
 }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tenancy_authz::{
-    ErrorKind, NewRole, RolePage, RoleTemplate, Synced, edited_roles, sync_permissions, sync_roles,
+    ErrorKind, NewRole, RolePage, RoleTemplate, Synced, edited_roles, record_upgrades,
+    sync_permissions, sync_roles,
 };
-use tenancy_core::{PermissionDef, PermissionKey};
+use tenancy_core::{PermissionDef, PermissionKey, TenantCtx};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, definitions, name, role, user};
+use crate::support::{
+    NoAuditToday, PURGE, READ, Result, WRITE, World, definitions, name, role, user,
+};
 
 const V1: RoleTemplate =
     RoleTemplate::new("auditor", 1, "Auditor").with_grants(&["templates.read", "templates.write"]);
@@ -205,6 +209,162 @@ async fn a_template_closes_no_circle_with_what_a_tenant_made() -> Result {
         other.roles[&role("auditor")]
             .parents
             .contains(&role("viewer"))
+    );
+    Ok(())
+}
+
+/// Three roles in a line, one over the other, and the line turned round, in a later version.
+fn line(version: u16, order: [&'static str; 3]) -> Vec<RoleTemplate> {
+    let parents: [&'static [&'static str]; 3] = [
+        &[],
+        Box::leak(Box::new([order[0]])),
+        Box::leak(Box::new([order[1]])),
+    ];
+    let of = |(key, parents)| {
+        RoleTemplate::new(key, version, "Line")
+            .with_grants(&["templates.read"])
+            .with_parents(parents)
+    };
+    order.into_iter().zip(parents).map(of).collect()
+}
+
+async fn parents(world: &World, of: &TenantCtx) -> Result<Vec<(String, Vec<String>)>> {
+    let policy = world.roles.export(of).await?;
+    let lines = policy
+        .roles
+        .iter()
+        .filter(|(key, _)| key.as_str().starts_with("line"));
+    Ok(lines
+        .map(|(key, role)| {
+            (
+                key.to_string(),
+                role.parents.iter().map(ToString::to_string).collect(),
+            )
+        })
+        .collect())
+}
+
+#[tokio::test]
+async fn parents_that_change_places_do_so_in_one_step() -> Result {
+    let names = ["line_a", "line_b", "line_c"];
+    for (from, to) in [
+        ([0, 1, 2], [2, 1, 0]),
+        ([2, 1, 0], [0, 1, 2]),
+        ([0, 1, 2], [1, 2, 0]),
+    ] {
+        let world = World::new().await?;
+        let order = |places: [usize; 3]| places.map(|at| names[at]);
+        let first = sync(&world, &line(1, order(from))).await?;
+        assert_eq!((first.tenants, first.edited), (2, 0));
+        let second = sync(&world, &line(2, order(to))).await?;
+        assert_eq!((second.upgraded, second.edited), (6, 0), "{to:?}");
+        let mut expected: Vec<_> = (0..3_usize)
+            .map(|at| {
+                let above = at.checked_sub(1).map(|at| order(to)[at].to_owned());
+                (
+                    order(to)[at].to_owned(),
+                    above.into_iter().collect::<Vec<_>>(),
+                )
+            })
+            .collect();
+        expected.sort();
+        for owner in [&world.owner, &world.other_owner] {
+            assert_eq!(parents(&world, owner).await?, expected);
+        }
+        assert_eq!(edited_roles(&world.db.operator, None, 10).await?, []);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_that_can_not_have_all_its_template_says_is_told_as_edited() -> Result {
+    let world = World::new().await?;
+    sync(&world, &[V1]).await?;
+    world
+        .roles
+        .add_parent(&world.owner, &role("viewer"), &role("auditor"))
+        .await?;
+    let done = sync(&world, &[V2]).await?;
+    assert_eq!((done.upgraded, done.edited), (1, 1));
+    let told = edited_roles(&world.db.operator, None, 10).await?;
+    assert_eq!((told.len(), told[0].tenant), (1, world.owner.tenant()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn upgrades_are_in_the_audit_log_once_with_before_and_after() -> Result {
+    let world = World::new().await?;
+    sync(&world, &[V1]).await?;
+    world
+        .roles
+        .revoke(&world.other_owner, &role("auditor"), &WRITE)
+        .await?;
+    sync(&world, &[V2]).await?;
+    let (operator, app, audit) = (&world.db.operator, &world.db.app, &world.audit);
+    // What the log refuses is not taken for recorded.
+    assert!(record_upgrades(operator, app, &NoAuditToday).await.is_err());
+    assert!(audit.of("role.template_followed").is_empty());
+    let (one, two) = tokio::join!(
+        record_upgrades(operator, app, audit),
+        record_upgrades(operator, app, audit),
+    );
+    let entries = audit.of("role.template_followed");
+    assert_eq!(one? + two?, entries.len() as u64);
+    assert_eq!(record_upgrades(operator, app, audit).await?, 0);
+    let of = |owner: &TenantCtx| {
+        let mut mine = entries
+            .iter()
+            .filter(|entry| entry.tenant == owner.tenant());
+        let found = mine.find(|entry| entry.event.targets[0].id == "auditor");
+        found.map(|entry| (entry.principal.actor.id(), entry.event.meta.clone()))
+    };
+    let content = |permissions: &[&str], wildcards: &[&str], parents: &[&str]| {
+        let count = permissions.len();
+        json!({ "permissions": permissions, "permission_count": count, "wildcards": wildcards, "parents": parents })
+    };
+    let (by, meta) = of(&world.owner).ok_or("no entry")?;
+    assert_eq!(
+        (by.as_str(), &meta["outcome"], &meta["version"]),
+        ("role_templates", &json!("upgraded"), &json!(2))
+    );
+    assert_eq!(
+        meta["before"],
+        content(&["templates.read", "templates.write"], &[], &[])
+    );
+    assert_eq!(
+        meta["after"],
+        content(&["templates.read"], &["roles.*"], &["viewer"])
+    );
+    let (_, meta) = of(&world.other_owner).ok_or("no entry")?;
+    assert_eq!(meta["outcome"], json!("edited"));
+    assert_eq!(
+        (&meta["before"], &meta["after"]),
+        (
+            &content(&["templates.read"], &[], &[]),
+            &content(&["templates.read"], &[], &[])
+        )
+    );
+
+    // A member of the app marks nothing as recorded, and a tenant that is closed waits.
+    world
+        .as_superuser("UPDATE tenancy.role_upgrades SET recorded = false")
+        .await?;
+    let mut tx = app.write(&world.owner).await?;
+    let taken: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.take_upgrades(100)")
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    assert_eq!(taken, 0);
+    world
+        .as_superuser("UPDATE tenancy.tenants SET status = 'suspended_blocked'")
+        .await?;
+    assert_eq!(record_upgrades(operator, app, audit).await?, 0);
+    world
+        .as_superuser("UPDATE tenancy.tenants SET status = 'active'")
+        .await?;
+    assert_eq!(
+        record_upgrades(operator, app, audit).await?,
+        entries.len() as u64
     );
     Ok(())
 }

@@ -4,7 +4,9 @@ use serde_json::json;
 use tenancy_authz::{ErrorKind, NewRole, sync_permissions};
 use tenancy_core::{PermissionDef, PermissionKey, ServiceKey};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, definitions, name, role, user, wildcard};
+use crate::support::{
+    PURGE, READ, Result, WRITE, World, definitions, name, role, told, user, wildcard,
+};
 
 const MANAGE: PermissionKey = PermissionKey::from_static("roles.manage");
 
@@ -266,17 +268,7 @@ async fn changes_of_wildcards_parents_and_clones_are_on_record_with_before_and_a
         .revoke_wildcard(owner, &role("viewer"), &pattern)
         .await?;
     let entries = world.audit.entries();
-    let told: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            let meta = &entry.event.meta;
-            (
-                entry.event.action.as_str(),
-                meta["before"].clone(),
-                meta["after"].clone(),
-            )
-        })
-        .collect();
+    let told = told(&entries);
     assert_eq!(
         told,
         [

@@ -137,7 +137,34 @@ macro_rules! permissions {
 /// The proof that a principal was found to hold `P` in a tenant.
 ///
 /// A service method that takes one can't be called without the check. It carries who was checked
-/// where: [`covers`](Self::covers) compares that with the context it is used in.
+/// where: [`covers`](Self::covers) compares that with the context it is used in. An
+/// [`Authorizer`](crate::Authorizer) that says yes is the only way to one; nothing else makes, copies
+/// or reads it from a text:
+///
+/// ```compile_fail,E0451
+/// # tenancy_core::permissions! { /// x
+/// #     pub mod perm { Read = "a.read", "x", []; } }
+/// # fn forged(ctx: &tenancy_core::TenantCtx) -> tenancy_core::Granted<perm::Read> {
+/// let (tenant, principal) = (ctx.tenant(), ctx.principal().clone());
+/// tenancy_core::Granted { tenant, principal, permission: std::marker::PhantomData }
+/// # }
+/// ```
+///
+/// ```compile_fail,E0624
+/// # tenancy_core::permissions! { /// x
+/// #     pub mod perm { Read = "a.read", "x", []; } }
+/// # fn forged(ctx: &tenancy_core::TenantCtx) -> tenancy_core::Granted<perm::Read> {
+/// tenancy_core::Granted::to(ctx)
+/// # }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # tenancy_core::permissions! { /// x
+/// #     pub mod perm { Read = "a.read", "x", []; } }
+/// # use tenancy_core::Granted;
+/// fn twice(granted: &Granted<perm::Read>) -> Granted<perm::Read> { granted.clone() }
+/// # fn main() { let _: Granted<perm::Read> = Granted::<perm::Read>::default(); }
+/// ```
 pub struct Granted<P> {
     tenant: TenantId,
     principal: Principal,
@@ -151,13 +178,6 @@ impl<P: Permission> Granted<P> {
             principal: ctx.principal().clone(),
             permission: PhantomData,
         }
-    }
-
-    /// The proof that an [`Authorizer`](crate::Authorizer) answered, if its answer was yes. For
-    /// implementors that answer a permission as a type without the detour over its key.
-    #[doc(hidden)]
-    pub fn decided(ctx: &TenantCtx, decision: Decision) -> Option<Self> {
-        decision.is_allowed().then(|| Self::to(ctx))
     }
 
     /// Whether this proof was given for the tenant and principal of `ctx`.

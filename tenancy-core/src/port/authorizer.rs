@@ -6,8 +6,8 @@ use crate::{Decision, Error, Granted, Permission, PermissionKey, RoleKey, Tenant
 ///
 /// # Contract
 /// [`require_key`](Self::require_key) records a denial, once, before it returns
-/// [`Denied`](crate::ErrorKind::Denied); a denial that can't be recorded is a denial all the same,
-/// and is counted. [`check`](Self::check) records nothing: it is for hiding a button. A back end
+/// [`Denied`](crate::ErrorKind::Denied), or [`NotAMember`](crate::ErrorKind::NotAMember) to whom is no
+/// member (any more); a denial that can't be recorded is a denial all the same, and is counted. [`check`](Self::check) records nothing: it is for hiding a button. A back end
 /// that can't answer is [`Unavailable`](crate::ErrorKind::Unavailable), never an allowance and
 /// never a denial. A service has exactly the permissions of its principal. An API key has those of its
 /// principal that its [maker](crate::TenantCtx::maker) holds himself: who is demoted keeps no way around
@@ -74,3 +74,40 @@ pub trait AuthorizerExt: Authorizer {
 }
 
 impl<A: Authorizer + ?Sized> AuthorizerExt for A {}
+
+/// An [`Authorizer`] that can answer for a permission as a type without waiting.
+///
+/// # Contract
+/// [`peek`](Self::peek) says what [`check`](Authorizer::check) would say, no staler, or nothing. It
+/// records nothing.
+///
+/// # Concurrency
+/// As [`Authorizer`]. It neither blocks nor waits.
+///
+/// # Errors and retry
+/// Who would have to ask a back end answers `None`.
+///
+/// # Cancellation
+/// There is nothing to cancel.
+///
+/// # For implementors
+/// Beside the suite of [`Authorizer`]: what is peeked at is what is checked.
+pub trait PeekAuthorizer: Authorizer {
+    /// What is known without waiting; `None` if a back end would have to be asked.
+    fn peek<P: Permission>(&self, ctx: &TenantCtx, permission: P) -> Option<Decision>;
+}
+
+impl<P: Permission> Granted<P> {
+    /// What [`AuthorizerExt::require`] is, without its allocation while the authorizer can answer
+    /// without waiting.
+    pub async fn required<A: PeekAuthorizer>(
+        authorizer: &A,
+        ctx: &TenantCtx,
+        permission: P,
+    ) -> Result<Self, Error> {
+        match authorizer.peek(ctx, permission) {
+            Some(Decision::Allow) => Ok(Self::to(ctx)),
+            _ => authorizer.require(ctx, permission).await,
+        }
+    }
+}

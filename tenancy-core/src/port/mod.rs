@@ -26,7 +26,7 @@ mod webhook;
 pub use api_key::{ApiKeyStore, KeyState, OpenedKey, Replacement, StoredKey};
 pub use audit::AuditSink;
 pub use authenticate::{Authenticate, CallerKind, Identity, RequestHead};
-pub use authorizer::{Authorizer, AuthorizerExt};
+pub use authorizer::{Authorizer, AuthorizerExt, PeekAuthorizer};
 pub use cipher::SubjectCipher;
 pub use credential::CredentialSource;
 pub use invitation::{

@@ -139,7 +139,7 @@ impl OwnerAuthorizer {
             metrics::counter!("tenancy_denials_unrecorded_total").increment(1);
             tracing::error!(%error, tenant = %ctx.tenant(), "a denial could not be recorded");
         }
-        Err(Error::denied(permission))
+        Err(Error::refused(permission, reason))
     }
 }
 

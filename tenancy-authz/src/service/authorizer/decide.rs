@@ -62,7 +62,7 @@ impl PgAuthorizer {
             _ => DenyReason::NotGranted,
         };
         self.record_missing(ctx, permission, reason).await;
-        Err(Error::denied(permission))
+        Err(Error::refused(permission, reason))
     }
 }
 

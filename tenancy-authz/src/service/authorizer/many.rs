@@ -38,7 +38,8 @@ impl PgAuthorizer {
     /// missing otherwise.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied), [`Unavailable`](crate::ErrorKind::Unavailable), and
+    /// [`Denied`](crate::ErrorKind::Denied), or the core's `NotAMember` to whom is no member any more;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable), and
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if no permission is named.
     pub async fn require_all(
         &self,
@@ -55,8 +56,8 @@ impl PgAuthorizer {
             return Ok(());
         };
         self.denials.missing(ctx, &missing, reason).await;
-        if missing.len() == 1 {
-            return Err(tenancy_core::Error::denied(first).into());
+        if missing.len() == 1 || reason == DenyReason::NotAMember {
+            return Err(tenancy_core::Error::refused(first, reason).into());
         }
         Err(denied(format!(
             "the permissions {} are missing",
@@ -81,6 +82,9 @@ impl PgAuthorizer {
         }
         let reason = reason(&rights, permissions).unwrap_or(DenyReason::NotGranted);
         self.denials.missing(ctx, permissions, reason).await;
+        if reason == DenyReason::NotAMember {
+            return Err(tenancy_core::Error::not_a_member().on_record().into());
+        }
         Err(denied(format!(
             "one of the permissions {} is needed",
             named(permissions)

@@ -1,6 +1,6 @@
 //! Answers from memory: what a check costs when nothing has to be asked.
 
-use tenancy_core::{AuthorizerExt, Decision, Error, Granted, Permission, TenantCtx};
+use tenancy_core::{Decision, Error, Granted, PeekAuthorizer, Permission, TenantCtx};
 
 use super::{
     PgAuthorizer,
@@ -27,20 +27,22 @@ impl PgAuthorizer {
     }
 
     /// Returns the proof that the permission is held; records the denial otherwise. It is what
-    /// [`AuthorizerExt::require`] is, without an allocation while memory has the answer.
+    /// [`AuthorizerExt::require`](tenancy_core::AuthorizerExt::require) is, without an allocation while memory has the answer.
     ///
     /// # Errors
-    /// [`Denied`](tenancy_core::ErrorKind::Denied) and on record, or
-    /// [`Unavailable`](tenancy_core::ErrorKind::Unavailable).
+    /// [`Denied`](tenancy_core::ErrorKind::Denied), or [`NotAMember`](tenancy_core::ErrorKind::NotAMember) to
+    /// whom is no member any more, both on record; [`Unavailable`](tenancy_core::ErrorKind::Unavailable).
     pub async fn require<P: Permission>(
         &self,
         ctx: &TenantCtx,
         permission: P,
     ) -> Result<Granted<P>, Error> {
-        let decision = self.peek(ctx, permission);
-        match decision.and_then(|decision| Granted::decided(ctx, decision)) {
-            Some(granted) => Ok(granted),
-            None => AuthorizerExt::require(self, ctx, permission).await,
-        }
+        Granted::required(self, ctx, permission).await
+    }
+}
+
+impl PeekAuthorizer for PgAuthorizer {
+    fn peek<P: Permission>(&self, ctx: &TenantCtx, permission: P) -> Option<Decision> {
+        self.peek(ctx, permission)
     }
 }

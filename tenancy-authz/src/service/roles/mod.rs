@@ -8,14 +8,17 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tenancy_core::{
-    AuditSink, Authorizer, Permission as _, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx,
-    UserId,
+    AuditSink, Authorizer, Event, Permission as _, PermissionKey, RoleKey, TenantCtx, TenantDb,
+    TenantTx, UserId,
 };
 
 pub use transfer::ImportOptions;
 
 use super::{authorizer::PgAuthorizer, perm};
-use crate::{Applied, Change, Error, NewRole, RoleName, Wildcard, model::Refusal};
+use crate::{
+    Applied, Change, Error, NewRole, RefusedChange, RoleName, Wildcard,
+    model::{OWNER, Refusal},
+};
 
 /// Makes, changes and reviews the roles of a tenant.
 ///
@@ -84,7 +87,9 @@ impl Roles {
             parent,
         };
         changes.extend(parents.into_iter().map(above));
-        self.apply(ctx, changes).await
+        let tx = self.changing(ctx).await?;
+        let (tx, applied) = self.make(tx, &changes).await?;
+        self.keep(tx, &changes, applied, None).await
     }
 
     /// Changes a role's name; its key stays.
@@ -97,14 +102,11 @@ impl Roles {
         role: &RoleKey,
         name: RoleName,
     ) -> Result<(), Error> {
-        self.apply(
-            ctx,
-            vec![Change::Rename {
-                role: role.clone(),
-                name,
-            }],
-        )
-        .await
+        let change = Change::Rename {
+            role: role.clone(),
+            name,
+        };
+        self.change(ctx, change).await
     }
 
     /// Deletes a role with its grants and assignments. Its key is never used again in this tenant.
@@ -114,7 +116,7 @@ impl Roles {
     /// for `owner`; [`LastAdministrator`](crate::ErrorKind::LastAdministrator);
     /// [`Exceeds`](crate::ErrorKind::Exceeds); [`Denied`](crate::ErrorKind::Denied).
     pub async fn delete(&self, ctx: &TenantCtx, role: &RoleKey) -> Result<(), Error> {
-        self.apply(ctx, vec![Change::Delete { role: role.clone() }])
+        self.change(ctx, Change::Delete { role: role.clone() })
             .await
     }
 
@@ -132,8 +134,7 @@ impl Roles {
         permission: &PermissionKey,
     ) -> Result<(), Error> {
         let (role, permission) = (role.clone(), permission.clone());
-        self.apply(ctx, vec![Change::Grant { role, permission }])
-            .await
+        self.change(ctx, Change::Grant { role, permission }).await
     }
 
     /// Lets a role no longer grant a permission.
@@ -150,8 +151,7 @@ impl Roles {
         permission: &PermissionKey,
     ) -> Result<(), Error> {
         let (role, permission) = (role.clone(), permission.clone());
-        self.apply(ctx, vec![Change::Revoke { role, permission }])
-            .await
+        self.change(ctx, Change::Revoke { role, permission }).await
     }
 
     /// Gives a role to a member, for good or until a moment by the database's clock. If he has the
@@ -173,15 +173,12 @@ impl Roles {
         expires_at: Option<DateTime<Utc>>,
     ) -> Result<(), Error> {
         let role = role.clone();
-        self.apply(
-            ctx,
-            vec![Change::Assign {
-                member,
-                role,
-                expires_at,
-            }],
-        )
-        .await
+        let change = Change::Assign {
+            member,
+            role,
+            expires_at,
+        };
+        self.change(ctx, change).await
     }
 
     /// Takes a role from a member.
@@ -198,14 +195,11 @@ impl Roles {
         member: UserId,
         role: &RoleKey,
     ) -> Result<(), Error> {
-        self.apply(
-            ctx,
-            vec![Change::Unassign {
-                member,
-                role: role.clone(),
-            }],
-        )
-        .await
+        let change = Change::Unassign {
+            member,
+            role: role.clone(),
+        };
+        self.change(ctx, change).await
     }
 
     /// Lets a role grant every permission below a prefix, also those that are registered later. Who
@@ -222,7 +216,7 @@ impl Roles {
         wildcard: &Wildcard,
     ) -> Result<(), Error> {
         let (role, wildcard) = (role.clone(), wildcard.clone());
-        self.apply(ctx, vec![Change::GrantWildcard { role, wildcard }])
+        self.change(ctx, Change::GrantWildcard { role, wildcard })
             .await
     }
 
@@ -238,7 +232,7 @@ impl Roles {
         wildcard: &Wildcard,
     ) -> Result<(), Error> {
         let (role, wildcard) = (role.clone(), wildcard.clone());
-        self.apply(ctx, vec![Change::RevokeWildcard { role, wildcard }])
+        self.change(ctx, Change::RevokeWildcard { role, wildcard })
             .await
     }
 
@@ -258,8 +252,7 @@ impl Roles {
         parent: &RoleKey,
     ) -> Result<(), Error> {
         let (role, parent) = (role.clone(), parent.clone());
-        self.apply(ctx, vec![Change::AddParent { role, parent }])
-            .await
+        self.change(ctx, Change::AddParent { role, parent }).await
     }
 
     /// Lets a role no longer grant what another one grants.
@@ -275,7 +268,7 @@ impl Roles {
         parent: &RoleKey,
     ) -> Result<(), Error> {
         let (role, parent) = (role.clone(), parent.clone());
-        self.apply(ctx, vec![Change::RemoveParent { role, parent }])
+        self.change(ctx, Change::RemoveParent { role, parent })
             .await
     }
 
@@ -293,26 +286,60 @@ impl Roles {
         name: RoleName,
     ) -> Result<(), Error> {
         let (role, from) = (key, from.clone());
-        self.apply(ctx, vec![Change::Clone { role, name, from }])
-            .await
+        self.change(ctx, Change::Clone { role, name, from }).await
     }
 
-    /// All of the changes with their audit entries, or none.
-    async fn apply(&self, ctx: &TenantCtx, changes: Vec<Change>) -> Result<(), Error> {
+    /// One change with its audit entry.
+    async fn change(&self, ctx: &TenantCtx, change: Change) -> Result<(), Error> {
         let mut tx = self.changing(ctx).await?;
-        let mut anything = false;
-        for change in &changes {
-            let made = match self.make_in(&mut tx, change).await {
-                Ok(made) => revoked_for_real(change, made),
-                Err(error) => Err(error),
-            };
-            match made {
-                Ok(made) => anything |= made != Applied::Unchanged,
-                Err(error) => return Err(self.refused(tx, change, error).await),
+        let made = self.authorizer.store().change_in(&mut tx, &change).await;
+        match made.and_then(|made| revoked_for_real(&change, made)) {
+            Ok(made) => self.keep(tx, &[change], vec![made], None).await,
+            Err(error) => Err(self.refused(tx, change.role(), error).await),
+        }
+    }
+
+    /// Makes all of the changes in a transaction that [`changing`](Self::changing) opened, or gives it
+    /// up. What is only tried is refused on record, too: it tells as much.
+    async fn make(
+        &self,
+        mut tx: TenantTx,
+        changes: &[Change],
+    ) -> Result<(TenantTx, Vec<Applied>), Error> {
+        match self
+            .authorizer
+            .store()
+            .change_all_in(&mut tx, changes)
+            .await
+        {
+            Ok(applied) => Ok((tx, applied)),
+            Err(RefusedChange { at, error }) => {
+                let role = at.and_then(|at| changes.get(at)).map(Change::role);
+                let owner = RoleKey::from_static(OWNER);
+                Err(self.refused(tx, role.unwrap_or(&owner), error).await)
             }
         }
-        if anything {
+    }
+
+    /// Commits changes with an audit entry for each that changed something, and one more for them all.
+    async fn keep(
+        &self,
+        mut tx: TenantTx,
+        changes: &[Change],
+        applied: Vec<Applied>,
+        all: Option<Event>,
+    ) -> Result<(), Error> {
+        let mut events = Vec::new();
+        for (change, made) in changes.iter().zip(applied) {
+            if let Applied::Changed(before) = made {
+                events.push(change.event(before));
+            }
+        }
+        if !events.is_empty() {
             self.authorizer.forget_after(&mut tx);
+        }
+        for event in events.into_iter().chain(all) {
+            self.audit.record_in(&mut tx, event).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -325,21 +352,12 @@ impl Roles {
         Ok(tx)
     }
 
-    async fn make_in(&self, tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
-        let applied = self.authorizer.store().change_in(tx, change).await?;
-        if let Applied::Changed(before) = &applied {
-            let event = change.event(before.clone());
-            self.audit.record_in(tx, event).await?;
-        }
-        Ok(applied)
-    }
-
     /// Puts a refusal on record, once the locks of its transaction, which must not wait for the
     /// audit log, are gone.
-    async fn refused(&self, tx: TenantTx, change: &Change, error: Error) -> Error {
+    async fn refused(&self, tx: TenantTx, role: &RoleKey, error: Error) -> Error {
         let ctx = tx.ctx().clone();
         drop(tx);
-        let role = std::slice::from_ref(change.role());
+        let role = std::slice::from_ref(role);
         self.authorizer.record_refusal(&ctx, role, &error).await;
         error
     }

@@ -1,8 +1,8 @@
 use serde_json::json;
-use tenancy_core::{Event, TenantCtx};
+use tenancy_core::{Event, RoleKey, TenantCtx};
 
 use super::Roles;
-use crate::{Error, ErrorKind, PolicyDiff, PolicyDocument};
+use crate::{Error, ErrorKind, PolicyDiff, PolicyDocument, model::OWNER};
 
 /// How a policy is imported.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +53,9 @@ impl Roles {
     }
 
     /// Makes a policy what a document says, as a whole or not at all, and answers what was changed.
-    /// Each change is made by the rules of the others here and has its entry in the audit log, and
-    /// the import has one more. What is given comes before what is taken.
+    /// Each change has its entry in the audit log, and the import has one more. The rules of the others
+    /// here hold for the whole: who imports holds what is given and taken when he begins, and what is a
+    /// limit, a circle of parents or the end of administration only in passing is none.
     ///
     /// # Errors
     /// [`PolicyChanged`](ErrorKind::PolicyChanged) if the document names an epoch and anything was
@@ -67,7 +68,14 @@ impl Roles {
     ) -> Result<PolicyDiff, Error> {
         let mut tx = self.changing(ctx).await?;
         let store = self.authorizer.store();
-        let epoch = store.lock_in(&mut tx).await?;
+        let epoch = match store.lock_in(&mut tx).await {
+            Ok(epoch) => epoch,
+            // The right was lost since it was asked for.
+            Err(error) => {
+                let owner = RoleKey::from_static(OWNER);
+                return Err(self.refused(tx, &owner, error).await);
+            }
+        };
         if policy.epoch.is_some_and(|exported| exported != epoch) {
             let message = "the policy was changed since it was exported: export it again";
             return Err(Error::new(
@@ -78,27 +86,19 @@ impl Roles {
         }
         let current = store.policy_in(&mut tx).await?;
         let diff = PolicyDiff::between(&current, policy, options.prune)?;
-        for change in &diff.changes {
-            let made = if options.dry_run {
-                store.change_in(&mut tx, change).await
-            } else {
-                self.make_in(&mut tx, change).await
-            };
-            if let Err(error) = made {
-                // What is only tried is refused on record, too: it tells as much.
-                return Err(self.refused(tx, change, error).await);
-            }
+        if diff.is_empty() {
+            tx.rollback().await?;
+            return Ok(diff);
         }
-        if options.dry_run || diff.is_empty() {
+        let (tx, applied) = self.make(tx, &diff.changes).await?;
+        if options.dry_run {
             tx.rollback().await?;
             return Ok(diff);
         }
         let event = Event::new("policy.imported")
             .meta("before", json!({ "epoch": epoch }))
             .meta("after", json!({ "changes": diff.changes.len() }));
-        self.audit.record_in(&mut tx, event).await?;
-        self.authorizer.forget_after(&mut tx);
-        tx.commit().await?;
+        self.keep(tx, &diff.changes, applied, Some(event)).await?;
         Ok(diff)
     }
 }

@@ -4,6 +4,7 @@ mod decisions;
 mod members;
 mod reviews;
 mod rules;
+mod together;
 
 use std::sync::Arc;
 
@@ -70,6 +71,9 @@ pub async fn policy_store(db: &TenantDb, store: Arc<dyn PolicyStore>) -> Result<
     rules::a_deleted_key_is_not_used_again(&bench).await?;
     members::roles_of_a_member_are_set_at_once(&bench).await?;
     members::the_role_owner_comes_and_goes_with_ownership(&bench).await?;
+    together::what_is_wrong_only_in_passing_is_not_wrong(&bench).await?;
+    together::what_is_wrong_in_the_end_is_refused_as_a_whole(&bench).await?;
+    together::what_was_held_before_is_what_may_be_given_and_taken(&bench).await?;
     decisions::what_is_rolled_back_did_not_happen(&bench).await?;
     decisions::a_role_that_ends_says_when(&bench).await?;
     reviews::reviews_tell_who_and_why(&bench).await?;

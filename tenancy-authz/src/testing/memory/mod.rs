@@ -9,6 +9,8 @@ use std::{
 
 use tenancy_core::{PermissionDef, PermissionKey, RequestId, RoleKey, TenantId, TenantTx, UserId};
 
+#[cfg(feature = "axum")]
+use super::policy::MemberRow;
 use super::policy::Policy;
 use crate::{Error, RegisteredPermission, TEMPLATES, model::ALL_PERMISSIONS};
 
@@ -75,6 +77,21 @@ impl MemoryPolicyStore {
                 member.is_active = is_active;
             }
         }
+    }
+
+    /// Takes somebody for a member who has no role.
+    #[cfg(feature = "axum")]
+    pub(super) fn admit(&self, tenant: TenantId, user: UserId) {
+        let mut policy = self.committed(tenant);
+        let (is_active, is_owner) = (true, false);
+        policy.members.insert(
+            user,
+            MemberRow {
+                is_active,
+                is_owner,
+            },
+        );
+        lock(&self.0).tenants.insert(tenant, policy);
     }
 
     fn committed(&self, tenant: TenantId) -> Policy {

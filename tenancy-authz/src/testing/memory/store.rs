@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     Applied, Change, Epoch, Error, Explanation, Grant, Holder, MatrixRole, MemberState,
-    PolicyDocument, PolicyStore, RegisteredPermission, Role, RolePage, Snapshot, TEMPLATES,
+    PolicyDocument, PolicyStore, RefusedChange, RegisteredPermission, Role, RolePage, Snapshot,
+    TEMPLATES,
     model::{OWNER, Refusal},
 };
 
@@ -101,6 +102,23 @@ impl PolicyStore for MemoryPolicyStore {
         let applied = policy
             .apply(tx.ctx(), change, Utc::now())
             .map_err(|refusal| refusal.into_error(change.role().as_str()))?;
+        self.stage(tx, policy);
+        Ok(applied)
+    }
+
+    async fn change_all_in(
+        &self,
+        tx: &mut TenantTx,
+        changes: &[Change],
+    ) -> Result<Vec<Applied>, RefusedChange> {
+        let mut policy = self.seen(tx);
+        let applied = policy.apply_all(tx.ctx(), changes, Utc::now());
+        let applied = applied.map_err(|(at, refusal)| {
+            let change = at.and_then(|at| changes.get(at));
+            let role = change.map_or(OWNER, |change| change.role().as_str());
+            let error = refusal.into_error(role);
+            RefusedChange { at, error }
+        })?;
         self.stage(tx, policy);
         Ok(applied)
     }

@@ -10,6 +10,8 @@ use crate::{Wildcard, model::ALL_PERMISSIONS, perm::RolesManage};
 
 /// Who wants to change something.
 pub(crate) enum Asking {
+    /// Somebody who was asked already.
+    Anybody,
     /// By his roles.
     User(UserId),
     /// A service, by exactly these; an API key, as far as its maker holds them.
@@ -51,6 +53,7 @@ impl Policy {
         now: DateTime<Utc>,
     ) -> Option<String> {
         let held: BTreeSet<_> = match who {
+            Asking::Anybody => return None,
             Asking::Brought(brought, None) => brought.clone(),
             Asking::Brought(brought, Some(maker)) => {
                 let held = self.held(*maker, until, now);
@@ -65,7 +68,7 @@ impl Policy {
     }
 
     /// Whether a role is given every permission there will be, itself or by a parent.
-    fn grants_all(&self, role: &RoleKey) -> bool {
+    pub(super) fn grants_all(&self, role: &RoleKey) -> bool {
         self.above(role).keys().any(|above| {
             let row = self.roles.get(above).filter(|row| row.is_system);
             row.is_some() && ALL_PERMISSIONS.contains(&above.as_str())
@@ -80,12 +83,12 @@ impl Policy {
         until: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<String> {
+        if self.has_all(who, until, now) {
+            return None;
+        }
         let mut held = BTreeSet::new();
         if let Asking::User(user) = who {
             for role in self.lasting(*user, until, now) {
-                if self.grants_all(role) {
-                    return None;
-                }
                 held.extend(self.wildcards(role));
             }
         }
@@ -103,17 +106,26 @@ impl Policy {
         until: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<String> {
-        let has_all = |user| {
-            self.lasting(user, until, now)
-                .any(|held| self.grants_all(held))
-        };
-        let lacks_all = match who {
-            Asking::User(user) => self.grants_all(role) && !has_all(*user),
-            Asking::Brought(..) => self.grants_all(role),
-        };
+        let lacks_all = self.grants_all(role) && !self.has_all(who, until, now);
         self.lacks_until(who, &self.granted(role), until, now)
             .or_else(|| lacks_all.then(|| "*".to_owned()))
             .or_else(|| self.lacks_wildcard(who, &self.wildcards(role), until, now))
+    }
+
+    /// Whether somebody is given every permission there will be, until a moment.
+    pub(super) fn has_all(
+        &self,
+        who: &Asking,
+        until: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        match who {
+            Asking::Anybody => true,
+            Asking::Brought(..) => false,
+            Asking::User(user) => self
+                .lasting(*user, until, now)
+                .any(|held| self.grants_all(held)),
+        }
     }
 
     fn held(

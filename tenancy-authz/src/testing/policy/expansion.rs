@@ -12,8 +12,8 @@ use crate::{
     model::{MAX_DEPTH, OWNER, Refusal},
 };
 
-const MAX_PARENTS: usize = 20;
-const MAX_WILDCARDS: usize = 100;
+pub(super) const MAX_PARENTS: usize = 20;
+pub(super) const MAX_WILDCARDS: usize = 100;
 
 impl Policy {
     /// Everything that a role grants.
@@ -90,7 +90,7 @@ impl Policy {
     }
 
     /// How many roles stand above a role at most, one over the other.
-    fn height(&self, role: &RoleKey) -> usize {
+    pub(super) fn height(&self, role: &RoleKey) -> usize {
         let parents = self
             .roles
             .get(role)
@@ -103,7 +103,7 @@ impl Policy {
     }
 
     /// How many stand below it.
-    fn depth(&self, role: &RoleKey) -> usize {
+    pub(super) fn depth(&self, role: &RoleKey) -> usize {
         let heirs = self
             .roles
             .iter()
@@ -167,7 +167,17 @@ impl Policy {
         if !row.wildcards.contains(wildcard) && row.wildcards.len() >= MAX_WILDCARDS {
             return Err(Refusal::TooManyWildcards);
         }
-        let added = row.wildcards.insert(wildcard.clone());
+        self.put_wildcard(role, wildcard)
+    }
+
+    /// Grants a wildcard, whoever asks and however many there are.
+    pub(super) fn put_wildcard(
+        &mut self,
+        role: &RoleKey,
+        wildcard: &Wildcard,
+    ) -> Result<Applied, Refusal> {
+        self.may_touch(role, !self.matched(wildcard).is_empty())?;
+        let added = self.row(role)?.wildcards.insert(wildcard.clone());
         Ok(applied(added, json!({ "granted": false })))
     }
 
@@ -191,17 +201,7 @@ impl Policy {
         parent: &RoleKey,
         now: DateTime<Utc>,
     ) -> Result<Applied, Refusal> {
-        if let Some(unknown) = [role, parent]
-            .into_iter()
-            .filter(|key| !self.roles.contains_key(key))
-            .min()
-        {
-            let role = Some(unknown.to_string());
-            return Err(Refusal::RoleUnknown { role });
-        }
-        if role.as_str() == OWNER || parent.as_str() == OWNER {
-            return Err(Refusal::RoleFixed);
-        }
+        self.may_be_parent(role, parent)?;
         if self.above(parent).contains_key(role) {
             let parent = parent.to_string();
             return Err(Refusal::ParentCycle { parent });
@@ -217,8 +217,33 @@ impl Policy {
         if self.depth(role) + 1 + self.height(parent) > MAX_DEPTH {
             return Err(Refusal::ParentsTooDeep);
         }
-        self.row(role)?.parents.insert(parent.clone());
-        Ok(applied(true, json!({ "parent": false })))
+        self.put_parent(role, parent)
+    }
+
+    /// Puts a role above another one, wherever it stands.
+    pub(super) fn put_parent(
+        &mut self,
+        role: &RoleKey,
+        parent: &RoleKey,
+    ) -> Result<Applied, Refusal> {
+        self.may_be_parent(role, parent)?;
+        let added = self.row(role)?.parents.insert(parent.clone());
+        Ok(applied(added, json!({ "parent": false })))
+    }
+
+    fn may_be_parent(&self, role: &RoleKey, parent: &RoleKey) -> Result<(), Refusal> {
+        if let Some(unknown) = [role, parent]
+            .into_iter()
+            .filter(|key| !self.roles.contains_key(key))
+            .min()
+        {
+            let role = Some(unknown.to_string());
+            return Err(Refusal::RoleUnknown { role });
+        }
+        if role.as_str() == OWNER || parent.as_str() == OWNER {
+            return Err(Refusal::RoleFixed);
+        }
+        Ok(())
     }
 
     pub(super) fn remove_parent(
@@ -280,7 +305,7 @@ impl Policy {
         Ok(document)
     }
 
-    fn matched(&self, wildcard: &Wildcard) -> BTreeSet<PermissionKey> {
+    pub(super) fn matched(&self, wildcard: &Wildcard) -> BTreeSet<PermissionKey> {
         let covered = self.registered.iter().filter(|key| wildcard.covers(key));
         covered.cloned().collect()
     }
@@ -300,7 +325,7 @@ impl Policy {
     }
 }
 
-fn exceeds(lacking: Option<String>) -> Result<(), Refusal> {
+pub(super) fn exceeds(lacking: Option<String>) -> Result<(), Refusal> {
     match lacking {
         Some(permission) => Err(Refusal::Exceeds { permission }),
         None => Ok(()),

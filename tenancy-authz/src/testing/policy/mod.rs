@@ -3,6 +3,7 @@
 
 mod asking;
 mod expansion;
+mod together;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -12,7 +12,7 @@ use super::debug::Shown;
 const FALLBACK_TAIL: &str = "/{*__private__axum_fallback}";
 const NEST_TAIL: &str = "{*__private__axum_nest_tail_param}";
 /// The fields of a method router, and the request that reaches each.
-const METHODS: [(&str, Method); 9] = [
+pub(super) const METHODS: [(&str, Method); 9] = [
     ("get", Method::GET),
     ("head", Method::HEAD),
     ("delete", Method::DELETE),

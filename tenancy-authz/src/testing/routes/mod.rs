@@ -1,21 +1,26 @@
 //! A check that no route of a router was left without a guard.
 
+mod answer;
 mod debug;
 mod listing;
+mod methods;
 
 use std::{fmt, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderName, HeaderValue, Method, Request};
 use tenancy_core::{
-    Principal, TenantCtx, TenantId, UserId,
+    Principal, RequestId, TenantCtx, TenantId, UserId,
     testing::{MemoryAudit, imagined},
 };
 use tower::ServiceExt as _;
 
-use self::listing::{Answers, Handler};
+use self::{
+    answer::{Answer, Answered},
+    listing::Handler,
+};
 use super::MemoryPolicyStore;
-use crate::{AuthzOptions, PgAuthorizer, http::OpenTo};
+use crate::{AuthzOptions, PgAuthorizer};
 
 /// What stands for a part of a path that is captured: tried one after the other.
 const SAMPLES: [&str; 4] = [
@@ -28,8 +33,10 @@ const SAMPLES: [&str; 4] = [
 /// Finds the routes of a router that nothing guards.
 ///
 /// It reads from the router itself which routes it has, those of nested and merged routers and of
-/// fallbacks included, sends each a request of somebody who holds nothing, and looks for the denial.
-/// A route without one fails the check unless it says [`public`](crate::http::public) or
+/// fallbacks included, and sends each, with every method that it takes, requests of a member who
+/// holds nothing. It looks for the denial in the audit log and in the answer: a denial that a handler
+/// passes over guards nothing. A route that is open for one method, or for one of the paths that are
+/// tried, fails the check unless it says [`public`](crate::http::public) or
 /// [`members_only`](crate::http::members_only). It makes no difference how a route is guarded:
 /// by a layer, by the extractor, or in the handler's own first lines.
 ///
@@ -58,13 +65,18 @@ const SAMPLES: [&str; 4] = [
 /// ```
 ///
 /// # Limits
-/// - What stands before the guard runs: an extractor in front of it that refuses the sample request
+/// - What stands before the guard runs: an extractor in front of it that refuses every sample request
 ///   hides the guard, and the route is reported. Put the guard first, or give a request that passes
 ///   with [`with_path`](Self::with_path).
+/// - A denial is answered as one: with the error's own response, with 403, or with the status of gRPC.
+///   What answers 404 of its own for it is reported.
+/// - What a handler does before it asks is not seen.
 /// - A handler that is not guarded runs, with an empty body. Run the check on a router that has a
 ///   database of tests behind it, or none.
 /// - What was put in by `nest_service`, `route_service` or `fallback_service` counts as one route,
-///   because it does not tell what is inside: put the guard around it.
+///   because it does not tell what is inside: put the guard around it. It is asked with every method;
+///   one that it answers with 405 it does not take, and the preflight of a layer for CORS is none of its
+///   answers.
 /// - It shows that a route asks for a permission, not that it asks for the right one:
 ///   [`RouteReport`] prints which.
 pub struct RouteCheck {
@@ -82,14 +94,16 @@ impl RouteCheck {
     /// None, as long as there is memory.
     pub fn new() -> Result<Self, crate::Error> {
         let audit = MemoryAudit::new();
-        let nobody = Arc::new(MemoryPolicyStore::new(&[])?);
+        let (tenant, user) = (TenantId::new(), UserId::new());
+        let nobody = MemoryPolicyStore::new(&[])?;
+        nobody.admit(tenant, user);
         let sink = Arc::new(audit.clone());
-        let authorizer = PgAuthorizer::over(nobody, sink, AuthzOptions::default());
-        let principal = Principal::user(UserId::new());
+        let authorizer = PgAuthorizer::over(Arc::new(nobody), sink, AuthzOptions::default());
+        let principal = Principal::user(user);
         Ok(Self {
             audit,
             authorizer: Arc::new(authorizer),
-            ctx: imagined(TenantId::new(), principal),
+            ctx: imagined(tenant, principal),
             headers: Vec::new(),
             paths: Vec::new(),
         })
@@ -124,13 +138,18 @@ impl RouteCheck {
             panic!("this version of axum does not print its routes in a way that is known here");
         };
         let mut seen = Vec::with_capacity(handlers.len());
-        for handler in handlers {
-            for method in methods(&handler.answers) {
-                let guard = self.guard(&router, &handler, &method).await;
+        for handler in &handlers {
+            let asked = methods::of(handler, &handlers);
+            let mut guards = Vec::with_capacity(asked.len());
+            for method in asked {
+                let answers = self.ask_in_every_way(&router, handler, &method).await;
+                guards.push((method, answers.guard(), answers.is_no_route()));
+            }
+            for (method, guard) in methods::told(handler, guards) {
                 let path = handler.path.clone();
                 seen.push(RouteSeen {
                     path,
-                    method: method.to_string(),
+                    method,
                     guard,
                 });
             }
@@ -152,7 +171,13 @@ impl RouteCheck {
         );
     }
 
-    async fn guard(&self, router: &Router, handler: &Handler, method: &Method) -> Guard {
+    /// Asks with every path there is for a handler: which one of them it is open for is not known.
+    async fn ask_in_every_way(
+        &self,
+        router: &Router,
+        handler: &Handler,
+        method: &Method,
+    ) -> Answered {
         let given = self
             .paths
             .iter()
@@ -160,53 +185,36 @@ impl RouteCheck {
         let mut paths: Vec<_> = given.map(|(_, path)| path.clone()).collect();
         paths.extend(SAMPLES.map(|sample| listing::filled(&handler.path, sample)));
         paths.dedup();
-        let mut said = None;
+        let mut answers = Answered::default();
         for path in paths {
-            match self.ask(router, method, &path).await {
-                Guard::None { status } => said = said.or(status),
-                guard => return guard,
-            }
+            answers.0.push(self.ask(router, method, &path).await);
         }
-        Guard::None { status: said }
+        answers
     }
 
-    async fn ask(&self, router: &Router, method: &Method, path: &str) -> Guard {
+    async fn ask(&self, router: &Router, method: &Method, path: &str) -> Answer {
         let mut request = Request::new(Body::empty());
         let Ok(uri) = path.parse() else {
-            return Guard::None { status: None };
+            return Answer::default();
         };
         (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
         for (name, value) in &self.headers {
             request.headers_mut().append(name, value.clone());
         }
-        request.extensions_mut().insert(self.ctx.clone());
-        let before = self.audit.of("access.denied").len();
+        // Its own id, so that no denial of a task that goes on counts for another request.
+        let id = RequestId::new();
+        let ctx = self.ctx.clone().with_request_id(id);
+        request.extensions_mut().insert(ctx);
         // A handler that panics is not guarded, and not the end of the check.
         let answering = tokio::spawn(router.clone().oneshot(request));
         let response = answering.await.ok().and_then(Result::ok);
-        let denied = self.audit.of("access.denied").into_iter().skip(before);
-        let asked: Vec<_> = denied
+        let denied = self.audit.of("access.denied").into_iter();
+        let asked = denied
+            .filter(|entry| entry.request == id)
             .flat_map(|entry| entry.event.targets)
             .map(|target| target.id)
             .collect();
-        let status = response.as_ref().map(|response| response.status().as_u16());
-        let open = response.and_then(|response| response.extensions().get::<OpenTo>().copied());
-        match (asked.is_empty(), open) {
-            (false, _) => Guard::Permissions(asked),
-            (true, Some(OpenTo::Everybody)) => Guard::Public,
-            (true, Some(OpenTo::Members)) => Guard::MembersOnly,
-            (true, None) => Guard::None { status },
-        }
-    }
-}
-
-/// What to send to something that answers these requests.
-fn methods(answers: &Answers) -> Vec<Method> {
-    match answers {
-        Answers::Method(name) => Method::from_bytes(name.as_bytes()).into_iter().collect(),
-        // No handler of its own takes this one.
-        Answers::OtherMethods => Method::from_bytes(b"ANY").into_iter().collect(),
-        Answers::Service => vec![Method::GET, Method::POST, Method::PUT, Method::DELETE],
+        Answer::new(asked, response.as_ref())
     }
 }
 
@@ -220,6 +228,14 @@ pub enum Guard {
     Public,
     /// It says that it is open to every member.
     MembersOnly,
+    /// It asks for these, is told that they are missing, and goes on all the same.
+    #[non_exhaustive]
+    Ignored {
+        /// What it asks for.
+        asked: Vec<String>,
+        /// What it answered all the same; nothing, if the handler panicked.
+        status: Option<u16>,
+    },
     /// Nothing does.
     #[non_exhaustive]
     None {
@@ -228,13 +244,21 @@ pub enum Guard {
     },
 }
 
+impl Guard {
+    /// Whether somebody who holds nothing gets past it, though nobody said that he may.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Ignored { .. } | Self::None { .. })
+    }
+}
+
 /// A handler of a router, and what stands before it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RouteSeen {
     /// The path of the route, as the router has it.
     pub path: String,
-    /// The method that was asked with; `ANY` for a handler of all other methods.
+    /// The method that was asked with; `ANY` for all that the handler takes, if they are guarded alike
+    /// and none has a handler of its own.
     pub method: String,
     /// What stands before it.
     pub guard: Guard,
@@ -252,8 +276,7 @@ impl RouteReport {
 
     /// Those that nothing guards.
     pub fn unguarded(&self) -> impl Iterator<Item = &RouteSeen> {
-        let unguarded = |route: &&RouteSeen| matches!(route.guard, Guard::None { .. });
-        self.0.iter().filter(unguarded)
+        self.0.iter().filter(|route| route.guard.is_open())
     }
 }
 
@@ -271,6 +294,12 @@ impl fmt::Display for RouteSeen {
             Guard::Permissions(asked) => write!(f, "asks for {}", asked.join(", ")),
             Guard::Public => f.write_str("public"),
             Guard::MembersOnly => f.write_str("members only"),
+            Guard::Ignored { asked, status } => {
+                let asked = asked.join(", ");
+                let said =
+                    status.map_or("panicked".to_owned(), |status| format!("answered {status}"));
+                write!(f, "asks for {asked}, and {said} although it is missing")
+            }
             Guard::None {
                 status: Some(status),
             } => {

@@ -8,8 +8,8 @@ use tenancy::core::{
 };
 
 use crate::{
-    Command, Doctor, Format, Kb, Mcp, Migrations, Operator, PlatformLog, SecretKeys, Secrets,
-    audit, jobs, output,
+    Command, Doctor, Format, Kb, Mcp, Migrate, Migrations, Operator, PlatformLog, SecretKeys,
+    Secrets, audit, jobs, output,
 };
 
 pub(crate) type Result<T = ExitCode> =
@@ -17,7 +17,7 @@ pub(crate) type Result<T = ExitCode> =
 
 pub(crate) async fn run(command: Command) -> Result {
     match command {
-        Command::Migrate(operator) => bring_up_to_date(&operator).await,
+        Command::Migrate(options) => bring_up_to_date(&options).await,
         Command::Migrations(Migrations::Print) => {
             print!("{}", migrate::print(&tenancy::components())?);
             Ok(ExitCode::SUCCESS)
@@ -50,8 +50,13 @@ pub(crate) async fn connect(operator: &Operator) -> Result<OperatorDb> {
     Ok(OperatorDb::connect(&operator.database_url).await?)
 }
 
-async fn bring_up_to_date(operator: &Operator) -> Result {
-    let done = tenancy::migrate(&connect(operator).await?, &[]).await?;
+async fn bring_up_to_date(options: &Migrate) -> Result {
+    let operator = connect(&options.operator).await?;
+    let nets = match options.single_node {
+        true => tenancy::single_node(),
+        false => Vec::new(),
+    };
+    let done = tenancy::migrate(&operator, &nets).await?;
     for step in &done.applied {
         println!("applied {} {}: {}", step.component, step.version, step.name);
     }
@@ -59,6 +64,12 @@ async fn bring_up_to_date(operator: &Operator) -> Result {
         println!("the schema is up to date");
     }
     println!("{} permissions registered", done.permissions);
+    if let Some(url) = &options.app_url {
+        let app = TenantDb::connect(url).await?;
+        let audit = tenancy::audit::PgAuditLog::new(app.clone());
+        let recorded = tenancy::authz::record_upgrades(&operator, &app, &audit).await?;
+        println!("{recorded} changes of roles by their templates recorded");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

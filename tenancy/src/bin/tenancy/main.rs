@@ -37,7 +37,7 @@ struct Operator {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Brings the schema up to date and registers permissions; all or nothing.
-    Migrate(Operator),
+    Migrate(Migrate),
     /// Shows migrations without running them.
     #[command(subcommand)]
     Migrations(Migrations),
@@ -69,6 +69,19 @@ enum Command {
     /// What was refused outside of every tenant: logins and entries.
     #[command(subcommand)]
     PlatformLog(PlatformLog),
+}
+
+#[derive(Args, Debug)]
+struct Migrate {
+    #[command(flatten)]
+    operator: Operator,
+    /// The application's login: what became of roles whose templates changed is then put into the audit
+    /// logs of their tenants.
+    #[arg(long, env = "TENANCY_APP_URL", hide_env_values = true)]
+    app_url: Option<String>,
+    /// Also the triggers that a database on one node can have, as a second net.
+    #[arg(long)]
+    single_node: bool,
 }
 
 #[derive(Debug, Subcommand)]

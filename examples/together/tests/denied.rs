@@ -1,0 +1,212 @@
+//! A denial is one entry wherever it happens: in the handler of a job, in a batch, in a call of a tool,
+//! in a service of another crate.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tenancy_audit::{AuditQuery, AuditStore as _, PgAuditLog, PgAuditStore};
+use tenancy_authz::{PgAuthorizer, perm, sync_permissions, testing};
+use tenancy_core::{
+    Authorizer, AuthorizerExt as _, Error, JobHandler, JobKind, JobRun, TenantCtx, TenantTx,
+    migrate::{CORE, Component},
+    testing::FakeCredentials,
+};
+use tenancy_jobs::{Job, JobQueue, TxHandler, Worker};
+use tenancy_mcp::{ErrorKind as McpErrorKind, InvokeOptions, ToolRouter, testing::FakeTransport};
+use tenancy_testkit::Db;
+use tokio_util::sync::CancellationToken;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+const PARTS: &[&Component] = &[
+    &CORE,
+    &tenancy_audit::COMPONENT,
+    &tenancy_authz::COMPONENT,
+    &tenancy_jobs::COMPONENT,
+    &tenancy_mcp::COMPONENT,
+];
+
+struct Host {
+    db: Db,
+    audit: Arc<PgAuditLog>,
+    authz: Arc<PgAuthorizer>,
+    store: PgAuditStore,
+    owner: TenantCtx,
+    other: TenantCtx,
+    viewer: TenantCtx,
+}
+
+impl Host {
+    async fn new() -> Result<Self> {
+        let db = Db::new(PARTS).await?;
+        let known: Vec<_> = PARTS
+            .iter()
+            .flat_map(|part| part.permissions)
+            .copied()
+            .collect();
+        sync_permissions(&db.operator, &known).await?;
+        let audit = Arc::new(PgAuditLog::new(db.app.clone()));
+        let authz = Arc::new(PgAuthorizer::new(db.app.clone(), audit.clone()));
+        let owner = testing::tenant(&db.app, &authz).await?;
+        let other = testing::tenant(&db.app, &authz).await?;
+        let viewer = testing::member(&db.app, &authz, &owner, &["viewer"]).await?;
+        let store = PgAuditStore::new(db.app.clone());
+        Ok(Self {
+            db,
+            audit,
+            authz,
+            store,
+            owner,
+            other,
+            viewer,
+        })
+    }
+
+    /// The denials in a tenant: who was denied, and what.
+    async fn denials(&self, ctx: &TenantCtx) -> Result<Vec<(String, Vec<String>)>> {
+        let query = AuditQuery::new().with_limit(1_000);
+        let page = self.store.search(ctx, &query).await?;
+        let denied = page
+            .entries
+            .into_iter()
+            .filter(|entry| entry.action == "access.denied");
+        Ok(denied
+            .map(|entry| {
+                let targets = entry.targets.iter().map(|target| target.id.clone());
+                (entry.actor.id.clone(), targets.collect())
+            })
+            .collect())
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Clean;
+
+impl Job for Clean {
+    const KIND: JobKind = JobKind::from_static("roles.clean");
+}
+
+#[derive(Deserialize, Serialize)]
+struct CleanInTransaction;
+
+impl Job for CleanInTransaction {
+    const KIND: JobKind = JobKind::from_static("roles.clean_in");
+}
+
+/// Asks for a permission in the handler of a job, by itself and in its transaction.
+struct Cleaner(Arc<PgAuthorizer>);
+
+#[async_trait]
+impl JobHandler for Cleaner {
+    fn kind(&self) -> JobKind {
+        Clean::KIND
+    }
+
+    async fn run(&self, ctx: &TenantCtx, _: &JobRun) -> Result<Value, Error> {
+        self.0.require(ctx, perm::RolesManage::get()).await?;
+        Ok(json!("cleaned"))
+    }
+}
+
+#[async_trait]
+impl TxHandler for Cleaner {
+    fn kind(&self) -> JobKind {
+        CleanInTransaction::KIND
+    }
+
+    async fn run_in(&self, tx: &mut TenantTx, _: &JobRun) -> Result<Value, Error> {
+        let authorizer: Arc<dyn Authorizer> = self.0.clone();
+        authorizer.require_in(tx, perm::RolesManage::get()).await?;
+        Ok(json!("cleaned"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
+    let host = Host::new().await?;
+    let jobs = JobQueue::new(host.db.app.clone(), host.authz.clone(), host.audit.clone());
+    let cleaner = Arc::new(Cleaner(host.authz.clone()));
+    let worker = Worker::builder(
+        host.db.worker.clone(),
+        host.db.app.clone(),
+        host.audit.clone(),
+    )
+    .handler(cleaner.clone())
+    .tx_handler(cleaner)
+    .waker(&jobs.waker())
+    .build()?;
+    let stop = CancellationToken::new();
+    let working = tokio::spawn({
+        let stop = stop.clone();
+        async move { worker.run(stop).await }
+    });
+    let viewer = host.viewer.user().ok_or("a user")?.to_string();
+    let missing = (viewer, vec!["roles.manage".to_owned()]);
+    for (at, id) in [
+        jobs.enqueue(&host.viewer, Clean).await?,
+        jobs.enqueue(&host.viewer, CleanInTransaction).await?,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // It is parked with the reason, and not tried again.
+        let ended = async {
+            loop {
+                let job = jobs.get(&host.owner, id).await?;
+                if let Some(fault) = job.fault {
+                    return Ok::<_, tenancy_jobs::Error>(fault);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let fault = tokio::time::timeout(Duration::from_secs(30), ended).await??;
+        assert_eq!(fault.code, "permission_denied");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(
+            host.denials(&host.owner).await?,
+            vec![missing.clone(); at + 1]
+        );
+    }
+    assert_eq!(host.denials(&host.other).await?, []);
+    stop.cancel();
+    working.await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_in_a_call_of_a_tool_is_one_entry_and_nothing_is_called() -> Result {
+    let host = Host::new().await?;
+    let transport = Arc::new(FakeTransport::default());
+    let router = ToolRouter::builder(host.db.app.clone(), transport.clone())
+        .authorizer(host.authz.clone())
+        .credentials(Arc::new(FakeCredentials::new()))
+        .audit(host.audit.clone())
+        .build()?;
+    let viewer = host.viewer.user().ok_or("a user")?.to_string();
+    let missing = (viewer, vec!["mcp.tools.invoke".to_owned()]);
+    for (at, options) in [
+        InvokeOptions::once("one"),
+        InvokeOptions::once("one"),
+        InvokeOptions::once("two"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let called = router
+            .invoke_mcp_tool(&host.viewer, "crm.update_lead", json!({}), options)
+            .await;
+        let refused = called.err().ok_or("it has to be refused")?;
+        assert_eq!(refused.kind(), McpErrorKind::Denied);
+        assert!(tenancy_core::Error::from(refused).is_on_record());
+        assert_eq!(
+            host.denials(&host.owner).await?,
+            vec![missing.clone(); at + 1]
+        );
+    }
+    assert!(transport.done().is_empty() && transport.connects() == 0);
+    assert_eq!(host.denials(&host.other).await?, []);
+    Ok(())
+}
