@@ -126,6 +126,9 @@ async fn it_is_told_who_may_do_what_and_why() -> Result {
 
     let (code, text, _) = house.said(&["can", &tenant, &viewer])?;
     assert_eq!(code, Some(0));
+    assert_eq!(house.said(&["what-can", &tenant, &viewer])?.1, text);
+    let who = house.said(&["who", &tenant, "audit.read"])?.1;
+    assert_eq!(house.said(&["who-can", &tenant, "audit.read"])?.1, who);
     assert!(
         text.contains("audit.read\n") && !text.contains("roles.manage"),
         "{text}"

@@ -25,6 +25,7 @@ const SERVICE: ServiceKey = ServiceKey::from_static("tenancy_cli");
 #[derive(Debug, Subcommand)]
 pub(crate) enum Authz {
     /// Lists what a member holds.
+    #[command(visible_alias = "what-can")]
     Can {
         #[command(flatten)]
         which: Which,
@@ -85,6 +86,7 @@ pub(crate) enum Authz {
         keep_days: u32,
     },
     /// Lists who holds a permission, and by which roles.
+    #[command(visible_alias = "who-can")]
     Who {
         #[command(flatten)]
         which: Which,
