@@ -318,6 +318,17 @@ BEGIN
         outcome := 'denied';
         RETURN;
     END IF;
+    -- What is not known is not made, whoever asks for it.
+    IF EXISTS (
+        SELECT FROM jsonb_array_elements(p_changes) c
+        WHERE c ->> 'role' IS NULL OR (c ->> 'op' IN (
+            'create', 'clone', 'rename', 'remove_parent', 'revoke', 'revoke_wildcard', 'unassign', 'delete',
+            'grant', 'grant_wildcard', 'add_parent', 'assign'
+        )) IS NOT TRUE
+    ) THEN
+        outcome := 'change_unknown';
+        RETURN;
+    END IF;
     rights := tenancy.principal_rights();
     was_managed := tenancy.has_administrator();
     FOR one IN
@@ -370,9 +381,15 @@ BEGIN
         anything := anything OR made.outcome = 'ok';
         how[refused_at] := CASE WHEN made.outcome = 'ok' THEN coalesce(made.before, 'null') ELSE '"unchanged"' END;
     END LOOP;
-    -- The ends of what changed: also where parents stand in a circle, this comes to an end.
+    -- UNION drops what was found already: it comes to an end also where parents stand in a circle.
     PERFORM tenancy.expand_roles(this_tenant, ARRAY(
-        SELECT DISTINCT heir FROM unnest(touched) t, unnest(tenancy.role_heirs(this_tenant, t)) heir
+        WITH RECURSIVE down (role_key) AS (
+            SELECT unnest(touched) COLLATE "C"
+            UNION
+            SELECT p.role_key FROM down d
+            JOIN tenancy.role_parents p ON p.tenant_id = this_tenant AND p.parent_key = d.role_key
+        )
+        SELECT role_key FROM down
     ));
     FOR one IN
         SELECT c.value AS change, c.ordinality::pg_catalog.int4 AS place, c.value ->> 'op' AS op

@@ -310,6 +310,38 @@ async fn what_an_import_is_refused_for_is_on_record_with_the_role_it_is_about() 
 }
 
 #[tokio::test]
+async fn what_is_no_change_is_not_made_whoever_asks_the_database_for_it() -> Result {
+    let world = World::new().await?;
+    let chief = NewRole::new(role("chief"), name("Chief")).with_permission(MANAGE);
+    world.roles.create(&world.owner, chief).await?;
+    world
+        .roles
+        .add_parent(&world.owner, &role("viewer"), &role("member"))
+        .await?;
+    let chief = world.member(&["chief"]).await?;
+    let before = world.dump().await?;
+    for change in [
+        json!({ "role": "viewer", "other": "member" }),
+        json!({ "op": null, "role": "viewer", "other": "member" }),
+        json!({ "op": "Remove_parent", "role": "viewer", "other": "member" }),
+        json!({ "op": "delete" }),
+        json!({ "op": "delete", "role": null }),
+        json!("delete"),
+    ] {
+        let mut tx = world.db.app.write(&chief).await?;
+        let outcome: String =
+            sqlx::query_scalar("SELECT outcome FROM tenancy.change_policy(jsonb_build_array($1))")
+                .bind(&change)
+                .fetch_one(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        assert_eq!(outcome, "change_unknown", "{change}");
+    }
+    assert_eq!(world.dump().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_loses_the_right_while_he_waits_for_the_lock_is_refused_on_record() -> Result {
     let world = World::new().await?;
     let mut store = MockPolicyStore::new();
