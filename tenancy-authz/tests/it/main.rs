@@ -10,6 +10,7 @@
 mod attacks;
 mod conformance;
 mod denials;
+mod documents;
 mod epochs;
 mod expiry;
 mod gates;
