@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tenancy_authz::{AuthzOptions, COMPONENT, EPOCH_TRIGGERS};
 use tenancy_core::{
-    Authorizer as _, TenantCtx,
+    Authorizer as _, Decision, TenantCtx,
     doctor::{self, Options, Severity},
     migrate::{CORE, Component},
 };
@@ -79,7 +79,7 @@ async fn what_is_changed_by_hand_counts_within_the_bound() -> Result {
         let allowed = elsewhere
             .check(&member, &READ)
             .await
-            .is_ok_and(|it| it.is_allowed());
+            .is_ok_and(Decision::is_allowed);
         assert!(!allowed, "{:?} after: {take}", taken.elapsed());
         if !mend.is_empty() {
             world.as_superuser(mend).await?;

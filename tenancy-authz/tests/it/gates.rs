@@ -409,7 +409,7 @@ async fn of_denials_folded_into_one_entry_that_is_lost_each_is_counted() -> Resu
     let reader = world.member(&["viewer"]).await?;
     let recorder = Unrecorded::default();
     let _counting = metrics::set_default_local_recorder(&recorder);
-    let window = std::time::Duration::from_secs(60);
+    let window = std::time::Duration::from_mins(1);
     let options = AuthzOptions::default().with_folded_denials(window);
     let authz = PgAuthorizer::with_options(world.db.app.clone(), Arc::new(NoAuditToday), options);
     for _ in 0..5 {
