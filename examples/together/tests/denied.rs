@@ -145,13 +145,10 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
     });
     let viewer = host.viewer.user().ok_or("a user")?.to_string();
     let missing = (viewer, vec!["roles.manage".to_owned()]);
-    for (at, id) in [
+    for id in [
         jobs.enqueue(&host.viewer, Clean).await?,
         jobs.enqueue(&host.viewer, CleanInTransaction).await?,
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ] {
         // It is parked with the reason, and not tried again.
         let ended = async {
             loop {
@@ -164,12 +161,9 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
         };
         let fault = tokio::time::timeout(Duration::from_secs(30), ended).await??;
         assert_eq!(fault.code, "permission_denied");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(
-            host.denials(&host.owner).await?,
-            vec![missing.clone(); at + 1]
-        );
     }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(host.denials(&host.owner).await?, [missing.clone(), missing]);
     assert_eq!(host.denials(&host.other).await?, []);
     stop.cancel();
     working.await?;
