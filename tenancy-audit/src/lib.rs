@@ -7,7 +7,7 @@ mod port;
 mod postgres;
 mod service;
 
-#[cfg(feature = "axum")]
+#[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -18,19 +18,23 @@ pub use adapter::HttpAnchor;
 pub use adapter::WebhookTarget;
 pub use adapter::{Ed25519Signer, FileAnchor};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "schema")]
+pub use model::EventSchemas;
 pub use model::merkle;
 pub use model::{
     ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
-    ConsistencyProof, CountBy, Counts, Cursor, Entry, Erasure, ExportFormat, Filter, Followed,
-    InclusionProof, IpRange, Limits, LostSeal, MAX_SEALED, Mark, Order, Oversize, Page, QueryError,
-    Record, RecordedActor, Redaction, Removal, ResourceFilter, SCHEMA_VERSION, Seal, SealHead,
-    SealKey, SealKeys, SealSignature, SealedAs, SearchText, TimeRange, Verdict,
+    ConsistencyProof, CountBy, Counts, Cursor, Draft, Entry, EntryKey, Erasure, ExportFormat,
+    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, MAX_SEALED, Mark, Masked, Order,
+    Oversize, Page, QueryError, Record, RecordedActor, Redaction, Removal, ResourceFilter,
+    SCHEMA_VERSION, Seal, SealHead, SealKey, SealKeys, SealSignature, SealedAs, SearchText,
+    TimeRange, Verdict,
 };
 pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
 #[cfg(feature = "testing")]
 pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner, MockStreamTarget};
 pub use postgres::{
-    APPEND_ONLY, COMPONENT, Partition, PartitionState, Partitions, PgAuditLog, PgAuditStore,
+    APPEND_ONLY, COMPONENT, IdempotencyKeys, Partition, PartitionState, Partitions, PgAuditLog,
+    PgAuditStore,
 };
 pub use service::{
     Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,

@@ -2,21 +2,38 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use axum::{extract::Request, response::Response};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::Method;
-use tenancy_core::{AuditSink, TenantCtx};
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use http_body::Body;
+use tenancy_core::{
+    AuditSink, TenantCtx,
+    http::{DenialRecorded, Problem},
+};
+use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{naming, note::AuditNote, origin, pending::Pending, route};
+use super::{
+    body::{AuditBody, Opened},
+    naming,
+    note::AuditNote,
+    origin,
+    pending::{End, Pending},
+    route,
+};
 
 /// Names the action of a request from its method and route.
 type Naming = Arc<dyn Fn(&Method, Option<&str>) -> String + Send + Sync>;
+/// Finds the route's template in the head of a request.
+type RouteOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+/// Finds the caller's address in the head of a request.
+pub(super) type PeerOf = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 
 /// Records every request that may change something, found by its method: all but `GET`, `HEAD`,
 /// `OPTIONS` and `TRACE`.
@@ -29,20 +46,38 @@ type Naming = Arc<dyn Fn(&Method, Option<&str>) -> String + Send + Sync>;
 ///
 /// A request that a guard denied leaves the guard's entry only.
 ///
-/// The entry is written after the response is made and before it is sent, by a task of its own:
-/// a caller who hangs up does not stop it. If he hangs up while the handler is running, or if the
-/// handler panics, the entry says `aborted`: what the handler had done by then is not known.
+/// Each request leaves one entry, however it ends. It is written after the response is made and before it is
+/// sent, by a task of its own, so that a caller who hangs up does not stop it. Of a response that is sent in
+/// pieces it is written when the last piece is out, and before the caller sees the end.
 ///
-/// Add it with `Router::layer` or `route_layer`, so that the route is known.
+/// | how it ends | the entry's `meta` | outcome |
+/// |---|---|---|
+/// | answered | `status` | by the status |
+/// | the caller hangs up, or stops reading | `aborted` | `error` |
+/// | the handler or the body panics | `aborted`, `panicked` | `error` |
+/// | the body breaks off with an error | `status`, `body_failed` | `error` |
+/// | the service gives an error and no response | `service_failed` | `error` |
+///
+/// What a handler that was aborted had done by then is not known.
+///
+/// It is a tower layer over the types of `http`, for any body of [`Bytes`]. With the feature `axum` the
+/// route and the caller's address are found by themselves, if it is added with `Router::layer` or
+/// `route_layer`; elsewhere say where they are: [`with_route`](Self::with_route),
+/// [`with_peer`](Self::with_peer).
 #[derive(Clone)]
 pub struct AuditLayer {
     config: Arc<Config>,
 }
 
+#[derive(Clone)]
 pub(super) struct Config {
     pub(super) sink: Arc<dyn AuditSink>,
-    pub(super) naming: Naming,
     pub(super) fails_request: bool,
+    /// How many entries are being written.
+    pub(super) writes: watch::Sender<usize>,
+    naming: Naming,
+    route: Option<RouteOf>,
+    peer: Option<PeerOf>,
 }
 
 impl AuditLayer {
@@ -52,14 +87,17 @@ impl AuditLayer {
         Self {
             config: Arc::new(Config {
                 sink,
-                naming,
                 fails_request: false,
+                writes: watch::Sender::new(0),
+                naming,
+                route: None,
+                peer: None,
             }),
         }
     }
 
-    /// Answers 503 if the entry can't be written. What the handler did stays done: a caller has to
-    /// look before he tries again.
+    /// Answers 503 if the entry can't be written, or breaks off a response that is sent in pieces. What the
+    /// handler did stays done: a caller has to look before he tries again.
     pub fn fail_requests(self) -> Self {
         self.with(|config| config.fails_request = true)
     }
@@ -79,16 +117,34 @@ impl AuditLayer {
         self.with_naming(naming::by_route)
     }
 
-    fn with(self, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config {
-            sink: self.config.sink.clone(),
-            naming: self.config.naming.clone(),
-            fails_request: self.config.fails_request,
-        };
-        change(&mut config);
-        Self {
-            config: Arc::new(config),
-        }
+    /// Finds the route's template, such as `/templates/{id}`, in the head of a request.
+    pub fn with_route(
+        self,
+        route: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.route = Some(Arc::new(route)))
+    }
+
+    /// Finds the caller's address in the head of a request: behind a proxy that a host trusts, in the header
+    /// that the proxy sets.
+    pub fn with_peer(
+        self,
+        peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.peer = Some(Arc::new(peer)))
+    }
+
+    /// Waits until no entry is being written: for the end of the process, after the server has stopped. A
+    /// request that was cut off is written by a task that nobody waits for.
+    pub async fn settle(&self) {
+        // The sender lives in `self`.
+        let mut writes = self.config.writes.subscribe();
+        let _ = writes.wait_for(|writes| *writes == 0).await;
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
     }
 }
 
@@ -110,39 +166,84 @@ pub struct AuditService<S> {
     config: Arc<Config>,
 }
 
-impl<S> Service<Request> for AuditService<S>
+impl<S, A, B> Service<Request<A>> for AuditService<S>
 where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Send,
     S::Future: Send,
+    A: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Response = Response;
+    type Response = Response<AuditBody<B>>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+    type Future = BoxFuture<'static, Result<Response<AuditBody<B>>, S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: Request<A>) -> Self::Future {
         // The service that was polled ready; a clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let config = self.config.clone();
         let ctx = request.extensions().get::<TenantCtx>().cloned();
         let Some(ctx) = ctx.filter(|_| may_change(request.method())) else {
-            return Box::pin(inner.call(request));
+            let answering = inner.call(request);
+            return Box::pin(async move { Ok(answering.await?.map(AuditBody::plain)) });
         };
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let note = AuditNote::default();
-            let route = route::of(&mut parts).await;
+            let route = match &config.route {
+                Some(template) => route::named(template(&parts)),
+                None => route::of(&mut parts).await,
+            };
             let action = (config.naming)(&parts.method, route.template());
-            let origin = origin::of(&parts);
+            let origin = origin::of(&parts, config.peer.as_ref());
             parts.extensions.insert(note.clone());
-            let pending = Pending::new(config, ctx, note, route, action, origin);
-            let response = inner.call(Request::from_parts(parts, body)).await?;
-            Ok(pending.finish(response).await)
+            let mut pending = Pending::new(config, ctx, note, route, action, origin);
+            match inner.call(Request::from_parts(parts, body)).await {
+                Ok(response) => Ok(answer(pending, response).await),
+                Err(error) => {
+                    written(&mut pending, End::ServiceFailed).await;
+                    Err(error)
+                }
+            }
         })
+    }
+}
+
+/// The response, with its entry written or bound to its body.
+async fn answer<B>(mut pending: Pending, response: Response<B>) -> Response<AuditBody<B>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if response.extensions().get::<DenialRecorded>().is_some() {
+        pending.forget();
+        return response.map(AuditBody::plain);
+    }
+    let (parts, body) = response.into_parts();
+    pending.status = Some(parts.status);
+    let opened = Opened::of(body).await;
+    let Some(end) = opened.end() else {
+        return Response::from_parts(parts, opened.watched(pending));
+    };
+    let fails = pending.fails_request();
+    if written(&mut pending, end).await || !fails {
+        return Response::from_parts(parts, opened.written());
+    }
+    let message = "the request was carried out, but its audit entry could not be written";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new(status, "audit_unavailable", message).respond()
+}
+
+async fn written(pending: &mut Pending, end: End) -> bool {
+    match pending.start(end) {
+        Some(writing) => matches!(writing.await, Ok(true)),
+        None => false,
     }
 }
 

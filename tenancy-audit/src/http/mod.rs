@@ -1,9 +1,12 @@
-//! For axum 0.8: every mutating request leaves an entry, whatever its handler does.
+//! Over HTTP: every mutating request leaves one entry, whatever its handler does. A tower layer, for axum 0.8,
+//! hyper, tonic and every other stack.
 //!
 //! [`AuditLayer`] goes inside [`TenantLayer`](tenancy_core::http::TenantLayer), which says who acts
 //! in which tenant; requests that it turns away belong to no tenant and are not recorded here.
 //!
 //! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # mod host {
 //! # use std::sync::Arc;
 //! # use axum::{Router, routing::post};
 //! # use tenancy_audit::http::{AuditLayer, AuditNote};
@@ -18,8 +21,10 @@
 //!     .layer(AuditLayer::new(sink))
 //!     .layer(tenants)
 //! # }
+//! # }
 //! ```
 
+mod body;
 mod layer;
 mod naming;
 mod note;
@@ -27,5 +32,6 @@ mod origin;
 mod pending;
 mod route;
 
+pub use body::AuditBody;
 pub use layer::{AuditLayer, AuditService};
 pub use note::AuditNote;

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::FromRequestParts;
-use http::{StatusCode, request::Parts};
 use serde_json::{Map, Value, json};
-use tenancy_core::{Target, http::Problem};
+use tenancy_core::Target;
 
 /// A handler's side of the entry that [`AuditLayer`](super::AuditLayer) writes for its request: an
-/// extractor, and an extension of the request.
+/// extension of the request, and with the feature `axum` an extractor.
 ///
 /// Everything said through it is redacted and limited as any event is. What is too much makes the
 /// entry smaller: it is then written without `meta` of the handler's, and says so.
@@ -95,14 +93,18 @@ impl AuditNote {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for AuditNote {
-    type Rejection = Problem;
+#[cfg(feature = "axum")]
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditNote {
+    type Rejection = tenancy_core::http::Problem;
 
     /// Takes the note of a mutating request that [`AuditLayer`](super::AuditLayer) watches.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Rejection::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
                 "audit_layer_missing",
                 "this route is not under the audit layer, or is only read",
             )

@@ -1,17 +1,20 @@
 //! Where a request came from.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::ConnectInfo;
 use http::{header, request::Parts};
 use tenancy_core::Origin;
 
-/// The address is the peer's, as `into_make_service_with_connect_info` gives it. Behind a proxy
-/// that is the proxy: a host that trusts one replaces the `ConnectInfo` in a layer of its own.
-pub(super) fn of(parts: &Parts) -> Origin {
+use super::layer::PeerOf;
+
+/// The address is the peer's, unless the host knows better. Behind a proxy the peer is the proxy.
+pub(super) fn of(parts: &Parts, known: Option<&PeerOf>) -> Origin {
     let mut origin = Origin::default();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    origin.ip = peer.map(|ConnectInfo(address)| address.ip().to_canonical().to_string());
+    let address = match known {
+        Some(known) => known(parts),
+        None => peer(parts),
+    };
+    origin.ip = address.map(|address| address.to_canonical().to_string());
     let header = |name| {
         parts
             .headers
@@ -26,6 +29,16 @@ pub(super) fn of(parts: &Parts) -> Origin {
         .and_then(|value| value.to_str().ok())
         .and_then(trace_id);
     origin
+}
+
+/// As `into_make_service_with_connect_info` of axum gives it, or a server that puts the address there itself.
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::ConnectInfo(address)) = parts.extensions.get() {
+        let address: &SocketAddr = address;
+        return Some(address.ip());
+    }
+    parts.extensions.get().map(SocketAddr::ip)
 }
 
 /// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.

@@ -1,20 +1,27 @@
 //! A request whose entry is still to be written.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::Value;
-use tenancy_core::{
-    Error, ErrorKind, Event, Origin, Outcome, TenantCtx,
-    http::{DenialRecorded, Problem},
-};
+use tenancy_core::{Error, ErrorKind, Event, Origin, Outcome, TenantCtx};
+use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::Instrument as _;
 
 use super::{layer::Config, note::AuditNote, route::Route};
 
-/// Writes the entry when the response is there, or when the request ends without one.
-pub(super) struct Pending(Option<Request>);
+/// Writes the entry of a request once: when it is told how the request ends, or when it is dropped, which is
+/// an end too.
+pub(super) struct Pending {
+    request: Option<Request>,
+    /// Of the response, once there is one.
+    pub(super) status: Option<StatusCode>,
+    /// Whether everything was handed on, so that being dropped is no accident.
+    pub(super) ended: bool,
+}
 
 struct Request {
     config: Arc<Config>,
@@ -27,10 +34,16 @@ struct Request {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy)]
-enum End {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The caller went away.
     Aborted,
-    Answered(StatusCode),
+    Answered,
+    /// The response broke off.
+    BodyFailed,
+    Panicked,
+    /// The service gave an error in place of a response.
+    ServiceFailed,
 }
 
 impl Pending {
@@ -43,7 +56,7 @@ impl Pending {
         origin: Origin,
     ) -> Self {
         let started = Instant::now();
-        Self(Some(Request {
+        let request = Request {
             config,
             ctx,
             note,
@@ -51,43 +64,67 @@ impl Pending {
             action,
             origin,
             started,
-        }))
+        };
+        Self {
+            request: Some(request),
+            status: None,
+            ended: false,
+        }
     }
 
-    pub(super) async fn finish(mut self, response: Response) -> Response {
-        let denial_recorded = response.extensions().get::<DenialRecorded>().is_some();
-        let Some(request) = self.0.take().filter(|_| !denial_recorded) else {
-            return response;
+    /// Whether the request is to fail if its entry can't be written.
+    pub(super) fn fails_request(&self) -> bool {
+        let config = self.request.as_ref().map(|request| &request.config);
+        config.is_some_and(|config| config.fails_request)
+    }
+
+    /// Leaves no entry: somebody else has written it.
+    pub(super) fn forget(mut self) {
+        self.request = None;
+    }
+
+    /// Writes the entry, in a task that goes on if the caller goes away. Says whether it was written, or was
+    /// not to be; `None` if it is being written already, or there is no runtime any more.
+    pub(super) fn start(&mut self, end: End) -> Option<JoinHandle<bool>> {
+        let request = self.request.take()?;
+        let Ok(runtime) = Handle::try_current() else {
+            request.unrecorded("runtime_gone", &"the runtime has ended");
+            return None;
         };
-        let fails_request = request.config.fails_request;
-        let writing = request.write(End::Answered(response.status()));
-        let written = tokio::spawn(writing.in_current_span()).await;
-        if matches!(written, Ok(true)) || !fails_request {
-            return response;
-        }
-        let message = "the request was carried out, but its audit entry could not be written";
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "audit_unavailable",
-            message,
-        )
-        .into_response()
+        let (writes, status) = (request.config.writes.clone(), self.status);
+        writes.send_modify(|writes| *writes += 1);
+        let latency = request.started.elapsed();
+        let writing = async move {
+            let _ends = Ends(writes);
+            request.write(end, status, latency).await
+        };
+        Some(runtime.spawn(writing.in_current_span()))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let (Some(request), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
+        let end = match (self.ended, std::thread::panicking()) {
+            (true, _) => End::Answered,
+            (false, true) => End::Panicked,
+            (false, false) => End::Aborted,
         };
-        runtime.spawn(request.write(End::Aborted).in_current_span());
+        self.start(end);
+    }
+}
+
+/// One write less is under way.
+struct Ends(tokio::sync::watch::Sender<usize>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.send_modify(|writes| *writes -= 1);
     }
 }
 
 impl Request {
     /// Whether the entry was written, or was not to be.
-    async fn write(self, end: End) -> bool {
+    async fn write(self, end: End, status: Option<StatusCode>, latency: Duration) -> bool {
         let noted = self.note.take();
         if noted.is_recorded {
             return true;
@@ -101,38 +138,52 @@ impl Request {
                 .meta
                 .insert("changes".to_owned(), Value::Object(noted.changes));
         }
-        let plain = self.describe(Event::new(self.action.clone()), end);
-        let event = self.describe(event, end);
+        let describe = |event| self.describe(event, end, status, latency);
+        let (event, plain) = (describe(event), describe(Event::new(self.action.clone())));
         let Err(error) = self.record(event).await else {
             return true;
         };
         if error.kind() != ErrorKind::InvalidInput {
-            return self.failed(&error);
+            return self.unrecorded(error.code(), &error);
         }
         // What the handler said can't be kept; that the request happened can.
         tracing::warn!(%error, code = error.code(), "a handler's audit note was refused");
         let plain = plain.meta("note_refused", error.code());
         match self.record(plain).await {
             Ok(()) => true,
-            Err(error) => self.failed(&error),
+            Err(error) => self.unrecorded(error.code(), &error),
         }
     }
 
-    fn describe(&self, mut event: Event, end: End) -> Event {
+    fn describe(
+        &self,
+        mut event: Event,
+        end: End,
+        status: Option<StatusCode>,
+        latency: Duration,
+    ) -> Event {
         event.origin = self.origin.clone();
         if event.targets.is_empty() {
             event.targets.extend(self.route.target());
         }
-        let latency = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         event = event.meta("latency_ms", latency);
         if let Some(template) = self.route.template() {
             event = event.meta("route", template);
         }
+        if let Some(status) = status {
+            event = event.meta("status", status.as_u16());
+        }
+        let event = match (end, status) {
+            (End::Answered, Some(status)) => event.outcome(outcome(status)),
+            _ => event.outcome(Outcome::Error),
+        };
         match end {
-            End::Answered(status) => event
-                .outcome(outcome(status))
-                .meta("status", status.as_u16()),
-            End::Aborted => event.outcome(Outcome::Error).meta("aborted", true),
+            End::Answered => event,
+            End::Aborted => event.meta("aborted", true),
+            End::BodyFailed => event.meta("body_failed", true),
+            End::Panicked => event.meta("aborted", true).meta("panicked", true),
+            End::ServiceFailed => event.meta("service_failed", true),
         }
     }
 
@@ -140,10 +191,10 @@ impl Request {
         self.config.sink.record(&self.ctx, event).await
     }
 
-    fn failed(&self, error: &Error) -> bool {
+    fn unrecorded(&self, code: &str, error: &dyn std::fmt::Display) -> bool {
         metrics::counter!("tenancy_audit_requests_unrecorded_total").increment(1);
         tracing::error!(
-            %error, code = error.code(), tenant = %self.ctx.tenant(), request = %self.ctx.request_id(),
+            %error, code, tenant = %self.ctx.tenant(), request = %self.ctx.request_id(),
             "a request could not be recorded"
         );
         false

@@ -1,14 +1,10 @@
 //! The route of a request, and its path as it may be kept.
 
-use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams};
 use http::request::Parts;
-use serde_json::Value;
 use tenancy_core::Target;
-use uuid::Uuid;
-
-use crate::Redaction;
 
 /// What an identifier in a path is allowed to look like; anything longer may be a token.
+#[cfg(feature = "axum")]
 const MAX_PARAMETER: usize = 24;
 
 #[derive(Debug, Default)]
@@ -28,8 +24,24 @@ impl Route {
     }
 }
 
+/// A route of which the template is known alone.
+pub(super) fn named(template: Option<String>) -> Route {
+    let path = template.clone();
+    Route { template, path }
+}
+
+/// Without axum nobody has left a route.
+#[cfg(not(feature = "axum"))]
+#[expect(clippy::unused_async, reason = "with axum its extractors are asked")]
+pub(super) async fn of(_: &mut Parts) -> Route {
+    Route::default()
+}
+
 /// The matched route with its parameters; nothing where no router has matched yet.
+#[cfg(feature = "axum")]
 pub(super) async fn of(parts: &mut Parts) -> Route {
+    use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams};
+
     let matched = parts
         .extensions
         .get::<MatchedPath>()
@@ -53,6 +65,7 @@ pub(super) async fn of(parts: &mut Parts) -> Route {
 }
 
 /// The template with the parameters that are plain identifiers filled in.
+#[cfg(feature = "axum")]
 fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let segment = |segment: &str| {
         let name = segment
@@ -74,16 +87,17 @@ fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String
         .join("/")
 }
 
+#[cfg(feature = "axum")]
 fn is_identifier(name: &str, value: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let short = value.len() <= MAX_PARAMETER && value.bytes().all(plain);
-    (short || Uuid::try_parse(value).is_ok())
-        && !Redaction::new().hides(name, &Value::from(value))
+    (short || uuid::Uuid::try_parse(value).is_ok())
+        && !crate::Redaction::new().hides(name, &serde_json::Value::from(value))
         && name != "code"
         && !name.contains("token")
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "axum"))]
 mod tests {
     use super::*;
 

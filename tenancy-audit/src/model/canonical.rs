@@ -15,6 +15,10 @@ pub(crate) struct Encoder {
     bytes: Vec<u8>,
 }
 
+/// Where the count of an array or object is put.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted(usize);
+
 impl Encoder {
     /// Starts with a domain, so that bytes made for one purpose never serve another.
     pub(crate) fn new(domain: &str) -> Self {
@@ -23,6 +27,17 @@ impl Encoder {
         };
         encoder.text(domain);
         encoder
+    }
+
+    /// Bytes that nobody hashes.
+    pub(crate) fn scratch() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// Starts anew with a domain, in the memory that is there.
+    pub(crate) fn restart(&mut self, domain: &str) {
+        self.bytes.clear();
+        self.text(domain);
     }
 
     /// A number of elements or a length: four bytes, big-endian. Nothing here reaches 4 GiB.
@@ -57,38 +72,86 @@ impl Encoder {
 
     pub(crate) fn json(&mut self, value: &Value) {
         match value {
-            Value::Null => self.bytes.push(b'z'),
-            Value::Bool(false) => self.bytes.push(b'f'),
-            Value::Bool(true) => self.bytes.push(b't'),
-            Value::Number(number) => {
-                self.bytes.push(b'n');
-                self.text(&number::normal(number));
-            }
-            Value::String(text) => {
-                self.bytes.push(b's');
-                self.text(text);
-            }
+            Value::Null => self.null(),
+            Value::Bool(flag) => self.bool(*flag),
+            Value::Number(number) => self.number(&number::normal(number)),
+            Value::String(text) => self.string(text),
             Value::Array(items) => {
-                self.bytes.push(b'a');
-                self.count(items.len());
+                let place = self.array_begins();
                 for item in items {
                     self.json(item);
                 }
+                self.counted(place, items.len());
             }
             Value::Object(map) => self.object(map),
         }
     }
 
+    pub(crate) fn null(&mut self) {
+        self.bytes.push(b'z');
+    }
+
+    pub(crate) fn bool(&mut self, flag: bool) {
+        self.bytes.push(if flag { b't' } else { b'f' });
+    }
+
+    /// A number in its one form.
+    pub(crate) fn number(&mut self, normal: &str) {
+        self.bytes.push(b'n');
+        self.text(normal);
+    }
+
+    pub(crate) fn string(&mut self, text: &str) {
+        self.bytes.push(b's');
+        self.text(text);
+    }
+
+    /// An array, whose elements follow and are counted at last.
+    pub(crate) fn array_begins(&mut self) -> Counted {
+        self.begins(b'a')
+    }
+
+    /// An object, whose keys and values follow in the order of the keys' bytes.
+    pub(crate) fn object_begins(&mut self) -> Counted {
+        self.begins(b'o')
+    }
+
+    /// An object without keys.
+    pub(crate) fn empty_object(&mut self) {
+        self.begins(b'o');
+    }
+
+    /// Says how many elements or keys it had.
+    pub(crate) fn counted(&mut self, place: Counted, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let end = place.0 + size_of::<u32>();
+        if let Some(bytes) = self.bytes.get_mut(place.0..end) {
+            bytes.copy_from_slice(&count.to_be_bytes());
+        }
+    }
+
+    fn begins(&mut self, tag: u8) -> Counted {
+        self.bytes.push(tag);
+        let place = Counted(self.bytes.len());
+        self.count(0);
+        place
+    }
+
     /// Keys in the order of their bytes, however the map keeps them.
     pub(crate) fn object(&mut self, map: &Map<String, Value>) {
-        self.bytes.push(b'o');
-        self.count(map.len());
-        let mut entries: Vec<_> = map.iter().collect();
-        entries.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-        for (key, value) in entries {
+        let place = self.object_begins();
+        let mut pair = |(key, value): (&String, &Value)| {
             self.text(key);
             self.json(value);
+        };
+        if map.keys().is_sorted() {
+            map.iter().for_each(pair);
+        } else {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+            entries.into_iter().for_each(&mut pair);
         }
+        self.counted(place, map.len());
     }
 
     pub(crate) fn sha256(&self) -> [u8; 32] {
@@ -105,7 +168,7 @@ impl Encoder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -156,19 +219,19 @@ mod tests {
         }
     }
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    pub(in crate::model) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<u64>().prop_map(Value::from),
             any::<f64>().prop_map(Value::from),
-            "[a-c\\PC]{0,4}".prop_map(Value::from),
+            "[a-c\"\\\\\\PC\n\t]{0,6}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::hash_map("[a-c]{0,3}", inner, 0..4)
+                prop::collection::hash_map("[a-cé\"]{0,3}", inner, 0..4)
                     .prop_map(|map| map.into_iter().collect()),
             ]
         })

@@ -19,10 +19,21 @@ tenancy_core::uuid_id! {
     pub struct AuditEntryId;
 }
 
+impl AuditEntryId {
+    /// When the entry was made, by the writer's clock, to the millisecond.
+    pub(crate) fn made_at(self) -> DateTime<Utc> {
+        let millis = self.as_uuid().as_u128() >> 80;
+        i64::try_from(millis)
+            .ok()
+            .and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_default()
+    }
+}
+
 /// The shape of entries that this version writes, and the bytes it hashes.
 pub const SCHEMA_VERSION: i16 = 1;
 
-const DOMAIN: &str = "tenancy.audit.entry";
+pub(super) const DOMAIN: &str = "tenancy.audit.entry";
 
 /// Who acted, as the entry keeps it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -84,11 +95,7 @@ pub struct Record {
 impl Record {
     /// When the entry was made, by the writer's clock, to the millisecond.
     pub fn occurred_at(&self) -> DateTime<Utc> {
-        let millis = self.id.as_uuid().as_u128() >> 80;
-        i64::try_from(millis)
-            .ok()
-            .and_then(DateTime::from_timestamp_millis)
-            .unwrap_or_default()
+        self.id.made_at()
     }
 
     /// Where it came from; what was erased, or is sealed, is missing.

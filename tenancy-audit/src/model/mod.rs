@@ -3,12 +3,14 @@
 mod canonical;
 mod counts;
 mod cursor;
+mod draft;
 mod entry;
 mod erasure;
 mod filter;
 mod format;
 mod language;
 mod limits;
+mod line;
 mod log_tree;
 mod mark;
 pub mod merkle;
@@ -19,6 +21,8 @@ mod proof_line;
 mod query;
 mod redact;
 mod sanitize;
+#[cfg(feature = "schema")]
+mod schema;
 mod seal;
 mod sealed_personal;
 mod search;
@@ -27,6 +31,7 @@ mod verdict;
 
 pub use counts::{CountBy, Counts};
 pub use cursor::Cursor;
+pub use draft::{Draft, EntryKey};
 pub use entry::{AuditEntryId, Entry, Record, RecordedActor, SCHEMA_VERSION};
 pub use erasure::Erasure;
 pub use filter::{Filter, IpRange, SearchText};
@@ -37,26 +42,30 @@ pub use mark::{Followed, Mark};
 pub use query::{
     ActionFilter, ActionPrefix, ActorFilter, AuditQuery, Order, Page, ResourceFilter, TimeRange,
 };
-pub use redact::Redaction;
+pub use redact::{Masked, Redaction};
+#[cfg(feature = "schema")]
+pub use schema::EventSchemas;
 pub use seal::{
     Adoption, ConsistencyProof, InclusionProof, LostSeal, MAX_SEALED, Removal, Seal, SealHead,
     SealKey, SealKeys, SealSignature, SealedAs,
 };
 pub use verdict::{Change, Verdict};
 
+pub(crate) use canonical::Encoder;
 pub(crate) use entry::{resource_of, targets_json};
 pub(crate) use erasure::ERASED;
 pub(crate) use filter::like;
+pub(crate) use line::EntrySeen;
 pub(crate) use log_tree::{Nodes, consistency_parts, needed, root_of};
-pub(crate) use personal::{Personal, SALT_LEN};
+pub(crate) use personal::{ORIGIN_DETAILS, Personal, SALT_LEN};
 pub(crate) use proof_document::{
     InclusionDocument, ProofDocument, consistency_line, inclusion_line,
 };
-pub(crate) use proof_line::{
-    Damaged, End, EntryLine, FORMAT, Header, LONGEST, ProofLine, SealLine, Unsealed,
-};
+pub(crate) use proof_line::{Damaged, End, FORMAT, Header, LONGEST, ProofLine, SealLine, Unsealed};
 pub(crate) use redact::Place;
 pub(crate) use sanitize::Sanitizer;
+#[cfg(feature = "schema")]
+pub(crate) use schema::described;
 pub(crate) use seal::{
     Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
 };

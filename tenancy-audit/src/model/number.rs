@@ -15,6 +15,17 @@ pub(crate) fn normal(number: &Number) -> String {
     decimal(&text).unwrap_or(text)
 }
 
+/// The same of the text of a whole number that any parser takes exactly; `None` of any other text.
+pub(crate) fn normal_integer(text: &str) -> Option<String> {
+    const MAX_DIGITS: usize = 18;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty()
+        && digits.len() <= MAX_DIGITS
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'));
+    plain.then(|| decimal(text)).flatten()
+}
+
 /// Whether the database can hold it.
 pub(crate) fn is_storable(number: &Number) -> bool {
     if number.is_i64() || number.is_u64() {
@@ -83,6 +94,27 @@ mod tests {
             (json!(0.1 + 0.2), "30000000000000004e-17"),
         ] {
             assert_eq!(of(&value), form, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_has_the_same_form_without_being_parsed() {
+        for text in ["0", "-0", "7", "-120", "999999999999999999"] {
+            let parsed: Number = serde_json::from_str(text).unwrap();
+            assert_eq!(normal_integer(text), Some(normal(&parsed)), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "01",
+            "+1",
+            "1.0",
+            "1e3",
+            "1234567890123456789",
+            "--1",
+            "1-",
+        ] {
+            assert_eq!(normal_integer(text), None, "{text}");
         }
     }
 

@@ -15,6 +15,9 @@ use super::{
 /// How many random bytes hide a value in its commitment: an address can't be guessed from it.
 pub(crate) const SALT_LEN: usize = 16;
 
+/// The names under which the origin's details are kept.
+pub(crate) const ORIGIN_DETAILS: [&str; 2] = ["ip", "user_agent"];
+
 const DOMAIN: &str = "tenancy.audit.commitment.v1";
 
 /// Personal details of one entry, as the columns `personal` and `commitments` hold them.

@@ -205,6 +205,8 @@ impl<'a> Sanitizer<'a> {
     }
 
     fn scrubbed(&mut self, text: String, place: Place) -> String {
+        // What a type kept back before it came here.
+        self.redacted |= text == REDACTED;
         match self.redaction.scrub(&text, place) {
             Some(clean) => {
                 self.redacted = true;

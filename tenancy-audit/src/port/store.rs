@@ -1,9 +1,7 @@
 use async_trait::async_trait;
 use tenancy_core::{TenantCtx, TenantTx};
 
-use crate::{
-    AuditEntryId, AuditQuery, CountBy, Counts, Entry, Error, Followed, Mark, Page, Record,
-};
+use crate::{AuditEntryId, AuditQuery, CountBy, Counts, Draft, Entry, Error, Followed, Mark, Page};
 
 /// Keeps the entries of all tenants.
 ///
@@ -13,6 +11,11 @@ use crate::{
 /// never computes a record anew, so that what is read back verifies. [`append`](Self::append)
 /// stores all records or none and commits before it returns, on a connection that a caller's open
 /// transaction can't be waiting for; [`append_in`](Self::append_in) joins the caller's transaction.
+/// Both answer under which id each record stands, in the order given.
+///
+/// A draft with a [key](crate::EntryKey) is stored if its tenant has used the key for nothing yet. If the key
+/// was used for the same content the answer is the id of the entry that was stored then; the key is taken and
+/// the entry stored together or not at all. Keys are remembered for a day at least.
 ///
 /// Following from mark to mark meets every entry that was committed after the first mark exactly once,
 /// whatever its id and however long its transaction took.
@@ -24,6 +27,8 @@ use crate::{
 /// # Errors and retry
 /// A record that is there already is [`Conflict`](crate::ErrorKind::Conflict) and nothing of the
 /// call is stored; so repeating an `append` whose outcome is unknown never stores twice.
+/// A key that was used for another content is [`Conflict`](crate::ErrorKind::Conflict) `audit_key_reused`;
+/// nothing of the call is stored, and the caller's transaction stays usable.
 /// [`Error::retry`] says what else may be repeated.
 ///
 /// # Cancellation
@@ -35,10 +40,14 @@ use crate::{
 #[async_trait]
 pub trait AuditStore: Send + Sync + 'static {
     /// Stores records of the context's tenant and actor in a short transaction of its own.
-    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error>;
+    async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error>;
 
     /// Stores records of the transaction's tenant and actor in it.
-    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error>;
+    async fn append_in(
+        &self,
+        tx: &mut TenantTx,
+        drafts: &[Draft],
+    ) -> Result<Vec<AuditEntryId>, Error>;
 
     /// One entry of the context's tenant.
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error>;

@@ -1,82 +1,188 @@
 //! Writing entries.
 
-use serde_json::{Map, Value};
-use sqlx::PgConnection;
-use tenancy_core::RequestId;
+use std::collections::{HashMap, HashSet};
 
-use crate::{Error, Record, model};
+use sqlx::{Arguments as _, PgConnection, error::BoxDynError, postgres::PgArguments, types::Json};
+use tenancy_core::{RequestId, TenantId};
 
-/// Stores records of one tenant and one actor: one statement, whatever their number.
-pub(super) async fn append(conn: &mut PgConnection, records: &[Record]) -> Result<(), Error> {
-    match records {
-        [] => Ok(()),
-        [record] => one(conn, record).await,
-        [first, ..] => batch(conn, first, records).await,
+use crate::{AuditEntryId, Draft, EntryKey, Error, ErrorKind};
+
+/// The code of a key that was used for something else.
+pub(super) const KEY_REUSED: &str = "audit_key_reused";
+
+/// Stores records of one tenant and one actor: one statement, whatever their number. Answers under which id
+/// each of them stands, which is an earlier one where its key was used before.
+pub(super) async fn append(
+    conn: &mut PgConnection,
+    drafts: &[Draft],
+) -> Result<Vec<AuditEntryId>, Error> {
+    match drafts {
+        [] => {}
+        [draft] if draft.key.is_none() => one(conn, draft).await?,
+        [draft] => return keyed(conn, draft, drafts).await,
+        [first, rest @ ..] => {
+            let stray = |draft: &Draft| draft.tenant != first.tenant || draft.actor != first.actor;
+            if rest.iter().any(stray) {
+                let message = "the entries of a batch must have one tenant and one actor";
+                return Err(Error::invalid("audit_batch_mixed", message));
+            }
+            if drafts.iter().any(|draft| draft.key.is_some()) {
+                return all_or_none(conn, first, drafts).await;
+            }
+            let columns = columns(first, drafts).map_err(sqlx::Error::Encode)?;
+            sqlx::query_with(include_str!("sql/append_batch.sql"), columns)
+                .execute(conn)
+                .await?;
+        }
     }
+    Ok(drafts.iter().map(|draft| draft.id).collect())
 }
 
-async fn one(conn: &mut PgConnection, record: &Record) -> Result<(), Error> {
-    let actor = &record.actor;
+async fn one(conn: &mut PgConnection, draft: &Draft) -> Result<(), Error> {
+    let actor = &draft.actor;
     sqlx::query(include_str!("sql/append_one.sql"))
-        .bind(record.tenant)
-        .bind(record.id)
+        .bind(draft.tenant)
+        .bind(draft.id)
         .bind(actor.user)
         .bind(&actor.kind)
         .bind(&actor.id)
         .bind(actor.on_behalf_of)
-        .bind(&record.action)
-        .bind(&record.resource)
-        .bind(record.outcome.as_str())
-        .bind(model::targets_json(&record.targets))
-        .bind(json(&record.context))
-        .bind(json(&record.personal))
-        .bind(json(&record.commitments))
-        .bind(record.request)
-        .bind(json(&record.meta))
-        .bind(record.redacted)
-        .bind(record.truncated)
-        .bind(record.schema_version)
-        .bind(record.content_hash.as_slice())
+        .bind(&draft.action)
+        .bind(&draft.resource)
+        .bind(draft.outcome.as_str())
+        .bind(Json(&draft.targets))
+        .bind(Json(&draft.context))
+        .bind(Json(&draft.personal))
+        .bind(Json(&draft.commitments))
+        .bind(draft.request)
+        .bind(Json(&draft.meta))
+        .bind(draft.redacted)
+        .bind(draft.truncated)
+        .bind(draft.schema_version)
+        .bind(draft.content_hash.as_slice())
         .execute(conn)
         .await?;
     Ok(())
 }
 
-async fn batch(conn: &mut PgConnection, first: &Record, records: &[Record]) -> Result<(), Error> {
-    let stray = |record: &Record| record.tenant != first.tenant || record.actor != first.actor;
-    if records.iter().any(stray) {
-        let message = "the entries of a batch must have one tenant and one actor";
-        return Err(Error::invalid("audit_batch_mixed", message));
+/// A key that was used for something else refuses the whole batch, and leaves the transaction usable.
+async fn all_or_none(
+    conn: &mut PgConnection,
+    first: &Draft,
+    drafts: &[Draft],
+) -> Result<Vec<AuditEntryId>, Error> {
+    sqlx::raw_sql("SAVEPOINT tenancy_audit_keys")
+        .execute(&mut *conn)
+        .await?;
+    let done = keyed(conn, first, drafts).await;
+    let end = match &done {
+        Err(error) if error.code() == KEY_REUSED => {
+            "ROLLBACK TO SAVEPOINT tenancy_audit_keys; RELEASE SAVEPOINT tenancy_audit_keys"
+        }
+        // The transaction is broken and goes as a whole.
+        Err(_) => return done,
+        Ok(_) => "RELEASE SAVEPOINT tenancy_audit_keys",
+    };
+    sqlx::raw_sql(end).execute(conn).await?;
+    done
+}
+
+async fn keyed(
+    conn: &mut PgConnection,
+    first: &Draft,
+    drafts: &[Draft],
+) -> Result<Vec<AuditEntryId>, Error> {
+    let arguments = keyed_columns(first, drafts).map_err(sqlx::Error::Encode)?;
+    let written: Vec<AuditEntryId> =
+        sqlx::query_scalar_with(include_str!("sql/append_keyed.sql"), arguments)
+            .fetch_all(&mut *conn)
+            .await?;
+    let written: HashSet<AuditEntryId> = written.into_iter().collect();
+    if written.len() == drafts.len() {
+        return Ok(drafts.iter().map(|draft| draft.id).collect());
     }
-    sqlx::query(include_str!("sql/append_batch.sql"))
-        .bind(first.tenant)
-        .bind(first.actor.user)
-        .bind(&first.actor.kind)
-        .bind(&first.actor.id)
-        .bind(first.actor.on_behalf_of)
-        .bind(column(records, |r| r.id.as_uuid()))
-        .bind(column(records, |r| r.action.as_str()))
-        .bind(column(records, |r| r.resource.as_deref()))
-        .bind(column(records, |r| r.outcome.as_str()))
-        .bind(column(records, |r| model::targets_json(&r.targets)))
-        .bind(column(records, |r| json(&r.context)))
-        .bind(column(records, |r| json(&r.personal)))
-        .bind(column(records, |r| json(&r.commitments)))
-        .bind(column(records, |r| r.request.map(RequestId::as_uuid)))
-        .bind(column(records, |r| json(&r.meta)))
-        .bind(column(records, |r| r.redacted))
-        .bind(column(records, |r| r.truncated))
-        .bind(column(records, |r| r.schema_version))
-        .bind(column(records, |r| r.content_hash.as_slice()))
-        .execute(conn)
-        .await?;
-    Ok(())
+    let known = taken(conn, first.tenant, drafts).await?;
+    let stands = |draft: &Draft| match draft.key {
+        _ if written.contains(&draft.id) => Ok(draft.id),
+        Some(key) => match known.get(&key.key_hash) {
+            Some((id, content)) if *content == key.content_hash => Ok(*id),
+            Some(_) => Err(reused()),
+            None => Err(gone()),
+        },
+        None => Err(gone()),
+    };
+    drafts.iter().map(stands).collect()
 }
 
-fn column<'a, T>(records: &'a [Record], value: impl Fn(&'a Record) -> T) -> Vec<T> {
-    records.iter().map(value).collect()
+/// What stands under the keys: the entry and the hash of what was recorded.
+async fn taken(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    drafts: &[Draft],
+) -> Result<HashMap<[u8; 32], (AuditEntryId, [u8; 32])>, Error> {
+    let keys: Vec<&[u8]> = drafts
+        .iter()
+        .filter_map(|draft| hash(draft, |key| &key.key_hash))
+        .collect();
+    let rows: Vec<(Vec<u8>, AuditEntryId, Vec<u8>)> =
+        sqlx::query_as(include_str!("sql/keys_taken.sql"))
+            .bind(tenant)
+            .bind(keys)
+            .fetch_all(conn)
+            .await?;
+    let row = |(key, id, content): (Vec<u8>, AuditEntryId, Vec<u8>)| {
+        Some((key.try_into().ok()?, (id, content.try_into().ok()?)))
+    };
+    Ok(rows.into_iter().filter_map(row).collect())
 }
 
-fn json(map: &Map<String, Value>) -> Value {
-    Value::Object(map.clone())
+/// The parameters of a batch, in the order of its statement.
+fn columns(first: &Draft, drafts: &[Draft]) -> Result<PgArguments, BoxDynError> {
+    let mut all = PgArguments::default();
+    all.add(first.tenant)?;
+    all.add(first.actor.user)?;
+    all.add(&first.actor.kind)?;
+    all.add(&first.actor.id)?;
+    all.add(first.actor.on_behalf_of)?;
+    all.add(column(drafts, |d| d.id.as_uuid()))?;
+    all.add(column(drafts, |d| d.action.as_str()))?;
+    all.add(column(drafts, |d| d.resource.as_deref()))?;
+    all.add(column(drafts, |d| d.outcome.as_str()))?;
+    all.add(column(drafts, |d| Json(&d.targets)))?;
+    all.add(column(drafts, |d| Json(&d.context)))?;
+    all.add(column(drafts, |d| Json(&d.personal)))?;
+    all.add(column(drafts, |d| Json(&d.commitments)))?;
+    all.add(column(drafts, |d| d.request.map(RequestId::as_uuid)))?;
+    all.add(column(drafts, |d| Json(&d.meta)))?;
+    all.add(column(drafts, |d| d.redacted))?;
+    all.add(column(drafts, |d| d.truncated))?;
+    all.add(column(drafts, |d| d.schema_version))?;
+    all.add(column(drafts, |d| d.content_hash.as_slice()))?;
+    Ok(all)
+}
+
+fn keyed_columns(first: &Draft, drafts: &[Draft]) -> Result<PgArguments, BoxDynError> {
+    let mut all = columns(first, drafts)?;
+    all.add(column(drafts, |d| hash(d, |key| &key.key_hash)))?;
+    all.add(column(drafts, |d| hash(d, |key| &key.content_hash)))?;
+    Ok(all)
+}
+
+fn column<'a, T>(drafts: &'a [Draft], value: impl Fn(&'a Draft) -> T) -> Vec<T> {
+    drafts.iter().map(value).collect()
+}
+
+fn hash(draft: &Draft, of: impl Fn(&EntryKey) -> &[u8; 32]) -> Option<&[u8]> {
+    draft.key.as_ref().map(|key| of(key).as_slice())
+}
+
+fn reused() -> Error {
+    let message = "the idempotency key was used for another event";
+    Error::new(ErrorKind::Conflict, KEY_REUSED, message)
+}
+
+/// It was taken a moment ago and is forgotten: its time was over in between.
+fn gone() -> Error {
+    let message = "the idempotency key was forgotten meanwhile; try again";
+    Error::new(ErrorKind::Unavailable, "audit_key_gone", message)
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantDb, TenantTx};
 
 use super::store::PgAuditStore;
-use crate::{AuditWriter, Error, Limits, Redaction};
+use crate::{AuditEntryId, AuditWriter, Error, Limits, Redaction};
 
 /// The audit log on Postgres: what a host hands to everything that records.
 ///
@@ -46,6 +46,32 @@ impl PgAuditLog {
         Self(self.0.with_cipher(cipher))
     }
 
+    /// Holds the events of some actions to a schema.
+    #[cfg(feature = "schema")]
+    pub fn with_schemas(self, schemas: crate::EventSchemas) -> Self {
+        Self(self.0.with_schemas(schemas))
+    }
+
+    /// Records an event in a transaction of its own, and says under which id it stands.
+    ///
+    /// # Errors
+    /// As [`AuditWriter::record_entry`].
+    pub async fn record_entry(&self, ctx: &TenantCtx, event: Event) -> Result<AuditEntryId, Error> {
+        self.0.record_entry(ctx, event).await
+    }
+
+    /// Records an event in the caller's transaction, and says under which id it stands.
+    ///
+    /// # Errors
+    /// As [`AuditWriter::record_entry_in`].
+    pub async fn record_entry_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<AuditEntryId, Error> {
+        self.0.record_entry_in(tx, event).await
+    }
+
     /// Records many events in the caller's transaction, with one statement.
     ///
     /// # Errors
@@ -54,7 +80,7 @@ impl PgAuditLog {
         &self,
         tx: &mut TenantTx,
         events: Vec<Event>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<AuditEntryId>, Error> {
         self.0.record_batch_in(tx, events).await
     }
 

@@ -4,6 +4,7 @@ mod adopting;
 mod append;
 mod filters;
 mod follow;
+mod keys;
 mod log;
 mod partitions;
 mod policies;
@@ -16,6 +17,7 @@ mod streams;
 
 use tenancy_core::migrate::{Component, Migration};
 
+pub use keys::IdempotencyKeys;
 pub use log::PgAuditLog;
 pub use partitions::{Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
@@ -67,6 +69,11 @@ const STEPS: &[Migration] = &[
         7,
         "audit_streams",
         include_str!("../../migrations/0007_audit_streams.sql"),
+    ),
+    Migration::new(
+        8,
+        "audit_keys",
+        include_str!("../../migrations/0008_audit_keys.sql"),
     ),
 ];
 

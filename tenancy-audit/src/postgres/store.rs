@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{append::append, filters::Looking, follow, row::Row};
 use crate::{
-    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Entry, Error, Followed, Mark, Order,
-    Page,
+    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, Followed, Mark,
+    Order, Page,
 };
 
 /// How many entries a page looks at where filters have no index.
@@ -32,14 +32,19 @@ impl PgAuditStore {
 
 #[async_trait]
 impl AuditStore for PgAuditStore {
-    async fn append(&self, ctx: &TenantCtx, records: &[crate::Record]) -> Result<(), Error> {
+    async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
         let mut tx = self.db.aside(ctx).await?;
-        append(&mut tx, records).await?;
-        Ok(tx.commit().await?)
+        let ids = append(&mut tx, drafts).await?;
+        tx.commit().await?;
+        Ok(ids)
     }
 
-    async fn append_in(&self, tx: &mut TenantTx, records: &[crate::Record]) -> Result<(), Error> {
-        append(tx, records).await
+    async fn append_in(
+        &self,
+        tx: &mut TenantTx,
+        drafts: &[Draft],
+    ) -> Result<Vec<AuditEntryId>, Error> {
+        append(tx, drafts).await
     }
 
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {

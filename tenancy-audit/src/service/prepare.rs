@@ -1,12 +1,12 @@
 //! From an event to a record: checked, redacted, signed with the context's actor, hashed.
 
 use serde_json::{Map, Value};
-use tenancy_core::{ActionKey, Actor, Event, Origin, Target, TenantCtx};
+use tenancy_core::{ActionKey, Actor, Event, Origin, Outcome, Target, TenantCtx};
 
 use crate::{
-    AuditEntryId, Error, ErrorKind, Limits, Oversize, Record, RecordedActor, Redaction,
-    SCHEMA_VERSION,
-    model::{Personal, Place, SALT_LEN, SEALED, Sanitizer, resource_of},
+    AuditEntryId, Draft, EntryKey, Error, ErrorKind, Limits, Oversize, Record, RecordedActor,
+    Redaction, SCHEMA_VERSION,
+    model::{ORIGIN_DETAILS, Personal, Place, SALT_LEN, SEALED, Sanitizer, resource_of},
 };
 
 /// What the caller of a request can say about himself is cut off here, never refused.
@@ -15,30 +15,34 @@ const MAX_USER_AGENT: usize = 512;
 const MAX_TRACE_ID: usize = 64;
 const MAX_TARGET_KIND: usize = 64;
 
-/// The names under which the origin's details are kept.
-pub(super) const ORIGIN_DETAILS: [&str; 2] = ["ip", "user_agent"];
-
 /// How events are checked and redacted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) redaction: Redaction,
+    #[cfg(feature = "schema")]
+    pub(crate) schemas: crate::EventSchemas,
 }
 
 impl Rules {
-    pub(crate) fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Record, Error> {
+    pub(crate) fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Draft, Error> {
         let action = ActionKey::parse(event.action)?;
         let mut sanitizer = Sanitizer::new(&self.limits, &self.redaction);
         let targets = self.targets(&mut sanitizer, event.targets)?;
         let meta = sanitizer.object(event.meta)?;
+        let given = sanitizer.object(event.personal)?;
+        let schema = self.schema(action.as_str(), event.outcome, &targets, &meta, &given)?;
         let id = AuditEntryId::new();
         let mut personal = Personal::new(ctx.tenant(), id);
-        details(&mut sanitizer, event.personal, &mut personal)?;
+        details(given, &mut personal)?;
         let mut from = event.origin;
         // An entry that a handler writes belongs to the trace of its request, too.
         let traced = || ctx.trace().map(|trace| trace.to_string());
         from.trace_id = from.trace_id.or_else(traced);
-        let context = origin(&mut sanitizer, from, &mut personal)?;
+        let mut context = origin(&mut sanitizer, from, &mut personal)?;
+        if let Some(version) = schema {
+            context.insert("schema".to_owned(), version.into());
+        }
         let mut record = Record {
             id,
             tenant: ctx.tenant(),
@@ -60,7 +64,45 @@ impl Rules {
             shown: Vec::new(),
         };
         record.content_hash = record.hash();
-        Ok(record)
+        let key = event
+            .idempotency_key
+            .map(|key| EntryKey::new(&key, &record))
+            .transpose()?;
+        Ok(Draft::new(record, key))
+    }
+
+    /// The version of the schema that the event fits, where its action has one.
+    #[cfg(feature = "schema")]
+    fn schema(
+        &self,
+        action: &str,
+        outcome: Outcome,
+        targets: &[Target],
+        meta: &Map<String, Value>,
+        personal: &Map<String, Value>,
+    ) -> Result<Option<u32>, Error> {
+        if !self.schemas.knows(action) {
+            return Ok(None);
+        }
+        let event = crate::model::described(outcome, targets, meta, personal);
+        self.schemas.check(action, &event)
+    }
+
+    #[cfg(not(feature = "schema"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "with the feature it looks, and may refuse"
+    )]
+    fn schema(
+        &self,
+        _: &str,
+        _: Outcome,
+        _: &[Target],
+        _: &Map<String, Value>,
+        _: &Map<String, Value>,
+    ) -> Result<Option<u32>, Error> {
+        Ok(None)
     }
 
     fn targets(
@@ -120,12 +162,8 @@ fn actor(ctx: &TenantCtx) -> RecordedActor {
 }
 
 /// What the caller says about a person; it shares the limits of `meta`.
-fn details(
-    sanitizer: &mut Sanitizer<'_>,
-    given: Map<String, Value>,
-    personal: &mut Personal,
-) -> Result<(), Error> {
-    for (name, value) in sanitizer.object(given)? {
+fn details(given: Map<String, Value>, personal: &mut Personal) -> Result<(), Error> {
+    for (name, value) in given {
         if ORIGIN_DETAILS.contains(&name.as_str()) || name.starts_with(SEALED) {
             let message =
                 "`ip` and `user_agent` are the origin's: say them there; no detail begins with `*`";

@@ -3,10 +3,9 @@
 use serde_json::{Map, Value};
 use tenancy_core::{SealedText, SecretText, Subject, SubjectCipher, TenantCtx};
 
-use super::prepare::ORIGIN_DETAILS;
 use crate::{
     Error, ErrorKind, Record,
-    model::{ERASED, SealedDetails, is_sealed},
+    model::{ERASED, ORIGIN_DETAILS, SealedDetails, is_sealed},
 };
 
 /// Seals what the record says about persons: the origin under the actor's key, the rest under that of

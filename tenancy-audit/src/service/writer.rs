@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantTx};
 
 use super::{prepare::Rules, subjects};
-use crate::{AuditStore, Error, Limits, Record, Redaction};
+use crate::{AuditEntryId, AuditStore, Draft, Error, ErrorKind, Limits, Redaction};
 
 /// Checks, redacts, hashes and stores events. On Postgres it is called
 /// [`PgAuditLog`](crate::PgAuditLog).
@@ -39,6 +39,13 @@ impl AuditWriter {
         self
     }
 
+    /// Holds the events of some actions to a schema.
+    #[cfg(feature = "schema")]
+    pub fn with_schemas(mut self, schemas: crate::EventSchemas) -> Self {
+        Arc::make_mut(&mut self.rules).schemas = schemas;
+        self
+    }
+
     /// Seals personal details under the keys of the persons they are about, so that they can be erased
     /// wherever they were copied. An event says whom it is [about](Event::about); address and browser are
     /// the actor's. Each entry with personal details costs a call of the cipher.
@@ -47,32 +54,58 @@ impl AuditWriter {
         self
     }
 
-    /// Records many events in the caller's transaction, with one statement.
+    /// Records an event as [`record`](AuditSink::record) does, and says under which id it stands: an earlier
+    /// entry's, where its [key](Event::idempotency_key) was used for the same before.
     ///
     /// # Errors
-    /// If one event is over a limit none is recorded, and the transaction stays usable. An error
-    /// of the database leaves the transaction to be rolled back.
+    /// [`Conflict`](ErrorKind::Conflict) `audit_key_reused` if the key was used for something else.
+    pub async fn record_entry(&self, ctx: &TenantCtx, event: Event) -> Result<AuditEntryId, Error> {
+        let draft = self.prepare(ctx, event).await?;
+        first(self.store.append(ctx, std::slice::from_ref(&draft)).await?)
+    }
+
+    /// Records an event as [`record_in`](AuditSink::record_in) does, and says under which id it stands.
+    ///
+    /// # Errors
+    /// As [`record_entry`](Self::record_entry); the transaction stays usable.
+    pub async fn record_entry_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<AuditEntryId, Error> {
+        let ctx = tx.ctx().clone();
+        let draft = self.prepare(&ctx, event).await?;
+        let drafts = std::slice::from_ref(&draft);
+        first(self.store.append_in(tx, drafts).await?)
+    }
+
+    /// Records many events in the caller's transaction, with one statement. Answers under which id each of
+    /// them stands.
+    ///
+    /// # Errors
+    /// If one event is over a limit, or its key was used for something else, none is recorded, and the
+    /// transaction stays usable. An error of the database leaves the transaction to be rolled back.
     pub async fn record_batch_in(
         &self,
         tx: &mut TenantTx,
         events: Vec<Event>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<AuditEntryId>, Error> {
         let ctx = tx.ctx().clone();
-        let mut records = Vec::with_capacity(events.len());
+        let mut drafts = Vec::with_capacity(events.len());
         for event in events {
-            records.push(self.prepare(&ctx, event).await?);
+            drafts.push(self.prepare(&ctx, event).await?);
         }
-        self.store.append_in(tx, &records).await
+        self.store.append_in(tx, &drafts).await
     }
 
     /// The record an event would become.
-    pub(crate) async fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Record, Error> {
+    pub(crate) async fn prepare(&self, ctx: &TenantCtx, event: Event) -> Result<Draft, Error> {
         let about = event.subject.clone();
-        let mut record = self.rules.prepare(ctx, event)?;
+        let mut draft = self.rules.prepare(ctx, event)?;
         if let Some(cipher) = &self.cipher {
-            subjects::seal(&**cipher, ctx, about, &mut record).await?;
+            subjects::seal(&**cipher, ctx, about, &mut draft.record).await?;
         }
-        Ok(record)
+        Ok(draft)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn AuditStore> {
@@ -86,21 +119,22 @@ impl AuditSink for AuditWriter {
         level = "debug", skip_all, fields(tenant = %ctx.tenant(), action = %event.action)
     )]
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), tenancy_core::Error> {
-        let record = self.prepare(ctx, event).await?;
-        Ok(self
-            .store
-            .append(ctx, std::slice::from_ref(&record))
-            .await?)
+        self.record_entry(ctx, event).await?;
+        Ok(())
     }
 
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
-        let ctx = tx.ctx().clone();
-        let record = self.prepare(&ctx, event).await?;
-        Ok(self
-            .store
-            .append_in(tx, std::slice::from_ref(&record))
-            .await?)
+        self.record_entry_in(tx, event).await?;
+        Ok(())
     }
+}
+
+/// The id of the one record that was stored.
+fn first(ids: Vec<AuditEntryId>) -> Result<AuditEntryId, Error> {
+    ids.into_iter().next().ok_or_else(|| {
+        let message = "the store did not say under which id an entry stands";
+        Error::new(ErrorKind::Internal, "audit_row_unreadable", message)
+    })
 }
 
 impl fmt::Debug for AuditWriter {

@@ -38,6 +38,7 @@ async fn run(store: Arc<dyn AuditStore>, db: &TenantDb) -> Result<(), crate::Err
     keeps_tenants_apart(&*store, &writer, &a, &b).await?;
     refuses_a_second_time_and_a_foreign_name(&*store, &writer, &a, &b).await?;
     follows_the_transaction(&*store, &writer, db, &b).await?;
+    super::key_conformance::writes_once(&*store, &writer, db, &a, &b).await?;
     filters(
         &*store,
         &writer,
@@ -50,7 +51,10 @@ async fn run(store: Arc<dyn AuditStore>, db: &TenantDb) -> Result<(), crate::Err
     follows(&*store, &writer, db, &a).await
 }
 
-async fn all(store: &dyn AuditStore, ctx: &TenantCtx) -> Result<Vec<Entry>, crate::Error> {
+pub(super) async fn all(
+    store: &dyn AuditStore,
+    ctx: &TenantCtx,
+) -> Result<Vec<Entry>, crate::Error> {
     Ok(store
         .search(ctx, &AuditQuery::new().with_limit(1_000))
         .await?

@@ -1,20 +1,26 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use chrono::Utc;
-use tenancy_core::{TenantCtx, TenantTx};
+use tenancy_core::{TenantCtx, TenantId, TenantTx};
 
 use crate::{
-    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Entry, Error, ErrorKind, Followed, Mark,
-    Order, Page, Record,
+    AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, ErrorKind,
+    Followed, Mark, Order, Page,
 };
 
-/// Keeps entries in memory. Entries of a transaction appear when it commits.
+/// Keeps entries in memory. Entries of a transaction appear when it commits, and their keys are taken then.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryAuditStore(Arc<Mutex<Vec<Entry>>>);
+pub struct MemoryAuditStore(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: Vec<Entry>,
+    keys: HashMap<(TenantId, [u8; 32]), (AuditEntryId, [u8; 32])>,
+}
 
 impl MemoryAuditStore {
     /// An empty store.
@@ -24,18 +30,23 @@ impl MemoryAuditStore {
 
     /// Every entry of every tenant, in the order they came.
     pub fn entries(&self) -> Vec<Entry> {
-        self.locked().clone()
+        self.locked().entries.clone()
     }
 
-    fn locked(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn locked(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
-        let foreign = |record: &Record| {
-            record.tenant != ctx.tenant() || record.actor.id != ctx.principal().actor.id()
+    /// What is to be stored of the drafts, and under which id each of them stands.
+    fn check<'a>(
+        &self,
+        ctx: &TenantCtx,
+        drafts: &'a [Draft],
+    ) -> Result<(Vec<&'a Draft>, Vec<AuditEntryId>), Error> {
+        let foreign = |draft: &Draft| {
+            draft.tenant != ctx.tenant() || draft.actor.id != ctx.principal().actor.id()
         };
-        if records.iter().any(foreign) {
+        if drafts.iter().any(foreign) {
             let message = "the entry's tenant or actor is not the context's";
             return Err(Error::new(
                 ErrorKind::Misconfigured,
@@ -44,45 +55,70 @@ impl MemoryAuditStore {
             ));
         }
         let kept = self.locked();
-        if records
-            .iter()
-            .any(|record| kept.iter().any(|entry| entry.id == record.id))
-        {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "already_exists",
-                "the entry is there already",
-            ));
+        let mut keys = kept.keys.clone();
+        let (mut fresh, mut ids) = (Vec::new(), Vec::new());
+        for draft in drafts {
+            if let Some(key) = draft.key {
+                let own = (draft.id, key.content_hash);
+                let stands = *keys.entry((draft.tenant, key.key_hash)).or_insert(own);
+                if stands.1 != key.content_hash {
+                    let message = "the idempotency key was used for another event";
+                    return Err(Error::new(ErrorKind::Conflict, "audit_key_reused", message));
+                }
+                ids.push(stands.0);
+                if stands != own {
+                    continue;
+                }
+            } else {
+                ids.push(draft.id);
+            }
+            if kept.entries.iter().any(|entry| entry.id == draft.id) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "already_exists",
+                    "the entry is there already",
+                ));
+            }
+            fresh.push(draft);
         }
-        Ok(())
+        Ok((fresh, ids))
     }
 }
 
-fn stored(records: &[Record]) -> Vec<Entry> {
-    records
-        .iter()
-        .map(|record| Entry::new(record.clone(), Utc::now()))
-        .collect()
+impl Kept {
+    fn add(&mut self, drafts: Vec<Draft>) {
+        for Draft { record, key } in drafts {
+            if let Some(key) = key {
+                let (at, stands) = ((record.tenant, key.key_hash), (record.id, key.content_hash));
+                self.keys.insert(at, stands);
+            }
+            self.entries.push(Entry::new(record, Utc::now()));
+        }
+    }
 }
 
 #[async_trait]
 impl AuditStore for MemoryAuditStore {
-    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
-        self.check(ctx, records)?;
-        self.locked().extend(stored(records));
-        Ok(())
+    async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
+        let (fresh, ids) = self.check(ctx, drafts)?;
+        self.locked().add(fresh.into_iter().cloned().collect());
+        Ok(ids)
     }
 
-    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error> {
-        self.check(tx.ctx(), records)?;
-        let (store, entries) = (self.clone(), stored(records));
-        tx.after_commit(move || store.locked().extend(entries));
-        Ok(())
+    async fn append_in(
+        &self,
+        tx: &mut TenantTx,
+        drafts: &[Draft],
+    ) -> Result<Vec<AuditEntryId>, Error> {
+        let (fresh, ids) = self.check(tx.ctx(), drafts)?;
+        let (store, fresh): (_, Vec<Draft>) = (self.clone(), fresh.into_iter().cloned().collect());
+        tx.after_commit(move || store.locked().add(fresh));
+        Ok(ids)
     }
 
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {
         let mine = |entry: &&Entry| entry.tenant == ctx.tenant() && entry.id == id;
-        Ok(self.locked().iter().find(mine).cloned())
+        Ok(self.locked().entries.iter().find(mine).cloned())
     }
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
@@ -91,7 +127,7 @@ impl AuditStore for MemoryAuditStore {
             let id = entry.id.as_uuid();
             entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
         };
-        let kept = self.locked().clone();
+        let kept = self.locked().entries.clone();
         let seen = query.seen.as_ref().map_or(Ok(kept.len()), position)?;
         let mut entries: Vec<Entry> = kept.iter().take(seen).filter(within).cloned().collect();
         entries.sort_by_key(|entry| entry.id);
@@ -116,7 +152,13 @@ impl AuditStore for MemoryAuditStore {
             let id = entry.id.as_uuid();
             entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
         };
-        let mut found: Vec<Entry> = self.locked().iter().filter(within).cloned().collect();
+        let mut found: Vec<Entry> = self
+            .locked()
+            .entries
+            .iter()
+            .filter(within)
+            .cloned()
+            .collect();
         found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
         let most = usize::try_from(most.clamp(1, 100_000)).unwrap_or(usize::MAX);
         let more = found.len() > most;
@@ -138,12 +180,12 @@ impl AuditStore for MemoryAuditStore {
     }
 
     async fn mark(&self, _: &TenantCtx) -> Result<Mark, Error> {
-        Ok(Mark::new(self.locked().len().to_string()))
+        Ok(Mark::new(self.locked().entries.len().to_string()))
     }
 
     async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
         let (from, most) = (position(mark)?, usize::from(most.clamp(1, 1_000)));
-        let kept = self.locked();
+        let kept = &self.locked().entries;
         let mine = |(_, entry): &(usize, &Entry)| entry.tenant == ctx.tenant();
         let mut found: Vec<(usize, &Entry)> =
             kept.iter().enumerate().skip(from).filter(mine).collect();

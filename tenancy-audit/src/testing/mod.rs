@@ -2,6 +2,9 @@
 //! Not covered by semantic versioning.
 
 pub mod conformance;
+#[doc(hidden)]
+pub mod fuzz;
+mod key_conformance;
 mod memory;
 mod seal_conformance;
 mod stream_conformance;

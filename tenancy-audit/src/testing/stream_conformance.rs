@@ -32,7 +32,7 @@ async fn delivers(
         let record = writer
             .prepare(ctx, Event::new("suite.told").meta("at", at))
             .await?;
-        entries.push(Entry::new(record, Utc::now()));
+        entries.push(Entry::new(record.record, Utc::now()));
     }
     let ids: Vec<AuditEntryId> = entries.iter().map(|entry| entry.id).collect();
     let before = told().len();

@@ -6,7 +6,7 @@ use crate::support::House;
 use async_trait::async_trait;
 use tenancy_audit::{
     AuditEntryId, AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, CountBy,
-    Counts, Entry, Error, Followed, Mark, Overflow, Page, Record, testing::MemoryAuditStore,
+    Counts, Draft, Entry, Error, Followed, Mark, Overflow, Page, testing::MemoryAuditStore,
 };
 use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantTx};
 use tokio::sync::Semaphore;
@@ -37,16 +37,20 @@ impl Gate {
 
 #[async_trait]
 impl AuditStore for Gate {
-    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
+    async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
         self.open.acquire().await.unwrap().forget();
         if let Some(error) = self.failures.lock().unwrap().pop() {
             return Err(error.into());
         }
-        self.inner.append(ctx, records).await
+        self.inner.append(ctx, drafts).await
     }
 
-    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error> {
-        self.inner.append_in(tx, records).await
+    async fn append_in(
+        &self,
+        tx: &mut TenantTx,
+        drafts: &[Draft],
+    ) -> Result<Vec<AuditEntryId>, Error> {
+        self.inner.append_in(tx, drafts).await
     }
 
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {
@@ -239,13 +243,17 @@ struct Forgetful(tenancy_audit::PgAuditStore);
 
 #[async_trait]
 impl AuditStore for Forgetful {
-    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
-        self.0.append(ctx, records).await?;
+    async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
+        self.0.append(ctx, drafts).await?;
         Err(failure(tenancy_core::ErrorKind::CommitOutcomeUnknown).into())
     }
 
-    async fn append_in(&self, tx: &mut TenantTx, records: &[Record]) -> Result<(), Error> {
-        self.0.append_in(tx, records).await
+    async fn append_in(
+        &self,
+        tx: &mut TenantTx,
+        drafts: &[Draft],
+    ) -> Result<Vec<AuditEntryId>, Error> {
+        self.0.append_in(tx, drafts).await
     }
 
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {

@@ -69,6 +69,14 @@ async fn killed_writers_lose_nothing_and_make_nothing_up() {
         "each change has its entry, and each entry its change"
     );
     assert_eq!(count, entries.len(), "once");
+    let keys: (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(l.id) FROM tenancy.audit_keys k LEFT JOIN tenancy.audit_logs l ON l.id = k.entry_id",
+    )
+    .fetch_one(&superuser)
+    .await
+    .unwrap();
+    assert_eq!(keys.0, keys.1, "no key without its entry");
+    assert!(keys.0 > 0);
     let lost: Vec<_> = acknowledged.difference(&entries).collect();
     assert!(lost.is_empty(), "acknowledged, and gone: {lost:?}");
     assert!(
@@ -130,10 +138,21 @@ async fn write(whom: &str) {
                 .execute(&mut *tx)
                 .await
                 .unwrap();
-            audit
-                .record_in(&mut tx, Event::new("thing.made").meta("id", id.to_string()))
-                .await
-                .unwrap();
+            let event = Event::new("thing.made").meta("id", id.to_string());
+            // One by one, under a key, and as a batch.
+            match id.as_u128() % 3 {
+                0 => audit.record_in(&mut tx, event).await.unwrap(),
+                1 => {
+                    let event = event.idempotency_key(id.to_string());
+                    audit.record_in(&mut tx, event).await.unwrap();
+                }
+                _ => {
+                    let keyed = event.idempotency_key(id.to_string());
+                    let batch = vec![keyed, Event::new("thing.noted")];
+                    let ids = audit.record_batch_in(&mut tx, batch).await.unwrap();
+                    assert_eq!(ids.len(), 2);
+                }
+            }
             tx.commit().await.unwrap();
             let mut out = std::io::stdout().lock();
             writeln!(out, "done {id}").unwrap();

@@ -326,7 +326,7 @@ async fn a_caller_who_hangs_up_and_a_handler_that_panics_leave_a_trace() {
 }
 
 /// A sink that can't be reached.
-struct Broken;
+pub(crate) struct Broken;
 
 #[async_trait]
 impl AuditSink for Broken {

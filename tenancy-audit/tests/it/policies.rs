@@ -21,7 +21,11 @@ async fn long_ago(kept: &Kept, ctx: &TenantCtx, action: &str, days: i64) {
     record.id = AuditEntryId::from_uuid(uuid::Uuid::from_u128(at << 80 | random));
     record.content_hash = record.hash();
     let mut tx = house.db.app.write(ctx).await.unwrap();
-    house.store().append_in(&mut tx, &[record]).await.unwrap();
+    house
+        .store()
+        .append_in(&mut tx, &[record.into()])
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -2,8 +2,8 @@
 
 use crate::support::House;
 use serde_json::json;
-use tenancy_audit::{Limits, Oversize, PgAuditLog, Redaction};
-use tenancy_core::{AuditSink as _, Event};
+use tenancy_audit::{Limits, Masked, Oversize, PgAuditLog, Redaction};
+use tenancy_core::{AuditSink as _, Event, SecretText};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r";
 
@@ -115,6 +115,32 @@ async fn personal_details_are_kept_apart_and_redacted() {
     let taken = Event::new("thing.made").personal("ip", "192.0.2.1");
     let refused = house.audit.record(&house.a, taken).await.unwrap_err();
     assert_eq!(refused.code(), "audit_personal_reserved");
+}
+
+#[tokio::test]
+async fn what_a_type_keeps_back_is_marked_as_redacted() {
+    #[derive(serde::Serialize)]
+    struct Login {
+        user: &'static str,
+        word: Masked<&'static str>,
+    }
+    let house = House::new().await;
+    let login = Login {
+        user: "ann",
+        word: Masked::new("hunter2"),
+    };
+    let event = Event::new("login.tried")
+        .meta("login", serde_json::to_value(&login).unwrap())
+        .meta("key", SecretText::new("hunter2"));
+    house.audit.record(&house.a, event).await.unwrap();
+    let entry = &house.entries(&house.a).await[0];
+    let kept = json!({ "user": "ann", "word": "[redacted]" });
+    assert_eq!(
+        (&entry.meta["login"], &entry.meta["key"]),
+        (&kept, &json!("[redacted]"))
+    );
+    assert!(entry.redacted && entry.verify().is_intact());
+    assert_eq!(format!("{:?}", login.word), "[redacted]");
 }
 
 #[test]

@@ -190,7 +190,11 @@ async fn old_month(house: &House) {
             record.id = AuditEntryId::from_uuid(march);
             record.content_hash = record.hash();
             let mut tx = house.db.app.write(ctx).await.unwrap();
-            house.store().append_in(&mut tx, &[record]).await.unwrap();
+            house
+                .store()
+                .append_in(&mut tx, &[record.into()])
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
         }
     }

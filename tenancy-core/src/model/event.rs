@@ -98,6 +98,8 @@ pub struct Event {
     pub personal: Map<String, Value>,
     /// Whom the personal details are about, where that is not the actor.
     pub subject: Option<Subject>,
+    /// The key under which it is recorded once, however often it is sent.
+    pub idempotency_key: Option<String>,
 }
 
 impl Event {
@@ -111,6 +113,7 @@ impl Event {
             meta: Map::new(),
             personal: Map::new(),
             subject: None,
+            idempotency_key: None,
         }
     }
 
@@ -142,6 +145,14 @@ impl Event {
     /// person.
     pub fn about(mut self, subject: impl Into<Subject>) -> Self {
         self.subject = Some(subject.into());
+        self
+    }
+
+    /// Records the event once, however often it is sent under this key in this tenant: for what is retried.
+    /// A key that was used for something else is a [`Conflict`](crate::ErrorKind::Conflict). A sink says how
+    /// long it remembers keys, and whether it does at all.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
         self
     }
 

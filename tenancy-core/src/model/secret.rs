@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Error, ErrorKind};
@@ -41,6 +42,20 @@ impl SecretText {
 impl Drop for SecretText {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+/// What is recorded of a secret: that there is one.
+///
+/// ```
+/// use tenancy_core::{Event, SecretText};
+///
+/// let event = Event::new("mailbox.connected").meta("login", SecretText::new("hunter2"));
+/// assert_eq!(event.meta["login"], "[redacted]");
+/// ```
+impl From<SecretText> for Value {
+    fn from(_: SecretText) -> Self {
+        Self::from("[redacted]")
     }
 }
 

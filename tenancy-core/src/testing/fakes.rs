@@ -36,7 +36,7 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// An audit log in memory. Entries of a transaction appear when it commits.
+/// An audit log in memory. Entries of a transaction appear when it commits; it remembers no keys.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryAudit(Arc<Mutex<Vec<Recorded>>>);
 

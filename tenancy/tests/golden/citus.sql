@@ -67,6 +67,7 @@ SELECT create_distributed_table('tenancy.api_keys', 'tenant_id', colocate_with =
 SELECT create_distributed_table('tenancy.audit_adoptions', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.audit_anchored', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.audit_holds', 'tenant_id', colocate_with => 'tenancy.tenants');
+SELECT create_distributed_table('tenancy.audit_keys', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.audit_logs', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.audit_policies', 'tenant_id', colocate_with => 'tenancy.tenants');
 SELECT create_distributed_table('tenancy.audit_removals', 'tenant_id', colocate_with => 'tenancy.tenants');

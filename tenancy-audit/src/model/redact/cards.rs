@@ -4,43 +4,74 @@ use super::Found;
 
 const LABEL: &str = "[redacted:card]";
 
-/// Groups of digits with at most one space or hyphen between them.
+/// The most digits that are put together: what is longer is no card, wherever it begins.
+const MOST: usize = 19;
+
+/// A stretch of digits.
+#[derive(Clone, Copy)]
+struct Chunk {
+    from: usize,
+    to: usize,
+}
+
+/// Chunks of digits with at most one space or hyphen between them, alone or put together: a card may stand
+/// beside other numbers.
 pub(super) fn find(text: &str, found: &mut Vec<Found>) {
     let bytes = text.as_bytes();
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        if !byte.is_ascii_digit() {
+    let mut chunks = Vec::new();
+    while at < bytes.len() {
+        let from = at;
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
             at += 1;
-            continue;
         }
-        let (digits, end) = group(bytes, at);
-        if stands_alone(bytes, at, end) && is_card(&digits) {
-            found.push(Found {
-                from: at,
-                to: end,
-                label: LABEL,
-            });
+        if at > from {
+            chunks.push(Chunk { from, to: at });
         }
-        at = end;
-    }
-}
-
-/// The digits from here on, and where they end. Never longer than a card can be by much.
-fn group(bytes: &[u8], from: usize) -> (Vec<u8>, usize) {
-    let mut digits = Vec::new();
-    let (mut at, mut end) = (from, from);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'0'..=b'9' => {
-                digits.push(byte - b'0');
-                end = at + 1;
-            }
-            b' ' | b'-' if at == end => {}
-            _ => break,
+        let joins = matches!(bytes.get(at), Some(b' ' | b'-'))
+            && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+        if !joins {
+            cards(bytes, &chunks, found);
+            chunks.clear();
         }
         at += 1;
     }
-    (digits, end)
+    cards(bytes, &chunks, found);
+}
+
+fn cards(bytes: &[u8], mut chunks: &[Chunk], found: &mut Vec<Found>) {
+    while let [first, rest @ ..] = chunks {
+        let used = longest(bytes, chunks);
+        if let Some(last) = used.checked_sub(1).and_then(|at| chunks.get(at)) {
+            found.push(Found {
+                from: first.from,
+                to: last.to,
+                label: LABEL,
+            });
+            chunks = chunks.get(used..).unwrap_or_default();
+        } else {
+            chunks = rest;
+        }
+    }
+}
+
+/// How many chunks from the first on are a card together; 0 if they are none.
+fn longest(bytes: &[u8], chunks: &[Chunk]) -> usize {
+    let (mut digits, mut best) = (Vec::with_capacity(MOST), 0);
+    let Some(from) = chunks.first().map(|chunk| chunk.from) else {
+        return 0;
+    };
+    for (at, chunk) in chunks.iter().enumerate() {
+        let part = bytes.get(chunk.from..chunk.to).unwrap_or_default();
+        if digits.len() + part.len() > MOST {
+            break;
+        }
+        digits.extend(part.iter().map(|digit| digit - b'0'));
+        if is_card(&digits) && stands_alone(bytes, from, chunk.to) {
+            best = at + 1;
+        }
+    }
+    best
 }
 
 fn stands_alone(bytes: &[u8], from: usize, to: usize) -> bool {
@@ -63,9 +94,11 @@ fn is_card(digits: &[u8]) -> bool {
         15 => matches!(first(2), 34 | 37),
         16 => {
             matches!(first(1), 4)
-                || matches!(first(2), 51..=55 | 35 | 65)
+                || matches!(first(2), 51..=55 | 35 | 62 | 65)
+                || matches!(first(3), 644..=649)
                 || matches!(first(4), 2221..=2720 | 6011)
         }
+        17..=19 => first(2) == 62,
         _ => false,
     };
     issued && luhn(digits)

@@ -1,5 +1,7 @@
 //! Names of keys under which secrets lie.
 
+use std::{cell::RefCell, collections::HashMap};
+
 /// What a key says about its value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sensitivity {
@@ -8,18 +10,37 @@ pub(crate) enum Sensitivity {
     Always,
 }
 
-/// Short numbers that open something: also secret as a number.
+/// What may be counted: a number under it says how many, or that something went well.
+const COUNTED: &[&str] = &[
+    "auth",
+    "cookies",
+    "credentials",
+    "creds",
+    "keys",
+    "pass",
+    "passwords",
+    "secrets",
+    "token",
+    "tokens",
+];
+
+/// Short numbers that open something.
 const NUMBERS: &[&str] = &["cvc", "cvc2", "cvv", "cvv2", "otp", "pin", "ssn", "totp"];
 
 const WORDS: &[&str] = &[
+    "auth",
     "authorization",
     "bearer",
     "cookie",
     "cookies",
     "credential",
     "credentials",
+    "creds",
+    "dsn",
     "jwt",
+    "mnemonic",
     "pass",
+    "passcode",
     "passphrase",
     "passwd",
     "password",
@@ -27,19 +48,29 @@ const WORDS: &[&str] = &[
     "pwd",
     "secret",
     "secrets",
+    "sig",
     "token",
     "tokens",
 ];
 
-/// Ends of words written together: `clientsecret`, `accesstoken`.
+/// Ends of keys whose words are written together or apart: `clientsecret`, `pass_word`, `XAPIKEY`.
 const ENDS: &[&str] = &[
-    "password",
-    "passwd",
-    "secret",
-    "apikey",
     "accesskey",
+    "apikey",
+    "authkey",
+    "connectionstring",
+    "connstr",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
     "privatekey",
+    "secret",
     "secretkey",
+    "sessionid",
+    "sessionkey",
+    "sessid",
+    "signingkey",
     "token",
 ];
 
@@ -54,6 +85,7 @@ const PAIRS: &[(&str, &[&str])] = &[
             "auth",
             "client",
             "encryption",
+            "host",
             "master",
             "private",
             "secret",
@@ -69,13 +101,20 @@ const PAIRS: &[(&str, &[&str])] = &[
     (
         "code",
         &[
+            "access",
             "auth",
             "authorization",
             "backup",
+            "mfa",
+            "otp",
+            "pin",
             "recovery",
+            "security",
             "verification",
         ],
     ),
+    ("phrase", &["pass", "recovery", "seed"]),
+    ("signature", &["amz", "goog"]),
     ("assertion", &["client"]),
     ("verifier", &["code", "pkce"]),
 ];
@@ -87,6 +126,7 @@ const TAILS: &[&str] = &[
     "confirmation",
     "hash",
     "hex",
+    "pem",
     "plain",
     "plaintext",
     "raw",
@@ -103,7 +143,30 @@ pub(crate) fn folded(key: &str) -> String {
 }
 
 /// What the last words of a key say: `client_secret` names a secret, `secret_id` does not.
+///
+/// A host has few keys and uses them all the time, so that the answers are kept, as many as fit.
 pub(crate) fn sensitivity(key: &str) -> Sensitivity {
+    const MOST_KEPT: usize = 512;
+    const LONGEST_KEPT: usize = 64;
+    thread_local! {
+        static KEPT: RefCell<HashMap<Box<str>, Sensitivity>> = RefCell::default();
+    }
+    if key.len() > LONGEST_KEPT {
+        return judged(key);
+    }
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(known) = kept.get(key) {
+            return *known;
+        }
+        let fresh = judged(key);
+        if kept.len() < MOST_KEPT {
+            kept.insert(key.into(), fresh);
+        }
+        fresh
+    })
+}
+
+fn judged(key: &str) -> Sensitivity {
     let words = words(key);
     let mut words: &[String] = &words;
     while let [head @ .., last] = words {
@@ -123,14 +186,35 @@ pub(crate) fn sensitivity(key: &str) -> Sensitivity {
     if NUMBERS.contains(&last) {
         return Sensitivity::Always;
     }
-    let paired = |(word, with): &(&str, &[&str])| *word == last && with.contains(&before);
-    let secret = WORDS.contains(&last)
-        || ENDS.iter().any(|end| last.ends_with(end))
-        || PAIRS.iter().any(paired);
-    if secret {
-        Sensitivity::UnlessNumber
-    } else {
-        Sensitivity::None
+    let one = singular(last);
+    let paired = |(word, with): &(&str, &[&str])| *word == one && with.contains(&before);
+    let secret = WORDS.contains(&last) || PAIRS.iter().any(paired) || ends_as_secret(words);
+    match (secret, COUNTED.contains(&last)) {
+        (false, _) => Sensitivity::None,
+        (true, true) => Sensitivity::UnlessNumber,
+        (true, false) => Sensitivity::Always,
+    }
+}
+
+/// Whether the words, put together, end as a secret's name. Only the last few can matter.
+fn ends_as_secret(words: &[String]) -> bool {
+    const LETTERS: usize = 16;
+    let mut together = String::new();
+    for word in words.iter().rev() {
+        together.insert_str(0, word);
+        if together.len() >= LETTERS {
+            break;
+        }
+    }
+    let together = singular(&together);
+    ENDS.iter().any(|end| together.ends_with(end))
+}
+
+/// Without the `s` of a plural; `pass` is none.
+fn singular(word: &str) -> &str {
+    match word.strip_suffix('s') {
+        Some(one) if !one.ends_with('s') => one,
+        _ => word,
     }
 }
 
@@ -139,7 +223,7 @@ pub(crate) fn sensitivity(key: &str) -> Sensitivity {
 fn words(key: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut after_lower = false;
-    for c in key.chars() {
+    for c in key.chars().map(narrow) {
         if !c.is_alphanumeric() || (c.is_uppercase() && after_lower) {
             words.push(String::new());
         }
@@ -161,6 +245,14 @@ fn words(key: &str) -> Vec<String> {
         .map(no_number)
         .filter(|word| !word.is_empty())
         .collect()
+}
+
+/// A full-width letter as its ordinary form.
+fn narrow(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        _ => c,
+    }
 }
 
 #[cfg(test)]
@@ -196,10 +288,31 @@ mod tests {
             "secret_value",
             "code_verifier",
             "tokens",
+            "pass_word",
+            "PassWord",
+            "pass\u{200b}word",
+            "ｐａｓｓｗｏｒｄ",
+            "p a s s w o r d",
+            "X_API_KEYS",
+            "XAPIKEY",
+            "a.p.i.k.e.y",
+            "apikeys",
+            "access_keys",
+            "private_key_pem",
+            "seed-phrase",
+            "PHPSESSID",
+            "X-Amz-Signature",
+            "otp_code",
+            "db.connStr",
         ] {
+            assert_ne!(sensitivity(key), Sensitivity::None, "{key}");
+        }
+        for key in ["tokens", "max_tokens", "secrets", "apiKeys"] {
             assert_eq!(sensitivity(key), Sensitivity::UnlessNumber, "{key}");
         }
-        for key in ["pin", "cvv", "cvv2", "otp", "ssn", "cardCvc"] {
+        for key in [
+            "pin", "cvv", "cvv2", "otp", "ssn", "cardCvc", "password", "apiKey",
+        ] {
             assert_eq!(sensitivity(key), Sensitivity::Always, "{key}");
         }
     }
@@ -224,6 +337,11 @@ mod tests {
             "code",
             "id",
             "name",
+            "assignment",
+            "author_id",
+            "tokenizer",
+            "foreign_key",
+            "authored_by",
             "",
             "___",
             "ключ",

@@ -1,12 +1,16 @@
 //! What must not be kept: found by the name of the key, or by what the value looks like.
 
+mod assignments;
 mod cards;
 mod keys;
+mod masked;
 mod values;
 
 use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
+
+pub use masked::Masked;
 
 /// What stands where a secret was found by its key.
 pub(crate) const REDACTED: &str = "[redacted]";
@@ -15,8 +19,9 @@ pub(crate) const REDACTED: &str = "[redacted]";
 ///
 /// By key: `password`, `client_secret`, `api-key`, `refreshToken`, `cookie`, `otp` and their like;
 /// the value is replaced whatever it is. `secret_id` or `token_count` name no secret. By value,
-/// under any key: JWTs, private keys in PEM, `Bearer` and `Basic` credentials, tokens with the
-/// prefix of a well-known provider, passwords in URLs, and card numbers that pass their check.
+/// under any key and in the middle of a text: JWTs, private keys in PEM, `Bearer` and `Basic` credentials,
+/// tokens with the prefix of a well-known provider, passwords in URLs and connection strings, what a text
+/// itself calls a secret (`password=…`, `"apiKey": "…"`), and card numbers that pass their check.
 ///
 /// A net, not a licence: what should not be kept should not be recorded.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +66,7 @@ impl Redaction {
 
     /// Whether the value under this key is to be replaced as a whole.
     pub(crate) fn hides(&self, key: &str, value: &Value) -> bool {
-        if matches!(value, Value::Null | Value::Bool(_)) || value.as_str() == Some(REDACTED) {
+        if matches!(value, Value::Null | Value::Bool(_)) || value.as_str().is_some_and(is_label) {
             return false;
         }
         if !(self.sensitive.is_empty() && self.harmless.is_empty()) {
@@ -75,7 +80,7 @@ impl Redaction {
         }
         match keys::sensitivity(key) {
             keys::Sensitivity::None => false,
-            // `tokens: 512` counts something.
+            // `tokens: 512` says how many.
             keys::Sensitivity::UnlessNumber => !value.is_number(),
             keys::Sensitivity::Always => true,
         }
@@ -89,6 +94,21 @@ impl Redaction {
         }
         (!found.is_empty()).then(|| replaced(text, found))
     }
+}
+
+/// Whether this is nothing but what stands in place of a secret.
+fn is_label(value: &str) -> bool {
+    let inside = value
+        .strip_prefix("[redacted")
+        .and_then(|rest| rest.strip_suffix(']'));
+    inside.is_some_and(|kind| {
+        kind.is_empty()
+            || kind.starts_with(':')
+                && kind
+                    .bytes()
+                    .skip(1)
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    })
 }
 
 /// A stretch of a text that is a secret, and what kind of secret it is.
@@ -157,16 +177,63 @@ mod tests {
             ),
             ("5500-0000-0000-0004".to_owned(), "[redacted:card]"),
             (
+                "4111111111111111 12/27 123".to_owned(),
+                "[redacted:card] 12/27 123",
+            ),
+            (
+                "no 7 4111 1111 1111 1111 2".to_owned(),
+                "no 7 [redacted:card] 2",
+            ),
+            (
                 "x -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- y"
                     .to_owned(),
                 "x [redacted:private_key] y",
             ),
+            (
+                "/v1/keys/AKIAIOSFODNN7EXAMPLE".to_owned(),
+                "/v1/keys/[redacted:token]",
+            ),
+            (format!("next%3D{jwt}&x=1"), "next%3D[redacted:jwt]&x=1"),
             (
                 "-----BEGIN PRIVATE KEY-----\ncut off".to_owned(),
                 "[redacted:private_key]",
             ),
         ] {
             assert_eq!(scrub(&text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_text_itself_calls_a_secret_goes() {
+        for (text, expected) in [
+            (
+                "Server=db;User Id=sa;Password=p@ss!w0rd;Encrypt=true",
+                "Server=db;User Id=sa;Password=[redacted];Encrypt=true",
+            ),
+            (
+                "host=db user=app password='it''s secret' sslmode=require",
+                "host=db user=app password='[redacted]' sslmode=require",
+            ),
+            (
+                "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=Zm9v+/YmFy==;X=y",
+                "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=[redacted];X=y",
+            ),
+            ("amqp://u:p/w@mq:5672/v", "amqp://u:[redacted]@mq:5672/v"),
+            (
+                r#"sent {"apiKey": "a \" b", "n": 1}"#,
+                r#"sent {"apiKey": "[redacted]", "n": 1}"#,
+            ),
+            (
+                r#"{\"password\":\"hunter2\",\"n\":1}"#,
+                r#"{\"password\":\"[redacted]\",\"n\":1}"#,
+            ),
+            ("Cookie: a=b; c=d\nHost: x", "Cookie: [redacted]\nHost: x"),
+            (
+                "x-api-key: abcdef, max_tokens: 512",
+                "x-api-key: [redacted], max_tokens: 512",
+            ),
+        ] {
+            assert_eq!(scrub(text).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -188,6 +255,11 @@ mod tests {
             "eyJ.not.jwt",
             "0.4111111111111111",
             "ünïcödé ☃",
+            "max_tokens=512",
+            "https://medium.example:443/@ann",
+            "password: null",
+            "the secret of success: work",
+            "token",
         ] {
             assert_eq!(scrub(text), None, "{text}");
         }

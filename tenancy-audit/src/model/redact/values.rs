@@ -1,6 +1,6 @@
 //! Values that are secrets by their looks.
 
-use super::{Found, keys};
+use super::{Found, assignments};
 
 /// Prefixes of tokens that providers made recognisable on purpose, with the least length behind.
 const PREFIXES: &[(&str, usize)] = &[
@@ -8,6 +8,7 @@ const PREFIXES: &[(&str, usize)] = &[
     ("AKIA", 16),
     ("ASIA", 16),
     ("EAAC", 20),
+    ("GOCSPX-", 20),
     ("SG.", 30),
     ("dop_v1_", 32),
     ("dckr_pat_", 20),
@@ -37,14 +38,25 @@ const PREFIXES: &[(&str, usize)] = &[
     ("ya29.", 20),
 ];
 
+/// What no shorter text can hold: `pwd=x`.
+const SHORTEST: usize = 5;
+
+/// How far behind `://` a password in a URL may lie.
+const LONGEST_LOGIN: usize = 1_024;
+
 /// Everything in the text that is a secret.
 pub(super) fn find(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
+    if text.len() < SHORTEST {
+        return found;
+    }
     private_keys(text, &mut found);
     passwords_in_urls(text, &mut found);
+    assignments::find(text, &mut found);
     let mut before = "";
     for (from, run) in runs(text) {
-        whole_run(from, run, before, &mut found);
+        credential(from, run, before, &mut found);
+        tokens(from, run, &mut found);
         before = run;
     }
     found
@@ -87,10 +99,19 @@ fn passwords_in_urls(text: &str, found: &mut Vec<Found>) {
     const SEPARATOR: &str = "://";
     let mut at = 0;
     while let Some(hit) = text.get(at..).and_then(|rest| rest.find(SEPARATOR)) {
+        let is_web = text
+            .get(..at + hit)
+            .is_some_and(|before| before.ends_with("http") || before.ends_with("https"));
         at += hit + SEPARATOR.len();
         let rest = text.get(at..).unwrap_or_default();
-        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
-        let authority = rest.split(ends).next().unwrap_or_default();
+        // A password that nobody encoded may hold a slash; in the address of a page `@` is a name's.
+        let ends = |c: char| {
+            c.is_whitespace() || matches!(c, '"' | '\'') || (is_web && matches!(c, '/' | '?' | '#'))
+        };
+        let within = rest.get(..rest.floor_char_boundary(LONGEST_LOGIN));
+        let authority = within
+            .and_then(|rest| rest.split(ends).next())
+            .unwrap_or_default();
         let Some((login, _)) = authority.rsplit_once('@') else {
             continue;
         };
@@ -108,54 +129,66 @@ fn passwords_in_urls(text: &str, found: &mut Vec<Found>) {
     }
 }
 
-/// One run of characters of which tokens are made.
-fn whole_run(from: usize, run: &str, before: &str, found: &mut Vec<Found>) {
-    let to = from + run.len();
-    if is_jwt(run) {
-        return found.push(Found {
-            from,
-            to,
-            label: "[redacted:jwt]",
-        });
-    }
-    if has_prefix(run) {
-        return found.push(Found {
-            from,
-            to,
-            label: "[redacted:token]",
-        });
-    }
+/// What follows `Bearer` or `Basic`.
+fn credential(from: usize, run: &str, before: &str, found: &mut Vec<Found>) {
     let has_digit = run.bytes().any(|byte| byte.is_ascii_digit());
     let scheme = before.eq_ignore_ascii_case("bearer") || before.eq_ignore_ascii_case("basic");
     if scheme && has_digit && run.len() >= 8 {
-        return found.push(Found {
+        found.push(Found {
             from,
-            to,
+            to: from + run.len(),
             label: "[redacted]",
         });
     }
-    // `access_token=…` in a query string or a form.
-    if let Some((key, value)) = run.split_once('=') {
-        let from = from + key.len() + 1;
-        if is_jwt(value) || has_prefix(value) {
+}
+
+/// Tokens that begin anywhere a word can begin in the run: also behind a slash or an encoded character.
+fn tokens(from: usize, run: &str, found: &mut Vec<Found>) {
+    const LEAST: usize = 17;
+    if run.len() < LEAST {
+        return;
+    }
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut at = 0;
+    for stretch in run.split(|c| !part(c)) {
+        let encoded = at > 0 && run.as_bytes().get(at - 1) == Some(&b'%');
+        let behind = run.get(at..).unwrap_or_default();
+        if let Some((begins, len, label)) = token(behind, stretch.len(), encoded) {
+            let from = from + at + begins;
             found.push(Found {
                 from,
-                to,
-                label: "[redacted:token]",
-            });
-        } else if !value.trim_matches('=').is_empty()
-            && keys::sensitivity(key) != keys::Sensitivity::None
-        {
-            found.push(Found {
-                from,
-                to,
-                label: "[redacted]",
+                to: from + len,
+                label,
             });
         }
+        at += stretch.len() + 1;
     }
 }
 
-/// Runs of token characters, without the full stops and equal signs at their ends.
+/// The first token that begins in so many bytes: where, how long, and what it is. One that is known by its
+/// prefix goes on to the end of the run.
+fn token(run: &str, stretch: usize, encoded: bool) -> Option<(usize, usize, &'static str)> {
+    let bytes = run.as_bytes().get(..stretch)?;
+    let mut parts = run.get(..stretch)?.split('.').count();
+    for (at, byte) in bytes.iter().enumerate() {
+        parts -= usize::from(*byte == b'.');
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        let begins = before.is_none_or(|before| !before.is_ascii_alphanumeric());
+        if !(begins || encoded && at == 2) {
+            continue;
+        }
+        if is_jwt(run.get(at..stretch)?, parts) {
+            return Some((at, stretch - at, "[redacted:jwt]"));
+        }
+        let rest = run.get(at..)?;
+        if has_prefix(rest) {
+            return Some((at, rest.len(), "[redacted:token]"));
+        }
+    }
+    None
+}
+
+/// Runs of token characters, without the full stops at their ends.
 fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let breaks = |c: char| {
         !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=' | '%'))
@@ -168,23 +201,17 @@ fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Three parts (signed) or five (encrypted) in base64url, the first of which is a JSON object.
-fn is_jwt(run: &str) -> bool {
-    let is_part = |part: &str| {
-        part.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let parts = run.split('.').count();
-    run.starts_with("eyJ")
-        && run.len() >= 24
+fn is_jwt(rest: &str, parts: usize) -> bool {
+    rest.starts_with("eyJ")
+        && rest.len() >= 24
         && (parts == 3 || parts == 5)
-        && run.split('.').all(is_part)
-        && run.split('.').next().is_some_and(|head| head.len() >= 8)
+        && !rest.bytes().take(8).any(|byte| byte == b'.')
 }
 
-fn has_prefix(run: &str) -> bool {
+fn has_prefix(rest: &str) -> bool {
     let matches = |(prefix, least): &(&str, usize)| {
-        run.strip_prefix(prefix)
+        rest.strip_prefix(prefix)
             .is_some_and(|rest| rest.len() >= *least)
     };
-    run.len() > 16 && PREFIXES.iter().any(matches)
+    PREFIXES.iter().any(matches)
 }

@@ -2,6 +2,7 @@
 
 mod options;
 mod worker;
+mod write;
 
 use std::{
     fmt,
@@ -16,15 +17,18 @@ use tokio::{
 };
 
 use super::writer::AuditWriter;
-use crate::{Error, ErrorKind, Record};
+use crate::{Draft, Error, ErrorKind};
 use options::Counters;
 pub use options::{BufferOptions, BufferStats, Overflow};
 use worker::Worker;
 
+/// The most entries that any queue holds.
+const MOST_QUEUED: usize = 1_000_000;
+
 /// What goes through the queue.
 #[derive(Debug)]
 enum Message {
-    Entry(Box<(TenantCtx, Record)>),
+    Entry(Box<(TenantCtx, Draft)>),
     /// Answered when everything in front of it has been stored or given up.
     Flush(oneshot::Sender<()>),
     /// Like `Flush`, and nothing is taken in behind it.
@@ -37,11 +41,15 @@ enum Message {
 /// and returns; that is the one point in which it differs from what [`AuditSink`] promises.
 /// [`record_in`](AuditSink::record_in) writes in the caller's transaction as ever.
 ///
-/// **What can be lost.** If the process dies: what is in the queue, and at most one batch; in
-/// ordinary running that is what was recorded in the last [`BufferOptions::max_delay`] and the time
-/// of one write. If the database is away longer than the attempts last: what was tried, counted in
+/// Entries of one tenant and one actor are written together, several batches at a time
+/// ([`BufferOptions::writers`]); their order in the log is that of their ids, in which they were recorded.
+///
+/// **What can be lost.** If the process dies: what is in the queue, and at most four batches and those on
+/// their way; in ordinary running that is what was recorded in the last [`BufferOptions::max_delay`] and the
+/// time of one write. If the database is away longer than the attempts last: what was tried, counted in
 /// [`BufferStats::lost`]. With [`Overflow::Drop`], what finds the queue full, counted in
-/// [`BufferStats::dropped`]. Call [`shutdown`](Self::shutdown) at the end of the process.
+/// [`BufferStats::dropped`]. An event whose [key](Event::idempotency_key) was used for something else is
+/// refused when it is written, and counted as lost. Call [`shutdown`](Self::shutdown) at the end of the process.
 ///
 /// ```no_run
 /// # use tenancy_audit::{BufferOptions, BufferedAudit, Error, Overflow, PgAuditLog};
@@ -71,7 +79,7 @@ impl BufferedAudit {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(writer: AuditWriter, options: BufferOptions) -> Self {
-        let (sender, receiver) = mpsc::channel(options.capacity.max(1));
+        let (sender, receiver) = mpsc::channel(options.capacity.clamp(1, MOST_QUEUED));
         let counters = Arc::<Counters>::default();
         let overflow = options.overflow;
         let worker = Worker::new(writer.store().clone(), receiver, options, counters.clone());
@@ -131,8 +139,8 @@ impl BufferedAudit {
 #[deny(clippy::missing_trait_methods)]
 impl AuditSink for BufferedAudit {
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), tenancy_core::Error> {
-        let record = self.writer.prepare(ctx, event).await?;
-        let entry = Message::Entry(Box::new((ctx.clone(), record)));
+        let draft = self.writer.prepare(ctx, event).await?;
+        let entry = Message::Entry(Box::new((ctx.clone(), draft)));
         let counters = &self.counters;
         match self.overflow {
             Overflow::Wait => self.sender.send(entry).await.map_err(|_| closed())?,

@@ -7,10 +7,13 @@ use std::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BufferOptions {
-    /// Entries the queue holds; 10,000.
+    /// Entries the queue holds; 10,000, and never more than a million.
     pub capacity: usize,
-    /// Entries written in one transaction at most; 500.
+    /// Entries written in one transaction at most; 1,000, and never more than 10,000.
     pub max_batch: usize,
+    /// Batches that are written at the same time; 2, and never more than 16. Each takes one of the
+    /// connections that the handle keeps for what is done aside.
+    pub writers: usize,
     /// How long an entry waits for others to be written with; 50 ms.
     pub max_delay: Duration,
     /// How often a write is tried; 8 times, with waits from 50 ms up to 5 s: about 12 s in all.
@@ -34,7 +37,8 @@ impl Default for BufferOptions {
     fn default() -> Self {
         Self {
             capacity: 10_000,
-            max_batch: 500,
+            max_batch: 1_000,
+            writers: 2,
             max_delay: Duration::from_millis(50),
             attempts: 8,
             overflow: Overflow::default(),
@@ -55,6 +59,12 @@ impl BufferOptions {
         self
     }
 
+    /// Sets how many batches are written at the same time.
+    pub fn with_writers(mut self, writers: usize) -> Self {
+        self.writers = writers;
+        self
+    }
+
     /// Sets how long an entry waits for others.
     pub fn with_max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
@@ -70,6 +80,13 @@ impl BufferOptions {
     /// Sets what happens when the queue is full.
     pub fn with_overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// Within what memory and the database can take, whatever a host asks for.
+    pub(super) fn bounded(mut self) -> Self {
+        self.max_batch = self.max_batch.clamp(1, 10_000);
+        self.writers = self.writers.clamp(1, 16);
         self
     }
 }

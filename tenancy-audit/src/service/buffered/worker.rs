@@ -1,37 +1,37 @@
 //! The task that empties the queue.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tenancy_core::TenantCtx;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::{Id, JoinSet},
     time::{Instant, timeout_at},
 };
 
 use super::{
     Message,
     options::{BufferOptions, Counters},
+    write::Writing,
 };
-use crate::{AuditStore, Error, ErrorKind, Record};
+use crate::{AuditStore, Draft};
 
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How many batches are collected in one go, so that the entries of many actors make large ones.
+const ROUND: usize = 4;
 
 pub(super) struct Worker {
-    store: Arc<dyn AuditStore>,
     receiver: mpsc::Receiver<Message>,
     options: BufferOptions,
-    counters: Arc<Counters>,
+    writing: Arc<Writing>,
+    /// The batches on their way, and how many entries each of them has.
+    under_way: JoinSet<()>,
+    sizes: HashMap<Id, usize>,
 }
 
 /// What was taken from the queue in one go.
 #[derive(Default)]
-struct Batch {
-    entries: Vec<(TenantCtx, Record)>,
+struct Round {
+    entries: Vec<(TenantCtx, Draft)>,
     waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -42,124 +42,113 @@ impl Worker {
         options: BufferOptions,
         counters: Arc<Counters>,
     ) -> Self {
+        let writing = Arc::new(Writing::new(store, options.attempts, counters));
         Self {
-            store,
             receiver,
-            options,
-            counters,
+            options: options.bounded(),
+            writing,
+            under_way: JoinSet::new(),
+            sizes: HashMap::new(),
         }
     }
 
     /// Until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         while let Some(first) = self.receiver.recv().await {
-            let mut batch = Batch::default();
-            self.take(first, &mut batch);
-            self.fill(&mut batch).await;
-            for (ctx, records) in grouped(batch.entries) {
-                self.write(&ctx, &records).await;
+            let mut round = Round::default();
+            self.take(first, &mut round);
+            self.fill(&mut round).await;
+            for (ctx, mut drafts) in grouped(round.entries) {
+                while !drafts.is_empty() {
+                    let rest = drafts.split_off(self.options.max_batch.min(drafts.len()));
+                    self.start(ctx.clone(), drafts).await;
+                    drafts = rest;
+                }
             }
-            for waiting in batch.waiting {
+            if !round.waiting.is_empty() {
+                self.finish(0).await;
+            }
+            for waiting in round.waiting {
                 let _ = waiting.send(());
             }
         }
+        self.finish(0).await;
     }
 
-    /// Waits for more, but not for long, and not at all when somebody waits for the batch.
-    async fn fill(&mut self, batch: &mut Batch) {
+    /// Waits for more, but not for long, and not at all when somebody waits for the round.
+    async fn fill(&mut self, round: &mut Round) {
         let deadline = Instant::now() + self.options.max_delay;
-        while batch.entries.len() < self.options.max_batch {
-            let next = if batch.waiting.is_empty() {
-                timeout_at(deadline, self.receiver.recv())
+        while round.entries.len() < self.options.max_batch * ROUND {
+            // What is there costs no timer.
+            let next = match self.receiver.try_recv() {
+                Ok(message) => Some(message),
+                Err(_) if round.waiting.is_empty() => timeout_at(deadline, self.receiver.recv())
                     .await
                     .ok()
-                    .flatten()
-            } else {
-                self.receiver.try_recv().ok()
+                    .flatten(),
+                Err(_) => None,
             };
             match next {
-                Some(message) => self.take(message, batch),
+                Some(message) => self.take(message, round),
                 None => return,
             }
         }
     }
 
-    fn take(&mut self, message: Message, batch: &mut Batch) {
+    fn take(&mut self, message: Message, round: &mut Round) {
         match message {
-            Message::Entry(entry) => batch.entries.push(*entry),
-            Message::Flush(waiting) => batch.waiting.push(waiting),
+            Message::Entry(entry) => round.entries.push(*entry),
+            Message::Flush(waiting) => round.waiting.push(waiting),
             Message::Stop(waiting) => {
                 self.receiver.close();
-                batch.waiting.push(waiting);
+                round.waiting.push(waiting);
             }
         }
     }
 
-    /// Stores what one actor did: together, or one by one if something among it is refused.
-    async fn write(&self, ctx: &TenantCtx, records: &[Record]) {
-        match self.append(ctx, records).await {
-            Ok(()) => self.written(records.len()),
-            Err(error) if records.len() > 1 && !error.retry().is_retryable() => {
-                for record in records {
-                    match self.append(ctx, std::slice::from_ref(record)).await {
-                        Ok(()) => self.written(1),
-                        Err(error) => self.lost(1, &error),
-                    }
-                }
-            }
-            Err(error) => self.lost(records.len(), &error),
-        }
+    /// Writes a batch on the side, as soon as there is a writer for it.
+    async fn start(&mut self, ctx: TenantCtx, drafts: Vec<Draft>) {
+        self.finish(self.options.writers - 1).await;
+        let (writing, count) = (self.writing.clone(), drafts.len());
+        let task = self
+            .under_way
+            .spawn(async move { writing.write(&ctx, &drafts).await });
+        self.sizes.insert(task.id(), count);
     }
 
-    async fn append(&self, ctx: &TenantCtx, records: &[Record]) -> Result<(), Error> {
-        let (mut tried, mut wait) = (1, FIRST_WAIT);
-        loop {
-            match self.store.append(ctx, records).await {
-                // An earlier try, whose answer was lost, did it: ids are never used twice.
-                Err(error) if error.kind() == ErrorKind::Conflict && records.len() == 1 => {
-                    return Ok(());
-                }
-                Err(error) if tried < self.options.attempts && may_help(&error) => {
-                    tracing::warn!(%error, tried, "audit entries could not be written yet");
-                    tokio::time::sleep(wait).await;
-                    (tried, wait) = (tried + 1, LONGEST_WAIT.min(wait * 2));
-                }
-                done => return done,
+    /// Waits until no more than so many batches are on their way.
+    async fn finish(&mut self, most: usize) {
+        while self.under_way.len() > most {
+            let (id, died) = match self.under_way.join_next_with_id().await {
+                Some(Ok((id, ()))) => (id, false),
+                Some(Err(error)) => (error.id(), true),
+                None => return,
+            };
+            let count = self.sizes.remove(&id).unwrap_or_default();
+            if died {
+                self.writing.died(count);
             }
         }
     }
-
-    fn written(&self, count: usize) {
-        self.counters
-            .written
-            .fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    fn lost(&self, count: usize, error: &Error) {
-        self.counters
-            .lost
-            .fetch_add(count as u64, Ordering::Relaxed);
-        metrics::counter!("tenancy_audit_lost_total").increment(count as u64);
-        tracing::error!(%error, code = error.code(), count, "audit entries are lost");
-    }
-}
-
-/// Whether another try can help. A commit whose answer was lost is tried again: what it stored is
-/// found by its id.
-fn may_help(error: &Error) -> bool {
-    error.retry().is_retryable() || error.kind() == ErrorKind::CommitOutcomeUnknown
 }
 
 /// By tenant and actor, since a transaction has one of each; in the order they came.
-fn grouped(entries: Vec<(TenantCtx, Record)>) -> Vec<(TenantCtx, Vec<Record>)> {
-    let mut groups: Vec<(TenantCtx, Vec<Record>)> = Vec::new();
+fn grouped(entries: Vec<(TenantCtx, Draft)>) -> Vec<(TenantCtx, Vec<Draft>)> {
+    let mut groups: Vec<(TenantCtx, Vec<Draft>)> = Vec::new();
     let mut known = HashMap::new();
-    for (ctx, record) in entries {
-        let key = (record.tenant, record.actor.clone());
-        let at = *known.entry(key).or_insert(groups.len());
-        match groups.get_mut(at) {
-            Some((_, records)) => records.push(record),
-            None => groups.push((ctx, vec![record])),
+    let mut last = usize::MAX;
+    for (ctx, draft) in entries {
+        let same = |(_, drafts): &(TenantCtx, Vec<Draft>)| {
+            let first = drafts.first();
+            first.is_some_and(|first| first.tenant == draft.tenant && first.actor == draft.actor)
+        };
+        if !groups.get(last).is_some_and(same) {
+            let key = (draft.tenant, draft.actor.clone());
+            last = *known.entry(key).or_insert(groups.len());
+        }
+        match groups.get_mut(last) {
+            Some((_, drafts)) => drafts.push(draft),
+            None => groups.push((ctx, vec![draft])),
         }
     }
     groups

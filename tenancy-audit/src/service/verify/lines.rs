@@ -51,7 +51,7 @@ impl<R: BufRead> Lines<R> {
                 break;
             }
             any = true;
-            let end = ready.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', ready);
             let part = ready.get(..end.unwrap_or(ready.len())).unwrap_or_default();
             if self.line.len() + part.len() > LONGEST {
                 whole = false;

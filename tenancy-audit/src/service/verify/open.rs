@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::report::Fault;
 use crate::{
-    AuditEntryId, Change, Record, Seal, SealKeys, SealedAs, Verdict,
+    AuditEntryId, Change, Seal, Verdict,
     merkle::Hash,
-    model::{Batch, Damaged, Leaf},
+    model::{Batch, Damaged, EntrySeen},
 };
 
 pub(super) struct Open {
@@ -43,19 +43,18 @@ impl Open {
         }
     }
 
-    pub(super) fn judge(&mut self, record: &Record, stored: SealedAs, keys: &SealKeys) -> Judged {
-        if record.tenant != self.seal.tenant {
-            return Judged::Faulty(None, Fault::EntryForeign(record.tenant));
+    pub(super) fn judge(&mut self, entry: EntrySeen) -> Judged {
+        if entry.tenant != self.seal.tenant {
+            return Judged::Faulty(None, Fault::EntryForeign(entry.tenant));
         }
-        let (place, moved) = match self.take(record.id) {
+        let (place, moved) = match self.take(entry.id) {
             Ok(taken) => taken,
             Err(place) => return Judged::Faulty(place, Fault::EntryAdded),
         };
-        let leaf = Leaf::of(record, stored).hash(self.seal.tenant);
-        if self.leaves.get(place) != Some(&leaf) {
+        if self.leaves.get(place) != Some(&entry.leaf.hash(self.seal.tenant)) {
             return Judged::Faulty(Some(place), Fault::EntryChanged);
         }
-        match record.verify_with(keys) {
+        match entry.verdict {
             Verdict::Changed(Change::Personal(name)) => {
                 Judged::Faulty(Some(place), Fault::detail_changed(&name))
             }

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     Adoption, AuditEntryId, Error, LostSeal, Removal, SealHead, SealKeys,
     model::{
-        Chain, Damaged, End, EntryLine, FORMAT, Header, ProofLine, Ranges, SealLine, Unsealed,
-        numbers_are_exact,
+        Chain, Damaged, Encoder, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, SealLine,
+        Unsealed, numbers_are_exact,
     },
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Run<'a> {
     /// How many lines were entries.
     entries: u64,
     line: u64,
+    /// The memory in which entries are hashed.
+    encoder: Encoder,
 }
 
 /// What is known of the seal before.
@@ -101,6 +103,7 @@ impl<'a> Run<'a> {
             ended: false,
             entries: 0,
             line: 1,
+            encoder: Encoder::scratch(),
         };
         if tenant_id != tenant {
             run.add(Fault::LogForeign(tenant_id));
@@ -120,14 +123,23 @@ impl<'a> Run<'a> {
             return self.add(Fault::Malformed);
         }
         let bytes = line.bytes().unwrap_or_default();
+        if let Some(seen) = EntrySeen::scan(bytes, &mut self.encoder) {
+            self.entries += 1;
+            return self.entry(seen);
+        }
         match serde_json::from_slice::<ProofLine<'_>>(bytes).ok() {
             Some(ProofLine::Adoption(adoption)) => self.adoption(adoption),
             Some(ProofLine::Seal(seal)) => self.seal(*seal),
-            Some(ProofLine::Entry(entry)) if entry.has_float() && !numbers_are_exact(bytes) => {
+            Some(ProofLine::Entry(entry)) => {
                 self.entries += 1;
-                self.add(Fault::Malformed);
+                let exact = !entry.has_float() || numbers_are_exact(bytes);
+                match entry.into_entry().filter(|_| exact) {
+                    Some((record, stored)) => {
+                        self.entry(EntrySeen::of(&record, stored, self.keys));
+                    }
+                    None => self.add(Fault::Malformed),
+                }
             }
-            Some(ProofLine::Entry(entry)) => self.entry(*entry),
             Some(ProofLine::Damaged(damaged)) => self.damaged(&damaged),
             Some(ProofLine::Unsealed(unsealed)) => self.unsealed(unsealed),
             Some(ProofLine::Removal(removal)) => self.removal(&removal),
@@ -268,24 +280,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn entry(&mut self, line: EntryLine<'_>) {
-        self.entries += 1;
-        let Some((record, stored)) = line.into_entry() else {
-            return self.add(Fault::Malformed);
-        };
+    fn entry(&mut self, seen: EntrySeen) {
+        let (id, transaction) = (seen.id, seen.leaf.transaction);
         let Some(open) = &mut self.open else {
-            return self
-                .report
-                .add(Fault::EntryAdded.at(self.line).entry(record.id));
+            return self.report.add(Fault::EntryAdded.at(self.line).entry(id));
         };
-        match open.judge(&record, stored, self.keys) {
+        match open.judge(seen) {
             Judged::Intact { erased } => {
                 self.report.entries += 1;
                 self.report.erased += u64::from(erased);
-                self.horizon = self.horizon.max(stored.transaction);
+                self.horizon = self.horizon.max(transaction);
             }
             Judged::Faulty(place, fault) => {
-                let finding = fault.at(self.line).entry(record.id);
+                let finding = fault.at(self.line).entry(id);
                 self.report.add(finding.in_seal(&open.seal, place));
             }
         }

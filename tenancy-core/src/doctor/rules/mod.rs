@@ -26,6 +26,7 @@ const AREAS: &[&[Rule]] = &[
 
 /// The functions that reach across tenants, and that only the worker may call.
 pub(super) const CROSSING: &[&str] = &[
+    "audit_forget_keys",
     "audit_make_partitions",
     "audit_seal_begin",
     "audit_seal_health",

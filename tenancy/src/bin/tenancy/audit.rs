@@ -6,7 +6,8 @@ use chrono::{TimeDelta, Utc};
 use clap::Subcommand;
 use tenancy::{
     audit::{
-        Ed25519Signer, FileAnchor, HttpAnchor, PartitionState, Partitions, SealOptions, Sealer,
+        Ed25519Signer, FileAnchor, HttpAnchor, IdempotencyKeys, PartitionState, Partitions,
+        SealOptions, Sealer,
     },
     core::WorkerDb,
 };
@@ -39,6 +40,14 @@ pub(crate) enum Audit {
         /// How many seconds an entry may wait for its seal, where anything was ever sealed.
         #[arg(long, default_value_t = 60)]
         wait_seconds: u32,
+    },
+    /// Forgets the keys under which events were recorded once, of all tenants. Once a day is enough.
+    ForgetKeys {
+        #[command(flatten)]
+        worker: Worker,
+        /// For how many days they are remembered.
+        #[arg(long, value_name = "DAYS", default_value_t = IdempotencyKeys::DAYS, value_parser = clap::value_parser!(u16).range(1..))]
+        older_than: u16,
     },
     /// Prints a new key that signs seals. Keep it outside the database.
     Keygen {
@@ -110,6 +119,12 @@ pub(crate) async fn run(which: Audit) -> Result {
             worker,
             wait_seconds,
         } => health(&worker, wait_seconds).await,
+        Audit::ForgetKeys { worker, older_than } => {
+            let worker = WorkerDb::connect(&worker.worker_url).await?;
+            let keys = IdempotencyKeys::new(worker).with_days(older_than);
+            println!("{} keys forgotten", keys.forget().await?);
+            Ok(ExitCode::SUCCESS)
+        }
         Audit::Keygen { name } => {
             println!("{}", *Ed25519Signer::generate_entry(&name)?);
             Ok(ExitCode::SUCCESS)
