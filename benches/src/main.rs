@@ -13,9 +13,11 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = match arguments.as_slice() {
+        ["audit", "lag"] => area::audit::lag().await,
         ["audit", "search"] => area::audit::search().await,
         ["audit", "seals"] => area::audit::seals().await,
         ["soak", "audit", rest @ ..] => area::audit::soak(rest.first().copied()),
+        ["audit", "writes"] => area::audit::writes().await,
         ["authz"] => area::authz::run().await,
         ["core"] => area::core::run().await,
         ["soak", rest @ ..] => area::soak::run(rest.first().copied(), rest.get(1).copied()).await,
@@ -24,7 +26,7 @@ async fn main() -> ExitCode {
         ["devdb-start", cache] => area::devdb::start_once(cache).await,
         _ => {
             eprintln!(
-                "usage: tenancy-bench audit search|seals|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]"
+                "usage: tenancy-bench audit (lag|search|seals|writes)|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]"
             );
             return ExitCode::from(2);
         }
