@@ -1,6 +1,7 @@
 //! A fresh, migrated database with the family's handles, and a proxy in front of one, for the
 //! tests of this workspace.
 
+mod citus;
 mod cluster;
 mod pooler;
 mod proxy;

@@ -118,7 +118,7 @@ pub async fn distribute(operator: &OperatorDb) -> Result<Plan, Error> {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut role = "";
-        writeln!(f, "BEGIN;\n{};", run::SEQUENTIAL)?;
+        writeln!(f, "BEGIN;\n{};", run::SETTINGS.join(";\n"))?;
         for step in &self.steps {
             if step.role != role {
                 role = &step.role;

@@ -16,6 +16,8 @@ struct Table {
     literal: String,
     owner: String,
     tenant_column: Option<String>,
+    /// Row-level security binds its owner.
+    forced: bool,
     keys_of_family: Vec<String>,
     place: String,
 }
@@ -103,6 +105,22 @@ fn in_the_way(key: &Key) -> Option<Blocked> {
     })
 }
 
+/// Citus moves rows by COPY as the table's owner, which row-level security would stop.
+fn unforced(table: &Table, sql: String) -> Vec<Step> {
+    let (name, role) = (&table.name, &table.owner);
+    let force = |no| format!("ALTER TABLE {name} {no}FORCE ROW LEVEL SECURITY");
+    let statements = if table.forced {
+        vec![force("NO "), sql, force("")]
+    } else {
+        vec![sql]
+    };
+    let step = |sql| Step {
+        role: role.clone(),
+        sql,
+    };
+    statements.into_iter().map(step).collect()
+}
+
 fn steps(
     tables: &[Table],
     keys: &[Key],
@@ -132,7 +150,7 @@ fn steps(
         .filter(|table| table.tenant_column.is_none() || table.place == "lookup")
     {
         let sql = format!("SELECT create_reference_table({})", table.literal);
-        steps.push(step(&table.owner, sql));
+        steps.extend(unforced(table, sql));
     }
     let mut first: Option<&str> = None;
     for table in tables.iter().filter(|table| table.place == "distributed") {
@@ -142,7 +160,7 @@ fn steps(
                 "SELECT create_distributed_table({}, {column}, colocate_with => {beside})",
                 table.literal
             );
-            steps.push(step(&table.owner, sql));
+            steps.extend(unforced(table, sql));
         }
         first.get_or_insert(&table.literal);
     }

@@ -5,13 +5,20 @@ use tenancy_core::{Error, OperatorDb};
 
 use super::Step;
 
-/// What is moved in one transaction is moved by one connection to each node.
-pub(super) const SEQUENTIAL: &str = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'";
+/// The roles of the steps are not handed on to the nodes, where Citus keeps its metadata as a superuser; and
+/// what is moved in one transaction is moved by one connection to each of them. Each is sent on its own:
+/// Citus hands on the whole text in which a setting stands.
+pub(super) const SETTINGS: [&str; 2] = [
+    "SET LOCAL citus.propagate_set_commands = 'none'",
+    "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",
+];
 
 /// All steps or none.
 pub(super) async fn run(operator: &OperatorDb, steps: &[Step]) -> Result<(), Error> {
     let mut tx = operator.pool().begin().await?;
-    sqlx::raw_sql(SEQUENTIAL).execute(&mut *tx).await?;
+    for setting in SETTINGS {
+        sqlx::raw_sql(setting).execute(&mut *tx).await?;
+    }
     for step in steps {
         // The database itself wrote it, with every name quoted.
         let sql = format!("SET LOCAL ROLE {}; {}", step.role, step.sql);

@@ -44,6 +44,7 @@ SELECT c.oid AS rel,
     quote_literal(format('%I.%I', n.nspname, c.relname)) AS literal,
     quote_ident(pg_get_userbyid(c.relowner)) AS owner,
     quote_literal(a.attname) AS tenant_column,
+    c.relforcerowsecurity AS forced,
     ARRAY(SELECT i.indexrelid::regclass::text FROM pg_catalog.pg_index i
         WHERE i.indrelid = c.oid AND i.indisunique AND n.nspname = 'tenancy') AS keys_of_family,
     CASE
