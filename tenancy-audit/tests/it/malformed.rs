@@ -123,6 +123,11 @@ async fn a_row_that_makes_no_sense_is_told_and_the_others_are_read() {
         .unwrap();
     let lines = plain.next_lines().await.unwrap().unwrap();
     assert!(lines.lines().count() >= 12, "each has its line");
+    assert_eq!(
+        lines.matches(r#""damaged":[""#).count(),
+        11,
+        "which says so"
+    );
 
     let whole = report(&house, &house.a, &keys).await;
     let mut told: Vec<_> = whole

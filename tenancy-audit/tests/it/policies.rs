@@ -120,3 +120,42 @@ async fn policies_are_applied_and_what_is_left_verifies() {
         assert_eq!(refused.code(), code);
     }
 }
+
+#[tokio::test]
+async fn a_month_goes_as_a_whole_unless_a_hold_keeps_it_for_one_tenant() {
+    let kept = Kept::new().await;
+    let (house, retention) = (&kept.house, &kept.retention);
+    crate::retention::old_month(house).await;
+    record(house, &house.b, 1).await;
+    seal_all(house, &kept.sealer, 5).await;
+    let a = house.a.tenant();
+    let everything = RetentionPolicy::new(365, "kept for a year");
+    retention.set_policy(&everything).await.unwrap();
+    let hold = "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')";
+    let superuser = house.superuser().await;
+    sqlx::query(hold).bind(a).execute(&superuser).await.unwrap();
+    let applied = retention.apply().await.unwrap();
+    assert_eq!(
+        (applied.entries, applied.months.len()),
+        (2, 0),
+        "the other tenant's went"
+    );
+    assert_eq!(applied.held, [a]);
+    assert_eq!(actions(&kept, &house.a).await.len(), 2);
+
+    let release = "DELETE FROM tenancy.tenant_holds WHERE tenant_id = $1";
+    sqlx::query(release)
+        .bind(a)
+        .execute(&superuser)
+        .await
+        .unwrap();
+    let applied = retention.apply().await.unwrap();
+    let march = chrono::NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    assert_eq!((applied.entries, &applied.months[..]), (2, &[march][..]));
+    for (ctx, entries) in [(&house.a, 0), (&house.b, 1)] {
+        let report = report(house, ctx, &kept.keys).await;
+        assert!(report.is_intact(), "{:?}", report.findings);
+        assert_eq!((report.removed, report.entries), (2, entries));
+    }
+    assert_eq!(retention.apply().await.unwrap().entries, 0);
+}

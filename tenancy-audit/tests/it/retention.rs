@@ -168,7 +168,7 @@ async fn a_legal_hold_keeps_entries_and_months() {
 }
 
 /// Two entries of each tenant in March 2025, as they would have been recorded then.
-async fn old_month(house: &House) {
+pub(crate) async fn old_month(house: &House) {
     house
         .as_owner(
             "ALTER TABLE tenancy.audit_logs DROP CONSTRAINT audit_logs_id_time;
@@ -263,6 +263,24 @@ async fn an_entry_that_was_edited_is_not_removed_in_the_place_of_the_one_that_wa
         other.tenant = house.b.tenant();
         assert_eq!(kept.retention.remove(&other).await.unwrap(), 1);
     }
+}
+
+#[tokio::test]
+async fn very_many_entries_go_batch_by_batch() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    for _ in 0..3 {
+        record(house, &house.a, 900).await;
+        record(house, &house.b, 1).await;
+    }
+    seal_all(house, &kept.sealer, 2_703).await;
+    assert_eq!(
+        kept.retention.remove(&kept.all_of_a()).await.unwrap(),
+        2_700
+    );
+    let found = report(house, &house.a, &kept.keys).await;
+    assert!(found.is_intact(), "{:?}", found.findings);
+    assert_eq!((found.removed, found.entries), (2_700, 0));
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ pub(super) struct Line<'a> {
     redacted: bool,
     truncated: bool,
     content_hash: String,
+    /// Parts that could not be read, and stand here as if they were empty.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    damaged: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -74,6 +77,7 @@ impl<'a> Line<'a> {
             redacted: entry.redacted,
             truncated: entry.truncated,
             content_hash: BASE64.encode(entry.content_hash),
+            damaged: &entry.damaged,
         }
     }
 }

@@ -106,7 +106,7 @@ impl Retention {
             ));
         }
         let prover = self.prover(rule.tenant);
-        prover.places_of(&mut removing, &entries).await?;
+        prover.places_of(&mut removing, &entries, &mut 0).await?;
         let changes = self.changes(rule, &entries).await?;
         let erased = removing.erase_details(rule.tenant, &changes).await?;
         if erased != changes.len() as u64 {

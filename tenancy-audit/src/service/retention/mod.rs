@@ -124,7 +124,7 @@ impl Retention {
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed.
     pub async fn remove(&self, rule: &RetentionRule) -> Result<u64, Error> {
         check_reason(&rule.reason)?;
-        let (pattern, mut removed) = (pattern(rule.action.as_ref()), 0);
+        let (pattern, mut removed, mut hint) = (pattern(rule.action.as_ref()), 0, 0);
         loop {
             let mut removing = Removing::begin(&self.operator).await?;
             if removing.is_held(rule.tenant).await? {
@@ -137,7 +137,7 @@ impl Retention {
                 return Ok(removed);
             }
             let prover = self.prover(rule.tenant);
-            let ranges = prover.places_of(&mut removing, &taken).await?;
+            let ranges = prover.places_of(&mut removing, &taken, &mut hint).await?;
             self.keep(&mut removing, rule.tenant, &ranges, &rule.reason)
                 .await?;
             removing.commit().await?;

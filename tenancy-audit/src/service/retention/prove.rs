@@ -30,11 +30,13 @@ pub(super) struct Stretch {
 }
 
 impl Prover<'_> {
-    /// The places of these entries, each of which is as it was sealed.
+    /// The places of these entries, each of which is as it was sealed. They are looked for behind the seal of
+    /// the hint first, which then is where the next ones may lie.
     pub(super) async fn places_of(
         &self,
         removing: &mut Removing,
         taken: &[(Entry, SealedAs)],
+        hint: &mut u64,
     ) -> Result<Ranges, Error> {
         let ids = || taken.iter().map(|(entry, _)| entry.id.as_uuid());
         let bounds = (
@@ -42,29 +44,55 @@ impl Prover<'_> {
             ids().max().unwrap_or_default(),
         );
         let mut left: BTreeMap<Uuid, &(Entry, SealedAs)> = ids().zip(taken).collect();
-        let (mut places, mut after) = (Ranges::default(), 0);
+        let (mut places, mut first) = (Vec::new(), None);
         let reading = removing.reading(self.tenant).await?;
-        loop {
-            let seals = reading.seals_within(self.tenant, bounds, after).await?;
-            let Some((last, _)) = seals.last() else { break };
-            after = *last;
-            for (seal, batch) in seals.into_iter().filter_map(|(_, sealed)| sealed) {
-                if !self.is_sound(&seal, &batch) {
-                    continue;
-                }
-                for (place, id, leaf) in places_in(&seal, &batch) {
-                    if left.get(&id).is_some_and(|of| self.is_as_sealed(of, leaf)) {
-                        left.remove(&id);
-                        places.push(place);
+        let passes = if *hint > 0 { vec![*hint, 0] } else { vec![0] };
+        'passes: for begin in passes {
+            let mut after = begin;
+            loop {
+                let seals = reading.seals_within(self.tenant, bounds, after).await?;
+                let Some((last, _)) = seals.last() else { break };
+                after = *last;
+                for (seal, batch) in seals.into_iter().filter_map(|(_, sealed)| sealed) {
+                    let found = self.found_in(&seal, &batch, &mut left);
+                    if !found.is_empty() {
+                        first.get_or_insert(seal.number);
+                        places.extend(found);
                     }
+                }
+                if left.is_empty() {
+                    break 'passes;
                 }
             }
         }
+        if let Some(first) = first {
+            *hint = first.saturating_sub(1);
+        }
         if left.is_empty() {
-            return Ok(places);
+            return Ok(Ranges::merged(places));
         }
         let ids: Vec<Uuid> = left.into_keys().collect();
         Err(self.refuse("are not as they were sealed", &ids))
+    }
+
+    /// The places of those entries that this seal proves, which are no longer left then.
+    fn found_in(
+        &self,
+        seal: &Seal,
+        batch: &Batch,
+        left: &mut BTreeMap<Uuid, &(Entry, SealedAs)>,
+    ) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        if !self.is_sound(seal, batch) {
+            return found;
+        }
+        for (place, id, leaf) in places_in(seal, batch) {
+            if left.get(&id).is_some_and(|of| self.is_as_sealed(of, leaf)) {
+                left.remove(&id);
+                found.push((place, place));
+            }
+        }
+        found
     }
 
     /// The places of the entries from an id to before another, all of which are as they were sealed. What is
