@@ -166,7 +166,7 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
     assert_eq!(host.denials(&host.owner).await?, [missing.clone(), missing]);
     assert_eq!(host.denials(&host.other).await?, []);
     stop.cancel();
-    working.await?;
+    working.await??;
     Ok(())
 }
 
