@@ -39,14 +39,19 @@ CREATE FUNCTION tenancy.claim_slug(p_slug text) RETURNS boolean
 AS $$
 DECLARE
     this_tenant uuid := util.current_tenant();
+    former record;
 BEGIN
     IF this_tenant IS NULL THEN
         RETURN false;
     END IF;
-    DELETE FROM tenancy.tenant_slugs s
-    WHERE s.slug = p_slug AND s.former_until IS NOT NULL
-      AND (s.tenant_id = this_tenant OR s.former_until <= clock_timestamp()
-          AND NOT EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = s.tenant_id));
+    SELECT s.tenant_id, s.former_until INTO former FROM tenancy.tenant_slugs s WHERE s.slug = p_slug;
+    IF former.former_until IS NOT NULL AND (former.tenant_id = this_tenant OR former.former_until <= clock_timestamp()
+        AND NOT EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = former.tenant_id))
+    THEN
+        -- As it was read: somebody else may have claimed it, or its tenant taken it back.
+        DELETE FROM tenancy.tenant_slugs s
+        WHERE s.slug = p_slug AND s.tenant_id = former.tenant_id AND s.former_until = former.former_until;
+    END IF;
     INSERT INTO tenancy.tenant_slugs (slug, tenant_id) VALUES (p_slug, this_tenant) ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END

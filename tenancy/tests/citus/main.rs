@@ -1,10 +1,10 @@
 //! The way to several nodes: what goes where, that every part is ready for it, and that the family
 //! works with the functions and grants that it has there.
 //!
-//! Where `TENANCY_DATABASE_URL` names the coordinator of a Citus cluster, the family works on distributed
-//! tables there. Everywhere else its two functions are stood in for by ones that write down what they are
-//! told, so that every other statement of the plan runs as it would there; and its rule for transactions
-//! that change their user by triggers and policies.
+//! Where `TENANCY_DATABASE_URL` names the coordinator of a Citus cluster, the family is tried on distributed
+//! tables there: `docs/scaling-out.md` says how far it gets. Everywhere else its two functions are stood in
+//! for by ones that write down what they are told, so that every other statement of the plan runs as it
+//! would there; and its rule for transactions that change their user by triggers and policies.
 
 mod host;
 mod works;
