@@ -69,19 +69,18 @@ impl CoreMaintenance {
     /// Of the database; what was removed before it stays removed.
     pub async fn run_once(&self) -> Result<Maintained, Error> {
         let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
-        let (platform_events, more_events) = batches(async || {
+        let pool = self.worker.pool();
+        let (platform_events, more_events) = batches(|| {
             sqlx::query_scalar(include_str!("sql/platform_log_prune.sql"))
                 .bind(keep)
                 .bind(BATCH)
-                .fetch_one(self.worker.pool())
-                .await
+                .fetch_one(pool)
         })
         .await?;
-        let (slugs, more_slugs) = batches(async || {
+        let (slugs, more_slugs) = batches(|| {
             sqlx::query_scalar(include_str!("sql/slugs_free.sql"))
                 .bind(BATCH)
-                .fetch_one(self.worker.pool())
-                .await
+                .fetch_one(pool)
         })
         .await?;
         Ok(Maintained {
@@ -114,7 +113,10 @@ impl CoreMaintenance {
 }
 
 /// Repeats it while it removes whole batches; how many rows in all, and whether more are left.
-async fn batches(remove: impl AsyncFn() -> sqlx::Result<i64>) -> Result<(u64, bool), Error> {
+async fn batches<F>(remove: impl Fn() -> F) -> Result<(u64, bool), Error>
+where
+    F: Future<Output = sqlx::Result<i64>>,
+{
     let mut removed = 0;
     for _ in 0..MOST_BATCHES {
         let gone = remove().await?;
