@@ -39,25 +39,12 @@ impl Db {
         let name: String = sqlx::query_scalar("SELECT current_database()")
             .fetch_one(&superuser)
             .await?;
-        let quoted = format!("\"{name}\"");
         for (host, port, _) in nodes.iter().filter(|(_, _, coordinates)| !coordinates) {
             let mut url = Url::parse(&main)?;
             url.set_host(Some(host))?;
             url.set_port(Some(u16::try_from(*port)?))
                 .map_err(|()| "a node without a port")?;
-            let mut node = PgConnection::connect(url.as_str()).await?;
-            for sql in [
-                "SET citus.enable_create_database_propagation = off".to_owned(),
-                format!("DROP DATABASE IF EXISTS {quoted}"),
-                format!("CREATE DATABASE {quoted}"),
-            ] {
-                sqlx::query(AssertSqlSafe(sql)).execute(&mut node).await?;
-            }
-            url.set_path(&name);
-            let mut node = PgConnection::connect(url.as_str()).await?;
-            sqlx::raw_sql("CREATE EXTENSION citus")
-                .execute(&mut node)
-                .await?;
+            make_ready(url, &name).await?;
         }
         sqlx::raw_sql("CREATE EXTENSION citus")
             .execute(&superuser)
@@ -75,7 +62,8 @@ impl Db {
                 .execute(&superuser)
                 .await?;
         }
-        let hand_on = format!("ALTER DATABASE {quoted} SET citus.propagate_set_commands = 'local'");
+        let hand_on =
+            format!("ALTER DATABASE \"{name}\" SET citus.propagate_set_commands = 'local'");
         sqlx::query(AssertSqlSafe(hand_on))
             .execute(&superuser)
             .await?;
@@ -84,4 +72,22 @@ impl Db {
         self.operator = OperatorDb::connect(self.server.operator_url()).await?;
         Ok(true)
     }
+}
+
+/// Makes the database on a node, whose own database is at `url`.
+async fn make_ready(mut url: Url, name: &str) -> Result<(), BoxError> {
+    let mut node = PgConnection::connect(url.as_str()).await?;
+    for sql in [
+        "SET citus.enable_create_database_propagation = off".to_owned(),
+        format!("DROP DATABASE IF EXISTS \"{name}\""),
+        format!("CREATE DATABASE \"{name}\""),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut node).await?;
+    }
+    url.set_path(name);
+    let mut node = PgConnection::connect(url.as_str()).await?;
+    sqlx::raw_sql("CREATE EXTENSION citus")
+        .execute(&mut node)
+        .await?;
+    Ok(())
 }
