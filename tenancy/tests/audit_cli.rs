@@ -440,11 +440,8 @@ async fn the_log_is_searched_page_by_page_and_counted() -> Result {
         text.contains("door:a�[2Jb"),
         "no escape reaches the terminal: {text}"
     );
-    let (code, text, _) = search(&["action:login.*", "--count", "outcome"])?;
-    assert_eq!(
-        (code, &*text),
-        (Some(0), "       5 allowed\n       1 denied\n6 entries\n")
-    );
+    let (_, text, _) = search(&["action:login.*", "--count", "outcome"])?;
+    assert_eq!(text, "       5 allowed\n       1 denied\n6 entries\n");
 
     let mut seen = Vec::new();
     let mut after: Option<String> = None;

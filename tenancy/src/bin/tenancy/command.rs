@@ -40,7 +40,7 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Kb(which) => kb(which).await,
         Command::Mcp(which) => mcp(which).await,
         Command::Tenants(which) => crate::tenants::run(which).await,
-        Command::Audit(which) => audit::run(which).await,
+        Command::Audit(which) => audit::run(*which).await,
         Command::PlatformLog(which) => platform_log(which).await,
         Command::Jobs(which) => jobs::run(which).await,
     }
@@ -52,9 +52,10 @@ pub(crate) async fn connect(operator: &Operator) -> Result<OperatorDb> {
 
 async fn bring_up_to_date(options: &Migrate) -> Result {
     let operator = connect(&options.operator).await?;
-    let nets = match options.single_node {
-        true => tenancy::single_node(),
-        false => Vec::new(),
+    let nets = if options.single_node {
+        tenancy::single_node()
+    } else {
+        Vec::new()
     };
     let done = tenancy::migrate(&operator, &nets).await?;
     for step in &done.applied {

@@ -58,7 +58,7 @@ enum Command {
     Mcp(Mcp),
     /// Audit log: search, tail, export, months, seals, proofs, retention, streams.
     #[command(subcommand)]
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
     /// Job queue.
     #[command(subcommand)]
     Jobs(Jobs),
