@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Error, model::ProofLine, postgres::Reader};
 
-/// A running export of sealed entries; made by [`AuditProofs::export`].
+/// A running export of sealed entries; made by [`AuditProofs::export`](crate::AuditProofs::export).
 ///
 /// The entries come seal by seal, as they were sealed; those not sealed yet are not part of it. Those that
 /// are in no seal, though everything of their time was sealed, are named. It holds no transaction between
