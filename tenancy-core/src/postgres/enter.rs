@@ -11,7 +11,7 @@ use crate::{
 
 impl TenantDb {
     /// Enters a tenant as one of its members: one round trip, or none within
-    /// [`DbOptions::enter_bound`] of the last time. A refusal is noted in the platform's log: there
+    /// [`DbOptions::enter_bound`](crate::DbOptions::enter_bound) of the last time. A refusal is noted in the platform's log: there
     /// is no context in which a tenant's own log could be written.
     ///
     /// # Errors
