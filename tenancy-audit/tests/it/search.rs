@@ -146,8 +146,11 @@ async fn a_search_without_an_index_ends_early_and_goes_on_where_it_ended() {
     let house = House::new().await;
     sqlx::raw_sql(
         "INSERT INTO tenancy.audit_logs (tenant_id, id, actor_kind, actor_id, action, outcome, meta, schema_version, content_hash)
-         SELECT t.id, uuidv7(), 'service', 'x', 'thing.made', 'allowed', jsonb_build_object('at', n), 1, sha256('x')
-         FROM tenancy.tenants t, generate_series(1, 45000) n;
+         SELECT t.id,
+            (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+                || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid,
+            'service', 'x', 'thing.made', 'allowed', jsonb_build_object('at', n), 1, sha256('x')
+         FROM tenancy.tenants t, generate_series(1, 45000) n, md5(t.id::text || n) h;
          ANALYZE tenancy.audit_logs;",
     )
     .execute(&house.superuser().await)
