@@ -33,7 +33,11 @@ impl Default for AuthzOptions {
 }
 
 impl AuthzOptions {
-    /// Sets how old an answer from memory may be.
+    /// Sets how old an answer from memory may be: a second by default, 0 to ask always.
+    ///
+    /// Two conditions: a kernel's tick is never more than 100 ms behind while a process runs (a bound of
+    /// 100 ms or less does without), and the database does not go back in time under running processes.
+    /// After a restore, or a failover that lost commits, restart them.
     pub fn with_bound(mut self, bound: Duration) -> Self {
         self.bound = bound.min(Duration::from_hours(1));
         self
