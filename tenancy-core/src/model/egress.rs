@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// differently the next time gains nothing then. Closed are loopback, private, link-local (where clouds
 /// keep their metadata), shared (CGNAT), benchmark, documentation, multicast and reserved addresses,
 /// unique-local and site-local ones of IPv6, and what leads to an IPv4 address of these by mapping,
-/// NAT64 or 6to4.
+/// NAT64 or 6to4. `0.0.0.0` and `::` are no addresses of anybody and lead to this machine: nothing opens
+/// them.
 ///
 /// ```
 /// use tenancy_core::Egress;
@@ -33,9 +34,11 @@ impl Egress {
     }
 
     /// Opens a network of the operator's own, such as `10.20.0.0/16`. An address on which a cloud
-    /// answers its metadata stays closed in it, unless the network is that one address.
+    /// answers its metadata stays closed in it, unless the network is that one address. A network of
+    /// mapped addresses (`::ffff:10.20.0.0/112`) is the network of IPv4 that it maps; a wider one, such as
+    /// `::/0`, opens nothing of IPv4.
     pub fn allow_network(mut self, address: IpAddr, prefix: u8) -> Self {
-        self.networks.push((address, prefix));
+        self.networks.push(as_ipv4(address, prefix));
         self
     }
 
@@ -47,10 +50,13 @@ impl Egress {
     /// Whether this address may be connected to.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = leads_to(address);
+        if address.is_unspecified() {
+            return false;
+        }
         if address.is_loopback() {
             return self.loopback;
         }
-        let is_metadata = METADATA.contains(&address);
+        let is_metadata = METADATA.contains(&address) || leads_to_metadata(address);
         let open = |(network, bits): &(IpAddr, u8)| {
             within(address, *network, *bits) && (!is_metadata || *bits >= length(address))
         };
@@ -66,27 +72,77 @@ fn length(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+/// Zeros between the first four parts and the last two.
+const fn v6(a: u16, b: u16, g: u16, h: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(a, b, 0, 0, 0, 0, g, h))
+}
+
 /// Where clouds answer their machines' metadata, with credentials among it.
-const METADATA: [IpAddr; 5] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+const METADATA: [IpAddr; 13] = [
+    v4(169, 254, 169, 254),
+    // Containers of AWS: tasks, and pods with an identity.
+    v4(169, 254, 170, 2),
+    v4(169, 254, 170, 23),
+    v6(0xfd00, 0xec2, 0, 0x23),
+    v6(0xfd00, 0xec2, 0, 0x254),
+    // Azure, Alibaba, Oracle, Scaleway.
+    v4(168, 63, 129, 16),
+    v4(100, 100, 100, 200),
+    v4(192, 0, 0, 192),
+    v4(169, 254, 42, 42),
+    v6(0xfd00, 0x42, 0, 0x42),
+    // Google, OpenStack, Oracle.
+    v6(0xfd20, 0xce, 0, 0x254),
+    v6(0xfe80, 0, 0xa9fe, 0xa9fe),
+    v6(0xfd00, 0xc1, 0xa9fe, 0xa9fe),
 ];
 
-/// The IPv4 address behind an IPv6 one: mapped, NAT64, 6to4.
+/// The IPv4 address behind an IPv6 one: mapped, NAT64, 6to4, and the compatible ones of old.
 fn leads_to(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
-    let v4 =
-        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low]
+        // `::` and `::1` are none of these.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0x0064, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => v4(high, low),
+        | [0x2002, high, low, ..] => joined(high, low),
         _ => address,
+    }
+}
+
+fn joined(high: u16, low: u16) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+}
+
+/// Whether a translator of the operator's own (NAT64 by `64:ff9b:1::/48`) may lead to metadata: the
+/// address behind it stands at one of two places.
+fn leads_to_metadata(address: IpAddr) -> bool {
+    let IpAddr::V6(v6) = address else {
+        return false;
+    };
+    let [0x0064, 0xff9b, 1, high, mixed, low, g, h] = v6.segments() else {
+        return false;
+    };
+    let behind_48 = joined(high, ((mixed & 0xff) << 8) | (low >> 8));
+    METADATA.contains(&behind_48) || METADATA.contains(&joined(g, h))
+}
+
+/// A network of mapped or NAT64 addresses as what it leads to, which is what an address is looked at as.
+fn as_ipv4(address: IpAddr, prefix: u8) -> (IpAddr, u8) {
+    let (IpAddr::V6(v6), Some(bits)) = (address, prefix.checked_sub(96)) else {
+        return (address, prefix);
+    };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => {
+            (joined(high, low), bits)
+        }
+        _ => (address, prefix),
     }
 }
 
@@ -161,10 +217,99 @@ mod tests {
         assert!(
             wide.allows("10.0.0.1".parse().unwrap()) && wide.allows("fd00::1".parse().unwrap())
         );
+        let widest = wide.clone().allow_network("::".parse().unwrap(), 0);
         for address in METADATA {
-            assert!(!wide.allows(address), "{address}");
-            let meant = wide.clone().allow_network(address, length(address));
-            assert!(meant.allows(address), "{address}");
+            for wide in [&wide, &widest] {
+                assert!(!wide.allows(address), "{address}");
+                let meant = wide.clone().allow_network(address, length(address));
+                assert!(meant.allows(address), "{address}");
+            }
+            for behind in behind(address) {
+                assert!(!widest.allows(behind), "{behind}");
+            }
+        }
+        for credentials in [
+            "169.254.170.2",
+            "169.254.170.23",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+        ] {
+            assert!(
+                !widest.allows(credentials.parse().unwrap()),
+                "{credentials}"
+            );
+        }
+    }
+
+    /// Addresses of IPv6 that lead to one of IPv4.
+    fn behind(address: IpAddr) -> Vec<IpAddr> {
+        let IpAddr::V4(v4) = address else {
+            return Vec::new();
+        };
+        let [a, b, c, d] = v4.octets();
+        let texts = [
+            format!("::ffff:{v4}"),
+            format!("::{v4}"),
+            format!("64:ff9b::{v4}"),
+            format!("64:ff9b:1::{v4}"),
+            format!("64:ff9b:1:{a:02x}{b:02x}:{c:02x}:{d:02x}00::"),
+            format!("2002:{a:02x}{b:02x}:{c:02x}{d:02x}::1"),
+        ];
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn no_network_opens_what_is_nobodys_address() {
+        let open =
+            |network: &str, bits| Egress::default().allow_network(network.parse().unwrap(), bits);
+        for egress in [
+            open("0.0.0.0", 0),
+            open("::", 0),
+            open("0.0.0.0", 32),
+            open("::", 128),
+        ] {
+            for nobodys in [
+                "0.0.0.0",
+                "::",
+                "::ffff:0.0.0.0",
+                "64:ff9b::",
+                "127.0.0.1",
+                "::1",
+            ] {
+                assert!(!egress.allows(nobodys.parse().unwrap()), "{nobodys}");
+                let here = egress.clone().allow_loopback();
+                let is_loopback = nobodys.ends_with('1');
+                assert_eq!(
+                    here.allows(nobodys.parse().unwrap()),
+                    is_loopback,
+                    "{nobodys}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_the_one_that_it_maps() {
+        for (network, bits) in [("::ffff:10.20.0.0", 112), ("64:ff9b::10.20.0.0", 112)] {
+            let egress = Egress::default().allow_network(network.parse().unwrap(), bits);
+            for (address, allowed) in [
+                ("10.20.7.1", true),
+                ("::ffff:10.20.7.1", true),
+                ("10.21.0.1", false),
+                ("::ffff:10.21.0.1", false),
+            ] {
+                assert_eq!(
+                    egress.allows(address.parse().unwrap()),
+                    allowed,
+                    "{address}"
+                );
+            }
+        }
+        let metadata: IpAddr = "169.254.169.254".parse().unwrap();
+        for (bits, allowed) in [(96, false), (112, false), (127, false), (128, true)] {
+            let egress =
+                Egress::default().allow_network("::ffff:169.254.169.254".parse().unwrap(), bits);
+            assert_eq!(egress.allows(metadata), allowed, "{bits}");
         }
     }
 }
