@@ -148,6 +148,32 @@ async fn a_context_that_is_kept_is_renewed_until_its_member_is_gone() -> Result 
 }
 
 #[tokio::test]
+async fn who_is_refused_has_nobody_else_asked_for_anew() -> Result {
+    let kit = Db::new(&[&CORE]).await?;
+    let owner = testing::tenant(&kit.app).await?;
+    let [gone, stays] = [
+        testing::member(&kit.app, &owner).await?,
+        testing::member(&kit.app, &owner).await?,
+    ];
+    let user = |ctx: &tenancy_core::TenantCtx| ctx.user().ok_or("a member is a user");
+    let proxy = Proxy::start(kit.server.app_url()).await?;
+    let bound = DbOptions::default().with_enter_bound(Duration::from_mins(1));
+    let here = TenantDb::connect_with(proxy.url(), bound).await?;
+    for member in [&gone, &stays] {
+        here.enter(owner.tenant(), user(member)?).await?;
+    }
+    members(&kit.app).remove(&owner, user(&gone)?).await?;
+    let error = here.renew(&gone).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAMember);
+    proxy.cut_all();
+    drop(proxy);
+    // Without a database: he is remembered, and the other is not.
+    here.enter(owner.tenant(), user(&stays)?).await?;
+    assert!(here.enter(owner.tenant(), user(&gone)?).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_renewed_context_may_do_what_its_tenant_may_today() -> Result {
     let kit = Db::new(&[&CORE]).await?;
     let owner = testing::tenant(&kit.app).await?;

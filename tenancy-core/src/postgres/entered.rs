@@ -89,6 +89,13 @@ impl Entered {
         state.seats.retain(|(of, _), _| *of != tenant);
     }
 
+    /// The same for one member.
+    pub(crate) fn forget_one(&self, tenant: TenantId, user: UserId) {
+        let mut state = self.lock();
+        state.forgotten += 1;
+        state.seats.remove(&(tenant, user));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

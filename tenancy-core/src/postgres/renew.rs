@@ -31,20 +31,28 @@ impl TenantDb {
     /// As [`enter`](Self::enter): [`NotAMember`](ErrorKind::NotAMember) when the member is kept out or
     /// removed, the API key is revoked or the session of support is over;
     /// [`Suspended`](ErrorKind::Suspended) when nobody may enter. Then `enter` of this handle asks
-    /// the database as well.
+    /// the database as well: for this member, or for everybody.
     pub async fn renew(&self, ctx: &TenantCtx) -> Result<TenantCtx, Error> {
         let renewed = self
             .enter_as(ctx.tenant(), ctx.principal().clone())
             .await
-            .inspect_err(|error| {
-                if matches!(error.kind(), ErrorKind::NotAMember | ErrorKind::Suspended) {
-                    self.forget(ctx.tenant());
-                }
+            .inspect_err(|error| match error.kind() {
+                ErrorKind::Suspended => self.forget(ctx.tenant()),
+                ErrorKind::NotAMember => self.forget_one(ctx),
+                _ => {}
             })?
             .with_request_id(ctx.request_id());
         Ok(match ctx.trace() {
             Some(trace) => renewed.with_trace(trace),
             None => renewed,
         })
+    }
+
+    /// Lets the next `enter` of this member ask the database, and no other: he would have everybody in the
+    /// tenant ask it as often as he asks himself. Of keys and of support nothing is remembered.
+    fn forget_one(&self, ctx: &TenantCtx) {
+        if let Some(user) = ctx.principal().himself() {
+            self.pools().entered.forget_one(ctx.tenant(), user);
+        }
     }
 }
