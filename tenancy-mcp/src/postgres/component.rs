@@ -5,8 +5,11 @@ pub const COMPONENT: Component = Component::new("mcp", STEPS)
     .with_requires(&["core"])
     .with_permissions(crate::perm::ALL);
 
-const STEPS: &[Migration] = &[Migration::new(
-    1,
-    "mcp",
-    include_str!("../../migrations/0001_mcp.sql"),
-)];
+const STEPS: &[Migration] = &[
+    Migration::new(1, "mcp", include_str!("../../migrations/0001_mcp.sql")),
+    Migration::new(
+        2,
+        "connect",
+        include_str!("../../migrations/0002_connect.sql"),
+    ),
+];

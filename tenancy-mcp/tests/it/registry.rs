@@ -6,8 +6,8 @@ use serde_json::json;
 use tenancy_core::{CredentialId, Outcome, Permission as _, Platform, ServiceKey, testing};
 use tenancy_mcp::{
     CallFault, ConnectionKey, ConnectionStatus, EffectClass, ErrorKind, FaultKind, NewConnection,
-    Provider, ProviderKey, RouterLimits, ToolChange, ToolDefinition, ToolName, ToolStatus, limit,
-    perm, testing::FakeTransport,
+    PgRegistry, Provider, ProviderKey, RegistryStore as _, RouterLimits, ToolChange,
+    ToolDefinition, ToolName, ToolStatus, limit, perm, testing::FakeTransport,
 };
 
 use crate::common::{Result, SMARTLEAD, World, approve, connect, quick};
@@ -134,6 +134,45 @@ async fn a_tenant_has_as_many_connections_as_the_platform_lets_it() -> Result {
         .reset_limit(owner.tenant(), &limit::CONNECTIONS)
         .await?;
     registry.connect(&owner, new_connection()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_is_one_too_many_leaves_nothing_in_the_callers_transaction() -> Result {
+    let (world, _) = world(&FakeTransport::offering(vec![tool("t", "does")])).await?;
+    let ctx = world.tenant().await?;
+    let (store, epoch) = (
+        PgRegistry::new(),
+        "SELECT epoch FROM tenancy.tenant_epoch WHERE tenant_id = $1",
+    );
+    let mut tx = world.kit.app.write(&ctx).await?;
+    let before: i64 = sqlx::query_scalar(epoch)
+        .bind(ctx.tenant())
+        .fetch_one(&mut *tx)
+        .await?;
+    for (key, most, said) in [
+        ("none", 0, "connections_limit"),
+        ("one", 1, "ok"),
+        ("one", 1, "ok"),
+        ("two", 1, "connections_limit"),
+    ] {
+        let new = new_connection().with_key(ConnectionKey::from_static(key));
+        let made = store.connect_in(&mut tx, &new, most).await;
+        assert_eq!(made.err().map_or("ok", |error| error.code()), said);
+    }
+    tx.commit().await?;
+    let mut tx = world.kit.app.read(&ctx).await?;
+    let kept = store.connections_in(&mut tx).await?;
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|c| (c.key.as_str(), c.generation))
+        .collect();
+    assert_eq!(kept, [("one", 2)]);
+    let after: i64 = sqlx::query_scalar(epoch)
+        .bind(ctx.tenant())
+        .fetch_one(&mut *tx)
+        .await?;
+    assert_eq!(after - before, 2, "what changed nothing is not counted");
     Ok(())
 }
 
