@@ -171,6 +171,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
          AS 'SELECT nullif(current_setting(''tenancy.tenant_id'', true), '''')::uuid'",
     ),
     ("TEN510", "CREATE FUNCTION public.f(text) RETURNS boolean LANGUAGE sql LEAKPROOF RETURN true"),
+    ("TEN511", "ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_definer GRANT EXECUTE ON FUNCTIONS TO PUBLIC"),
+    ("TEN511", "ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_owner GRANT EXECUTE ON FUNCTIONS TO tenancy_app"),
+    ("TEN511", "ALTER DEFAULT PRIVILEGES IN SCHEMA tenancy GRANT EXECUTE ON FUNCTIONS TO PUBLIC"),
+    ("TEN511", "ALTER DEFAULT PRIVILEGES IN SCHEMA util GRANT EXECUTE ON ROUTINES TO tenancy_dev_app"),
     ("TEN601", "CREATE ROLE doctor_login LOGIN SUPERUSER; GRANT tenancy_app TO doctor_login"),
     (
         "TEN601",

@@ -105,4 +105,12 @@ pub(super) const RULES: &[Rule] = &[
         "A leakproof function may run before the policies, on every tenant's rows. Whether it really tells nothing, nobody has checked.",
         "ALTER FUNCTION <function> NOT LEAKPROOF;",
     ),
+    Rule::new(
+        "TEN511",
+        "default_execute",
+        Error,
+        Roles(include_str!("../sql/rules/ten511_default_execute.sql")),
+        "A function of the family that everybody may call the moment it is created reaches across tenants until somebody takes that back.",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_definer REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;",
+    ),
 ];
