@@ -113,3 +113,108 @@ async fn slugs_are_freed_when_their_time_is_over_and_no_hold_stands() -> Result 
     assert_eq!(left, [b.tenant().as_uuid(), c.tenant().as_uuid()]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_sweep_that_fails_keeps_no_other_from_its_work() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let a = testing::tenant(&db.app).await?;
+    let superuser = db.superuser().await?;
+    sqlx::raw_sql(
+        "UPDATE tenancy.tenant_slugs SET former_until = now();
+         DROP FUNCTION tenancy.platform_log_prune(bigint, integer)",
+    )
+    .execute(&superuser)
+    .await?;
+    let failed = CoreMaintenance::new(db.worker.clone()).run_once().await;
+    assert_eq!(failed.unwrap_err().code(), "schema_missing");
+    let slugs: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM tenancy.tenant_slugs WHERE tenant_id = $1")
+            .bind(a.tenant())
+            .fetch_one(&superuser)
+            .await?;
+    assert_eq!(slugs, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn refusals_of_messages_that_were_given_up_are_forgotten_within_bounds() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let ours = testing::tenant(&db.app).await?;
+    let superuser = db.superuser().await?;
+    sqlx::query(
+        "INSERT INTO tenancy.webhook_refusals (tenant_id, endpoint, message, last_at)
+         SELECT $1, 'crm', 'msg_' || n, now() - n * interval '1 minute' FROM generate_series(42000, 44699) n",
+    )
+    .bind(ours.tenant())
+    .execute(&superuser)
+    .await?;
+    // A month has 43,200 minutes; what is younger is still counted on, whatever the worker says.
+    let one: i64 = sqlx::query_scalar("SELECT tenancy.webhook_refusals_purge(0, 100)")
+        .fetch_one(db.worker.pool())
+        .await?;
+    assert_eq!(one, 100);
+    CoreMaintenance::new(db.worker.clone()).run_once().await?;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM tenancy.webhook_refusals")
+        .fetch_one(&superuser)
+        .await?;
+    assert!((1_200..=1_202).contains(&left), "{left}");
+    let as_app = sqlx::query("SELECT tenancy.webhook_refusals_purge(0, 1000)");
+    assert!(as_app.execute(db.app.without_tenant()).await.is_err());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_is_being_placed_keeps_a_slug_from_everybody() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let audit = std::sync::Arc::new(NoAudit::new());
+    let tenants = Tenants::new(
+        db.app.clone(),
+        std::sync::Arc::new(OwnerAuthorizer::new(db.app.clone(), audit.clone())),
+        std::sync::Arc::new(NoRoles::new()),
+        audit,
+    );
+    let (a, b) = (
+        testing::tenant(&db.app).await?,
+        testing::tenant(&db.app).await?,
+    );
+    let former = Slug::parse("former-name")?;
+    tenants.change_slug(&a, &former).await?;
+    tenants.change_slug(&a, &Slug::parse("name-now")?).await?;
+    let superuser = db.superuser().await?;
+    sqlx::raw_sql(
+        "UPDATE tenancy.tenant_slugs SET former_until = now() WHERE former_until IS NOT NULL",
+    )
+    .execute(&superuser)
+    .await?;
+
+    let desk = ServiceKey::from_static("desk");
+    let desk = db.app.enter_system(a.tenant(), desk, vec![]).await?;
+    let mut placing = db.app.write(&desk).await?;
+    let said: String = sqlx::query_scalar("SELECT tenancy.hold_tenant('case 7', true)")
+        .fetch_one(&mut *placing)
+        .await?;
+    assert_eq!(said, "ok");
+    // The sweep passes it over, and who wants it for himself waits.
+    assert_eq!(
+        CoreMaintenance::new(db.worker.clone())
+            .run_once()
+            .await?
+            .slugs,
+        0
+    );
+    let claiming = tokio::spawn({
+        let (tenants, former) = (tenants.clone(), former.clone());
+        async move { tenants.change_slug(&b, &former).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!claiming.is_finished());
+    placing.commit().await?;
+    let refused = claiming.await?;
+    assert_eq!(refused.err().map(|error| error.code()), Some("slug_taken"));
+    let whose: uuid::Uuid =
+        sqlx::query_scalar("SELECT tenant_id FROM tenancy.tenant_slugs WHERE slug = 'former-name'")
+            .fetch_one(&superuser)
+            .await?;
+    assert_eq!(whose, a.tenant().as_uuid());
+    Ok(())
+}

@@ -195,14 +195,14 @@ async fn two_connections_at_once_hand_each_job_over_once_and_a_dead_ones_jobs_ag
 
     // One that dies between the hand-over and its record: the same job, with the same id, again.
     let ids = house.add(&house.a, 2).await?;
-    let dying = Outbox::new(house.db.worker.clone()).with_lease(Duration::from_millis(400));
+    let dying = Outbox::new(house.db.worker.clone()).with_lease(Duration::from_millis(1_200));
     let died = tokio::time::timeout(
         Duration::from_millis(150),
         dying.drain(10, |_| std::future::pending()),
     );
     assert!(died.await.is_err());
     assert_eq!(drain(&dying).await?.1.len(), 0, "its lease still holds");
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     let (_, again) = drain(&dying).await?;
     let mut given: Vec<JobId> = again.iter().map(|job| job.job_id).collect();
     given.sort();
@@ -369,6 +369,67 @@ async fn a_backlog_of_one_tenant_keeps_nobody_waiting() -> Result {
     house.add(&house.b, 1).await?;
     let (drained, of_b) = page(&outbox).await?;
     assert_eq!((drained.delivered, drained.more, of_b), (1, false, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hand_over_that_hangs_has_failed_and_other_tenants_go_on() -> Result {
+    let house = House::new().await?;
+    house.add(&house.a, 5).await?;
+    house.add(&house.b, 5).await?;
+    let outbox = Outbox::new(house.db.worker.clone()).with_lease(Duration::from_secs(3));
+    // Whoever's turn is first: for one of two it is the second.
+    for hangs in [&house.a, &house.b] {
+        let begun = Mutex::new(0);
+        let drained = outbox
+            .drain(50, |job| {
+                let hangs = job.tenant == hangs.tenant();
+                if hangs {
+                    *begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                }
+                async move {
+                    if hangs {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
+        assert_eq!((drained.delivered, drained.failed), (5, 1));
+        assert_eq!(begun.into_inner()?, 1, "one of them is waited for");
+        let waits = "SELECT count(*) FROM tenancy.outbox
+            WHERE error LIKE 'job_hand_over_slow: %' AND due_at > now() + interval '1 second'";
+        assert_eq!(house.number(waits).await?, 1);
+        house
+            .change("UPDATE tenancy.outbox SET due_at = now(), error = NULL")
+            .await?;
+        assert_eq!(drain(&outbox).await?.1.len(), 5);
+        house.add(&house.a, 5).await?;
+        house.add(&house.b, 5).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn work_of_one_tenant_goes_in_the_order_in_which_it_was_due() -> Result {
+    let house = House::new().await?;
+    for ctx in [&house.a, &house.b] {
+        for n in 0..40 {
+            let at = chrono::Utc::now() - chrono::TimeDelta::minutes((n * 7) % 40 + 1);
+            let job = NewJob::new(KIND, json!((n * 7) % 40)).with_run_at(at);
+            house.sink.enqueue(ctx, job).await?;
+        }
+    }
+    let (_, taken) = drain(&Outbox::new(house.db.worker.clone())).await?;
+    assert_eq!(taken.len(), 80);
+    for ctx in [&house.a, &house.b] {
+        let mine = taken.iter().filter(|job| job.tenant == ctx.tenant());
+        let order: Vec<_> = mine.map(|job| job.job.payload.as_i64()).collect();
+        assert_eq!(order, (0..40).rev().map(Some).collect::<Vec<_>>());
+    }
+    // The first of each, then the second of each.
+    let turns: Vec<_> = taken.iter().map(|job| job.tenant).collect();
+    assert!(turns.chunks(2).all(|pair| pair[0] != pair[1]));
     Ok(())
 }
 

@@ -16,8 +16,10 @@ use crate::{Error, JobId, JobKind, JobRun, NewJob, TenantCtx, TenantTx};
 /// Two processes that enqueue the same key at once get the same id.
 ///
 /// # Errors and retry
-/// A payload or a queue over its limit is [`Limit`](crate::ErrorKind::Limit), a bad key
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput), and neither harms the caller's transaction. A
+/// A payload or a queue over its limit is [`Limit`](crate::ErrorKind::Limit), the payload's with the code
+/// `job_payload_too_large`; a bad key is [`InvalidInput`](crate::ErrorKind::InvalidInput); and neither
+/// harms the caller's transaction. These say that the job is to blame; any other error, that it may be
+/// taken another time. A
 /// tenant that is suspended takes no work ([`Suspended`](crate::ErrorKind::Suspended)).
 ///
 /// # Cancellation

@@ -11,6 +11,8 @@ use crate::Error;
 const KEEP: Duration = Duration::from_hours(90 * 24);
 const LEAST_KEEP: Duration = Duration::from_hours(24);
 const MOST_KEEP: Duration = Duration::from_hours(3_650 * 24);
+/// For how long it is known how often a receiver refused a message, if it is not sent again.
+const KEEP_REFUSALS: Duration = Duration::from_hours(30 * 24);
 /// Rows of one statement, and statements of one run.
 const BATCH: i32 = 1_000;
 const MOST_BATCHES: u32 = 100;
@@ -18,7 +20,8 @@ const MOST_BATCHES: u32 = 100;
 const PAUSE: Duration = Duration::from_hours(1);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_mins(1);
 
-/// Sweeps what the core's tables gather: old events of the platform log, slugs whose time is over.
+/// Sweeps what the core's tables gather: old events of the platform log, slugs whose time is over,
+/// refusals of webhooks that were given up.
 ///
 /// A host runs one somewhere, as the worker; any number may run at once.
 ///
@@ -46,6 +49,8 @@ pub struct Maintained {
     pub platform_events: u64,
     /// Former slugs that anybody may take.
     pub slugs: u64,
+    /// Refusals of webhooks that nobody counts on any more.
+    pub webhook_refusals: u64,
     /// Whether there is more than one run removes.
     pub more: bool,
 }
@@ -63,31 +68,52 @@ impl CoreMaintenance {
         self
     }
 
-    /// Sweeps once: at most 100,000 rows of each table, a thousand a statement.
+    /// Sweeps once: at most 100,000 rows of each table, a thousand a statement. A sweep that fails keeps
+    /// no other from its work.
     ///
     /// # Errors
-    /// Of the database; what was removed before it stays removed.
+    /// The first one of the database, after all sweeps; what was removed stays removed.
     pub async fn run_once(&self) -> Result<Maintained, Error> {
-        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX);
         let pool = self.worker.pool();
-        let (platform_events, more_events) = batches(|| {
-            sqlx::query_scalar(include_str!("sql/platform_log_prune.sql"))
-                .bind(keep)
-                .bind(BATCH)
-                .fetch_one(pool)
-        })
-        .await?;
-        let (slugs, more_slugs) = batches(|| {
+        let by_age = |sql: &'static str, keep: Duration| {
+            let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+            batches(move || {
+                sqlx::query_scalar(sql)
+                    .bind(keep)
+                    .bind(BATCH)
+                    .fetch_one(pool)
+            })
+        };
+        let events = by_age(include_str!("sql/platform_log_prune.sql"), self.keep).await;
+        let slugs = batches(|| {
             sqlx::query_scalar(include_str!("sql/slugs_free.sql"))
                 .bind(BATCH)
                 .fetch_one(pool)
         })
-        .await?;
-        Ok(Maintained {
-            platform_events,
-            slugs,
-            more: more_events || more_slugs,
-        })
+        .await;
+        let refusals = include_str!("sql/webhook_refusals_purge.sql");
+        let refusals = by_age(refusals, KEEP_REFUSALS).await;
+        let mut failed = None;
+        let mut more = false;
+        let mut count = |sweep: &'static str, swept: Result<(u64, bool), Error>| match swept {
+            Ok((rows, is_more)) => {
+                more |= is_more;
+                rows
+            }
+            Err(error) => {
+                tracing::warn!(sweep, %error, code = error.code(), "a sweep failed");
+                failed.get_or_insert(error);
+                0
+            }
+        };
+        let mut done = Maintained {
+            platform_events: count("platform_log", events),
+            slugs: count("slugs", slugs),
+            webhook_refusals: count("webhook_refusals", refusals),
+            more: false,
+        };
+        done.more = more;
+        failed.map_or(Ok(done), Err)
     }
 
     /// Sweeps each hour until `stop`. Errors are logged and counted

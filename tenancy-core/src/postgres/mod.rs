@@ -22,6 +22,7 @@ mod tenant_list;
 pub(crate) mod tenant_rows;
 mod tls;
 mod to_end;
+mod turns;
 mod tx;
 mod unbound;
 #[cfg(feature = "webhooks")]
@@ -40,6 +41,8 @@ pub use outbox::{Outbox, OutboxSink};
 pub use platform_log::{PgPlatformLog, PlatformEvents, PlatformQuery};
 pub use store::PgStore;
 pub use tenant_list::TenantList;
+#[cfg(feature = "webhooks")]
+pub(crate) use turns::Turns;
 pub use tx::TenantTx;
 pub use unbound::Unbound;
 #[cfg(feature = "webhooks")]

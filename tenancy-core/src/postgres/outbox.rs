@@ -1,16 +1,17 @@
 //! A plain outbox: work that commits with the change that asks for it, and is handed over later.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::types::Json;
-use uuid::Uuid;
+use tokio::time::{Instant, timeout};
 
-use super::{db::TenantDb, tx::TenantTx, worker::WorkerDb};
+use super::{
+    db::TenantDb,
+    turns::{Shares, Turns},
+    tx::TenantTx,
+    worker::WorkerDb,
+};
 use crate::{
     Drained, Error, ErrorKind, JobId, JobKind, JobSink, NewJob, OutboxJob, Principal, RequestId,
     TenantCtx, TenantId, model::checked_job,
@@ -97,11 +98,9 @@ async fn put(tx: &mut TenantTx, job: NewJob, payload: String) -> Result<JobId, E
 
 /// Most jobs of one claim.
 const MAX_CLAIM: u16 = 500;
-/// Tenants that are looked at in one step, and steps until somebody has something ready.
-const TENANTS: i32 = 256;
-const STEPS: u32 = 16;
-/// How long a job is given to be handed over, before others may try.
+/// How long a page is given to be handed over, before others may try, and one job of it.
 const LEASE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Least and most between two tries to hand a job over.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(10));
 /// For how long an idempotency key is known after its job was handed over.
@@ -116,8 +115,8 @@ const PURGE: i32 = 1_000;
 ///
 /// At least once: what was handed over and not settled, because its process died, is handed over
 /// again when its lease of a minute is over. Jobs of suspended tenants wait until they are open
-/// again, and it does not count as a try. A job that can't be handed over is tried again after 2
-/// seconds at first and 10 minutes at most, and never dropped.
+/// again, and it does not count as a try. A job that can't be handed over, or takes longer than ten
+/// seconds, is tried again after 2 seconds at first and 10 minutes at most, and never dropped.
 ///
 /// ```no_run
 /// # async fn run(worker: tenancy_core::WorkerDb) -> Result<(), tenancy_core::Error> {
@@ -141,8 +140,8 @@ const PURGE: i32 = 1_000;
 pub struct Outbox {
     worker: WorkerDb,
     lease: Duration,
-    /// The tenant whose turn was last.
-    last: Arc<Mutex<TenantId>>,
+    patience: Duration,
+    turns: Turns,
 }
 
 impl Outbox {
@@ -151,7 +150,8 @@ impl Outbox {
         Self {
             worker,
             lease: LEASE,
-            last: Arc::new(Mutex::new(FIRST)),
+            patience: PATIENCE,
+            turns: Turns::new(include_str!("sql/outbox_tenants.sql")),
         }
     }
 
@@ -161,10 +161,21 @@ impl Outbox {
         self
     }
 
+    /// Sets how long one job is given to be handed over; ten seconds by default, a quarter of the page's
+    /// time at most.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.max(Duration::from_millis(10));
+        self
+    }
+
     /// Claims a page of at most `limit` jobs (500 at most), hands each to `deliver`, one after the
-    /// other, and settles them. What is left when the lease ends is left to the next call.
+    /// other, and settles them. The first of each tenant comes before the second of any; those of one
+    /// tenant come in the order in which they were due.
     ///
-    /// `deliver` is called at least once for each job: the queue behind it should look at the id.
+    /// `deliver` is called at least once for each job: the queue behind it should look at the id. One
+    /// that takes too long is dropped, and that job has failed; the others of its tenant wait until the
+    /// page's lease is over, and those of other tenants go on. What could not be begun in time is left to
+    /// the next call as well.
     ///
     /// # Errors
     /// Only of this database; an error of `deliver` is stored with its job.
@@ -173,16 +184,26 @@ impl Outbox {
         F: FnMut(OutboxJob) -> D + Send,
         D: Future<Output = Result<(), Error>> + Send,
     {
-        let until = tokio::time::Instant::now() + self.lease;
+        let until = Instant::now() + self.lease;
+        let patience = self.patience.min(self.lease / 4);
         let limit = limit.clamp(1, MAX_CLAIM);
-        let (rows, more) = self.claim(limit).await?;
+        let claim = |tenants, shares| self.claim_of(tenants, shares);
+        let (rows, more) = self.turns.page(&self.worker, limit, claim).await?;
         let mut drained = Drained {
             more,
             ..Drained::default()
         };
         let mut ends = Vec::with_capacity(rows.len());
+        let mut slow = HashSet::new();
         for row in rows {
+            // Also the last one has all of its time before others may try it.
+            if Instant::now() + patience > until {
+                break;
+            }
             let try_of = (row.tenant_id, row.id, row.attempt);
+            if slow.contains(&row.tenant_id) {
+                continue;
+            }
             let delivering = async {
                 // One that can't be read is put off, and does not stand in the way of others.
                 match OutboxJob::try_from(row) {
@@ -190,10 +211,10 @@ impl Outbox {
                     Err(error) => Err(error),
                 }
             };
-            // What was not handed over in time is somebody else's by now, with all behind it.
-            let Ok(outcome) = tokio::time::timeout_at(until, delivering).await else {
-                break;
-            };
+            let outcome = timeout(patience, delivering).await.unwrap_or_else(|_| {
+                slow.insert(try_of.0);
+                Err(too_slow())
+            });
             match &outcome {
                 Ok(()) => drained.delivered += 1,
                 Err(_) => drained.failed += 1,
@@ -207,82 +228,14 @@ impl Outbox {
         Ok(drained)
     }
 
-    /// A page, and whether there may be more.
-    async fn claim(&self, limit: u16) -> Result<(Vec<Row>, bool), Error> {
-        let (tenants, is_whole_round) = self.turns(usize::from(limit)).await?;
-        let Some(many) = u16::try_from(tenants.len()).ok().filter(|many| *many > 0) else {
-            // Where more wait than one call looks at, the next one goes on behind them.
-            return Ok((Vec::new(), false));
-        };
-        let mut rows = self
-            .claim_of(&tenants, (limit / many).max(1), limit)
-            .await?;
-        let left = limit.saturating_sub(u16::try_from(rows.len()).unwrap_or(limit));
-        // What some leave, others may have.
-        if left > 0 {
-            rows.extend(self.claim_of(&tenants, left, left).await?);
-        }
-        let is_full = rows.len() >= usize::from(limit);
-        Ok((rows, is_full || !is_whole_round))
-    }
-
-    async fn claim_of(
-        &self,
-        tenants: &[TenantId],
-        share: u16,
-        limit: u16,
-    ) -> Result<Vec<Row>, Error> {
+    async fn claim_of(&self, tenants: Vec<TenantId>, shares: Shares) -> Result<Vec<Row>, Error> {
         Ok(sqlx::query_as(include_str!("sql/outbox_claim.sql"))
             .bind(tenants)
-            .bind(i32::from(share))
-            .bind(i32::from(limit))
+            .bind(shares.each)
+            .bind(shares.all)
             .bind(i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX))
             .fetch_all(self.worker.pool())
             .await?)
-    }
-
-    /// The next tenants with something ready, at most `most`, and whether all have been looked at.
-    async fn turns(&self, most: usize) -> Result<(Vec<TenantId>, bool), Error> {
-        let begin = *self.last();
-        let (mut last, mut is_behind) = (begin, false);
-        let mut ready = Vec::new();
-        for _ in 0..STEPS {
-            let step: Vec<(TenantId, bool)> =
-                sqlx::query_as(include_str!("sql/outbox_tenants.sql"))
-                    .bind(last)
-                    .bind(TENANTS)
-                    .fetch_all(self.worker.pool())
-                    .await?;
-            let is_end = i32::try_from(step.len()).is_ok_and(|found| found < TENANTS);
-            for (tenant, is_ready) in step {
-                // Round once, and no further.
-                if is_behind && tenant > begin {
-                    *self.last() = begin;
-                    return Ok((ready, true));
-                }
-                last = tenant;
-                if is_ready {
-                    ready.push(tenant);
-                }
-                if ready.len() == most {
-                    *self.last() = last;
-                    return Ok((ready, false));
-                }
-            }
-            if is_end {
-                if is_behind || begin == FIRST {
-                    *self.last() = FIRST;
-                    return Ok((ready, true));
-                }
-                (last, is_behind) = (FIRST, true);
-            }
-        }
-        *self.last() = last;
-        Ok((ready, false))
-    }
-
-    fn last(&self) -> MutexGuard<'_, TenantId> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn settle(&self, ends: Vec<(Try, Option<Error>)>) -> Result<(), Error> {
@@ -322,8 +275,10 @@ impl Outbox {
     }
 }
 
-/// Before every tenant.
-const FIRST: TenantId = TenantId::from_uuid(Uuid::nil());
+fn too_slow() -> Error {
+    let message = "the hand-over took too long";
+    Error::new(ErrorKind::Unavailable, "job_hand_over_slow", message)
+}
 
 /// Which try of which job.
 type Try = (TenantId, JobId, i32);

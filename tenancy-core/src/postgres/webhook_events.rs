@@ -5,7 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{tx::TenantTx, worker::WorkerDb};
+use super::{
+    turns::{Shares, Turns},
+    tx::TenantTx,
+    worker::WorkerDb,
+};
 use crate::{Error, TenantId};
 
 /// Stores an event in the caller's transaction.
@@ -46,17 +50,30 @@ pub(crate) enum Settled<'a> {
     Back,
 }
 
-/// Gives out the oldest events of all tenants: to others as well, when the lease is over.
+/// The turns of the tenants that have events.
+pub(crate) fn turns() -> Turns {
+    Turns::new(include_str!("sql/webhook_event_tenants.sql"))
+}
+
+/// Gives out the oldest events of the tenants whose turn it is, to others as well when the lease is
+/// over; and whether there may be more.
 pub(crate) async fn claim(
     worker: &WorkerDb,
+    turns: &Turns,
     limit: u16,
     lease: Duration,
-) -> Result<Vec<ClaimedEvent>, Error> {
-    Ok(sqlx::query_as(include_str!("sql/webhook_events_claim.sql"))
-        .bind(i32::from(limit))
-        .bind(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
-        .fetch_all(worker.pool())
-        .await?)
+) -> Result<(Vec<ClaimedEvent>, bool), Error> {
+    let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let claim = async |tenants: Vec<TenantId>, shares: Shares| {
+        Ok(sqlx::query_as(include_str!("sql/webhook_events_claim.sql"))
+            .bind(tenants)
+            .bind(shares.each)
+            .bind(shares.all)
+            .bind(lease)
+            .fetch_all(worker.pool())
+            .await?)
+    };
+    turns.page(worker, limit, claim).await
 }
 
 pub(crate) async fn settle(
@@ -106,7 +123,7 @@ pub struct ParkedEvent {
     /// Whose event it is.
     #[sqlx(rename = "tenant_id")]
     pub tenant: TenantId,
-    /// Its id, which messages bear as `msg_…`.
+    /// Its id, which is its tenant's alone: another tenant may have the same.
     pub id: Uuid,
     /// When it happened.
     pub recorded_at: DateTime<Utc>,
@@ -122,14 +139,23 @@ pub struct ParkedEvent {
     pub why: String,
 }
 
+impl ParkedEvent {
+    /// What no other event has.
+    pub fn key(&self) -> (TenantId, Uuid) {
+        (self.tenant, self.id)
+    }
+}
+
 pub(crate) async fn parked(
     worker: &WorkerDb,
-    after: Option<Uuid>,
+    after: Option<(TenantId, Uuid)>,
     limit: u16,
 ) -> Result<Vec<ParkedEvent>, Error> {
+    let (tenant, id) = after.unzip();
     Ok(
         sqlx::query_as(include_str!("sql/webhook_events_parked.sql"))
-            .bind(after)
+            .bind(tenant)
+            .bind(id)
             .bind(i32::from(limit))
             .fetch_all(worker.pool())
             .await?,
@@ -137,8 +163,14 @@ pub(crate) async fn parked(
 }
 
 /// Takes parked events up again, or drops them; how many.
-pub(crate) async fn release(worker: &WorkerDb, ids: &[Uuid], drop: bool) -> Result<u64, Error> {
+pub(crate) async fn release(
+    worker: &WorkerDb,
+    keys: &[(TenantId, Uuid)],
+    drop: bool,
+) -> Result<u64, Error> {
+    let (tenants, ids): (Vec<TenantId>, Vec<Uuid>) = keys.iter().copied().unzip();
     let count: i64 = sqlx::query_scalar(include_str!("sql/webhook_events_release.sql"))
+        .bind(tenants)
         .bind(ids)
         .bind(drop)
         .fetch_one(worker.pool())

@@ -254,15 +254,15 @@ async fn an_event_that_the_queue_refuses_is_parked_and_stops_no_other() -> Resul
         .map(|event| (event.tenant, event.code.as_str(), event.endpoints.len()))
         .collect();
     assert_eq!(found, [(a.tenant(), "job_payload_too_large", 1)]);
-    assert!(relay.parked(Some(parked[0].id), 10).await?.is_empty());
+    assert!(relay.parked(Some(parked[0].key()), 10).await?.is_empty());
 
     // With a larger limit it is told.
-    let ids = [parked[0].id];
-    assert_eq!(relay.retry_parked(&ids).await?, 1);
+    let keys = [parked[0].key()];
+    assert_eq!(relay.retry_parked(&keys).await?, 1);
     host.relay().await?;
     assert_eq!(host.types("crm").len(), 3);
     assert_eq!(
-        (relay.drop_parked(&ids).await?, host.waiting().await?),
+        (relay.drop_parked(&keys).await?, host.waiting().await?),
         (0, 0)
     );
     Ok(())
@@ -323,7 +323,8 @@ impl JobSink for Counted {
 async fn events_of_a_relay_that_died_are_told_when_its_lease_is_over() -> Result {
     let host = Host::new().await?;
     host.tenant("acme").await?;
-    let claim = "SELECT attempt FROM tenancy.webhook_events_claim(10, 60000)";
+    let claim = "SELECT attempt FROM tenancy.webhook_events_claim(
+        ARRAY(SELECT tenant_id FROM tenancy.webhook_event_tenants('00000000-0000-0000-0000-000000000000', 10)), 10, 10, 60000)";
     let worker = host.kit.worker.pool();
     let first: Vec<i32> = sqlx::query_scalar(claim).fetch_all(worker).await?;
     host.relay().await?;
@@ -406,9 +407,11 @@ async fn the_app_neither_reads_events_nor_tells_in_another_tenants_name() -> Res
         assert_eq!(put.is_ok(), allowed, "{put:?}");
     }
     for crossing in [
-        "SELECT * FROM tenancy.webhook_events_claim(10, 1000)",
-        "SELECT * FROM tenancy.webhook_events_parked(NULL, 10)",
-        "SELECT tenancy.webhook_events_release('{}', true)",
+        "SELECT * FROM tenancy.webhook_event_tenants('00000000-0000-0000-0000-000000000000', 10)",
+        "SELECT * FROM tenancy.webhook_events_claim('{}', 10, 10, 1000)",
+        "SELECT * FROM tenancy.webhook_events_parked(NULL, NULL, 10)",
+        "SELECT tenancy.webhook_events_release('{}', '{}', true)",
+        "SELECT tenancy.webhook_events_strip(NULL, 10)",
     ] {
         let asked = sqlx::query(crossing).fetch_all(host.kit.app.without_tenant());
         assert!(asked.await.is_err(), "{crossing}");

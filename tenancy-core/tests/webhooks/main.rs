@@ -6,6 +6,7 @@ mod host;
 mod peer;
 mod sending;
 mod signing;
+mod turns;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = (), E = Failure> = std::result::Result<T, E>;

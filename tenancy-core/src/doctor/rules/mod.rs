@@ -73,10 +73,12 @@ pub(super) const CROSSING: &[&str] = &[
     "store_rotated",
     "subject_has_permission",
     "tenants_with_data_keys",
+    "webhook_event_tenants",
     "webhook_events_claim",
     "webhook_events_parked",
     "webhook_events_release",
     "webhook_events_settle",
+    "webhook_refusals_purge",
     "wrapped_data_key",
 ];
 

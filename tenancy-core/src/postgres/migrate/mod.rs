@@ -78,6 +78,12 @@ const CORE_STEPS: &[Migration] = &[
         "maintenance",
         include_str!("../../../migrations/0012_maintenance.sql"),
     ),
+    Migration::new(
+        13,
+        "turns",
+        include_str!("../../../migrations/0013_turns.sql"),
+    )
+    .breaking(),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.

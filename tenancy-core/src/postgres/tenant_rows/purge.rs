@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
+use uuid::Uuid;
 
 use super::{Table, children_first, require, sql, tables};
 use crate::{DeletionCertificate, Error, ErrorKind, OperatorDb, PurgeOptions, TenantId, TenantTx};
 
 /// What stays: the tombstone, the number that caches check, the slugs that are kept from others,
-/// the count of what went, and the news of it that are on their way. The audit log outlives the
-/// tenant, with everything named after it.
+/// the count of what went, and the news of it that are on their way, of which no more is left than what
+/// happened when. The audit log outlives the tenant, with everything named after it.
 const STAYS: [&str; 5] = [
     "tenancy.tenant_epoch",
     "tenancy.tenant_purges",
@@ -62,6 +63,7 @@ pub(crate) async fn remove_rows(
         }
         total += removed;
         if removed == 0 {
+            purge.strip_news().await?;
             return Ok(total);
         }
     }
@@ -132,6 +134,25 @@ impl Purge<'_> {
             removed += gone;
             if gone < u64::from(batch) {
                 return Ok(removed);
+            }
+            tokio::time::sleep(self.options.pause).await;
+        }
+    }
+
+    /// Takes the details out of the events that no receiver was told of yet.
+    async fn strip_news(&self) -> Result<(), Error> {
+        let batch = self.options.batch.max(1);
+        let mut after: Option<Uuid> = None;
+        loop {
+            let mut tx = self.operator.inside(self.tenant).await?;
+            after = sqlx::query_scalar(include_str!("../sql/webhook_events_strip.sql"))
+                .bind(after)
+                .bind(i32::from(batch))
+                .fetch_one(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            if after.is_none() {
+                return Ok(());
             }
             tokio::time::sleep(self.options.pause).await;
         }

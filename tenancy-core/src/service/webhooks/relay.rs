@@ -2,14 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Delivery, KIND, SERVICE, Webhooks};
 use crate::{
-    Error, ErrorKind, JobSink, NewJob, ParkedEvent, TenantCtx, TenantTx, WorkerDb,
-    postgres::webhook_events::{self, ClaimedEvent, Settled},
+    Error, ErrorKind, JobSink, NewJob, ParkedEvent, TenantCtx, TenantId, TenantTx, WorkerDb,
+    postgres::{
+        Turns,
+        webhook_events::{self, ClaimedEvent, Settled},
+    },
 };
 
 /// Events of one page.
@@ -19,8 +22,9 @@ const MOST_PAGE: u16 = 500;
 const JOBS_OF_TX: usize = 64;
 /// How long a page is given to be enqueued, before others may try.
 const LEASE: Duration = Duration::from_mins(1);
-/// When it leaves off, so that a last transaction ends within the lease.
+/// When it leaves off, and how long a batch is given, so that the last one ends within the lease.
 const LEAVES_OFF: Duration = Duration::from_secs(30);
+const BATCH: Duration = Duration::from_secs(20);
 /// How long it rests when there is nothing; what is stored in its own process wakes it at once.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long it rests after an error.
@@ -35,13 +39,15 @@ const TRY: Duration = Duration::from_secs(90);
 ///
 /// At least once and in effect once: an event is taken from its table when its jobs are committed.
 /// A process that dies in between leaves it there for a minute, and its jobs are known by their keys
-/// when they are enqueued again. An event that the queue refuses for good is parked, and the others
-/// go on. Any number of relays may run at once.
+/// when they are enqueued again. An event that the queue refuses for what is in it is parked, and the
+/// others go on; any other error holds all of them up until it is over. Tenants take turns: however much
+/// one of them has, each page has room for the others. Any number of relays may run at once.
 #[derive(Clone)]
 pub struct WebhookRelay {
     webhooks: Webhooks,
     worker: WorkerDb,
     jobs: Arc<dyn JobSink>,
+    turns: Turns,
     tries: u16,
     pause: Duration,
 }
@@ -54,7 +60,7 @@ pub struct Relayed {
     pub events: u64,
     /// Jobs that were enqueued, or known already.
     pub jobs: u64,
-    /// Events that the queue refused for good: [`WebhookRelay::parked`] lists them.
+    /// Events that the queue refused for what is in them: [`WebhookRelay::parked`] lists them.
     pub parked: u64,
     /// Whether the page was full, so that there may be more.
     pub more: bool,
@@ -66,6 +72,7 @@ impl WebhookRelay {
             webhooks,
             worker,
             jobs,
+            turns: webhook_events::turns(),
             tries: TRIES,
             pause: PAUSE,
         }
@@ -84,19 +91,21 @@ impl WebhookRelay {
         self
     }
 
-    /// Hands a page of events over, the oldest first, at most `limit` of them (500 at most). A
-    /// transaction enqueues some 64 jobs and no more.
+    /// Hands a page of events over, at most `limit` of them (500 at most): the oldest of each tenant, then
+    /// the second of each. A transaction enqueues some 64 jobs and no more.
     ///
     /// # Errors
-    /// Of the database and of a queue that takes nothing for the time being; then what was not handed
-    /// over is due again. A platform's tenant that is suspended or gone is an error as well: its code
-    /// is that of [`enter`](crate::TenantDb::enter).
+    /// Of the database and of the queue, but for a refusal of what is in an event; then what was not
+    /// handed over is due again. A platform's tenant that is suspended or gone is an error as well: its
+    /// code is that of [`enter`](crate::TenantDb::enter). `webhook_queue_slow`
+    /// ([`Unavailable`](ErrorKind::Unavailable)) when the queue does not answer in time.
     pub async fn drain(&self, limit: u16) -> Result<Relayed, Error> {
         let limit = limit.clamp(1, MOST_PAGE);
         let until = Instant::now() + LEAVES_OFF;
-        let claimed = webhook_events::claim(&self.worker, limit, LEASE).await?;
+        let claimed = webhook_events::claim(&self.worker, &self.turns, limit, LEASE);
+        let (claimed, more) = claimed.await?;
         let mut relayed = Relayed {
-            more: claimed.len() == usize::from(limit),
+            more,
             ..Relayed::default()
         };
         if claimed.is_empty() {
@@ -106,7 +115,8 @@ impl WebhookRelay {
         let mut outcome = Ok(());
         while !left.is_empty() && Instant::now() < until {
             let (batch, rest) = left.split_at(batch_of(left));
-            outcome = self.hand_over(batch, &mut relayed).await;
+            let handing_over = timeout(BATCH, self.hand_over(batch, &mut relayed));
+            outcome = handing_over.await.unwrap_or_else(|_| Err(too_slow()));
             if outcome.is_err() {
                 break;
             }
@@ -121,20 +131,20 @@ impl WebhookRelay {
         outcome.and(given_back).map(|()| relayed)
     }
 
-    /// Some events in one transaction; each in its own, if the queue refuses one of them for good.
+    /// Some events in one transaction; each in its own, if the queue refuses what is in one of them.
     async fn hand_over(&self, batch: &[ClaimedEvent], relayed: &mut Relayed) -> Result<(), Error> {
         let (db, ours) = (&self.webhooks.0.db, self.webhooks.0.ours);
         let ctx = db.enter_system(ours, SERVICE, Vec::new()).await?;
         match self.enqueue_all(&ctx, batch).await {
             Ok(()) => return self.told(batch, relayed).await,
-            Err(error) if holds_up_all(&error) => return Err(error),
+            Err(error) if !is_of_the_event(&error) => return Err(error),
             Err(_) => {}
         }
         for event in batch {
             let alone = std::slice::from_ref(event);
             match self.enqueue_all(&ctx, alone).await {
                 Ok(()) => self.told(alone, relayed).await?,
-                Err(error) if holds_up_all(&error) => return Err(error),
+                Err(error) if !is_of_the_event(&error) => return Err(error),
                 Err(error) => self.park(event, &error, relayed).await?,
             }
         }
@@ -180,7 +190,12 @@ impl WebhookRelay {
     ) -> Result<(), Error> {
         let delivery = Delivery {
             endpoint: endpoint.to_owned(),
-            id: format!("msg_{}", event.id.simple()),
+            // With its tenant: who stores an event chooses its id, and no other tenant's is to go by it.
+            id: format!(
+                "msg_{}_{}",
+                event.tenant_id.as_uuid().simple(),
+                event.id.simple()
+            ),
             body: event.body.clone(),
         };
         let key = format!("{}:{}", delivery.id, delivery.endpoint);
@@ -196,12 +211,16 @@ impl WebhookRelay {
         Ok(())
     }
 
-    /// A page of the events that the queue refused for good, in the order of their ids, behind the
-    /// one given; at most 1,000.
+    /// A page of the events that the queue refused for what is in them, in the order of their ids,
+    /// behind the one of this [key](ParkedEvent::key); at most 1,000.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn parked(&self, after: Option<Uuid>, limit: u16) -> Result<Vec<ParkedEvent>, Error> {
+    pub async fn parked(
+        &self,
+        after: Option<(TenantId, Uuid)>,
+        limit: u16,
+    ) -> Result<Vec<ParkedEvent>, Error> {
         webhook_events::parked(&self.worker, after, limit.clamp(1, 1_000)).await
     }
 
@@ -210,16 +229,16 @@ impl WebhookRelay {
     ///
     /// # Errors
     /// Of the database.
-    pub async fn retry_parked(&self, ids: &[Uuid]) -> Result<u64, Error> {
-        webhook_events::release(&self.worker, ids, false).await
+    pub async fn retry_parked(&self, keys: &[(TenantId, Uuid)]) -> Result<u64, Error> {
+        webhook_events::release(&self.worker, keys, false).await
     }
 
     /// Drops parked events: nobody is told of them. Answers how many of them were parked.
     ///
     /// # Errors
     /// Of the database.
-    pub async fn drop_parked(&self, ids: &[Uuid]) -> Result<u64, Error> {
-        webhook_events::release(&self.worker, ids, true).await
+    pub async fn drop_parked(&self, keys: &[(TenantId, Uuid)]) -> Result<u64, Error> {
+        webhook_events::release(&self.worker, keys, true).await
     }
 
     /// Hands over what there is and what comes, until `stop`. Errors are logged and counted, and
@@ -244,19 +263,23 @@ impl WebhookRelay {
     }
 }
 
-/// Whether the queue takes nothing as things are, whatever the event: parking one would park them all.
-fn holds_up_all(error: &Error) -> bool {
-    let as_things_are = matches!(
-        error.kind(),
-        ErrorKind::Unauthenticated
-            | ErrorKind::NotAMember
-            | ErrorKind::Suspended
-            | ErrorKind::Denied
-            | ErrorKind::CommitOutcomeUnknown
-            | ErrorKind::Misconfigured
-            | ErrorKind::Unavailable
-    );
-    as_things_are || error.retry().is_retryable()
+/// Whether the queue refuses this event for what is in it, whatever else there is. All other refusals
+/// would be the same for the next event: parking one would park them all.
+fn is_of_the_event(error: &Error) -> bool {
+    // What the relay itself says of a job is the same for each.
+    let of_every_job = matches!(error.code(), "job_attempts_invalid" | "job_timeout_invalid");
+    let of_this_one = match error.kind() {
+        ErrorKind::InvalidInput => !of_every_job,
+        // A queue that is full takes no other either.
+        ErrorKind::Limit => error.code() == "job_payload_too_large",
+        _ => false,
+    };
+    of_this_one && !error.retry().is_retryable()
+}
+
+fn too_slow() -> Error {
+    let message = "the queue did not take webhooks in time";
+    Error::new(ErrorKind::Unavailable, "webhook_queue_slow", message)
 }
 
 fn jobs_of(event: &ClaimedEvent) -> usize {

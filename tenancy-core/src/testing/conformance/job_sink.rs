@@ -135,7 +135,10 @@ async fn bad_input_leaves_the_transaction_usable(
     let before = stored(a).await.len();
     let mut tx = db.write(a).await?;
     let huge = NewJob::new(KIND, json!("x".repeat(3 << 20)));
-    refused(sink.enqueue_in(&mut tx, huge).await, ErrorKind::Limit);
+    let too_large = sink.enqueue_in(&mut tx, huge).await;
+    let code = too_large.as_ref().err().map(Error::code);
+    assert_eq!(code, Some("job_payload_too_large"));
+    refused(too_large, ErrorKind::Limit);
     for bad in [
         NewJob::new(KIND, json!({"a": ["b\0"]})),
         keyed(""),
