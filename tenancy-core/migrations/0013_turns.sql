@@ -313,9 +313,11 @@ BEGIN
           AND NOT EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = s.tenant_id)
         ORDER BY s.former_until LIMIT least(p_limit, 10000)
     LOOP
-        PERFORM FROM tenancy.tenants t WHERE t.id = over.tenant_id FOR SHARE SKIP LOCKED;
-        -- A slug may outlive its tenant's row.
-        CONTINUE WHEN NOT FOUND AND EXISTS (SELECT FROM tenancy.tenants t WHERE t.id = over.tenant_id);
+        BEGIN
+            PERFORM FROM tenancy.tenants t WHERE t.id = over.tenant_id FOR SHARE NOWAIT;
+        EXCEPTION WHEN lock_not_available THEN
+            CONTINUE;
+        END;
         CONTINUE WHEN EXISTS (SELECT FROM tenancy.tenant_holds h WHERE h.tenant_id = over.tenant_id);
         -- One that was claimed since is a tenant's again.
         DELETE FROM tenancy.tenant_slugs s
