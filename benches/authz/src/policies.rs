@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tenancy_core::TenantCtx;
+use tenancy_core::{TenantCtx, TenantDb};
 use tenancy_testkit::Db;
 
 use crate::{
@@ -138,7 +138,37 @@ pub(crate) async fn measure(db: &Db, setting: &Setting) -> Result<Vec<Metric>> {
             factor_goal,
         ));
     }
+    let mut calls = Sample::default();
+    for case in &CASES {
+        sqlx::raw_sql(case.asking).execute(&superuser).await?;
+        calls.push(called(db, &ctx, case.query).await?);
+    }
+    metrics.push(Metric::alone(
+        "calls of the SQL function for one statement under a policy",
+        "calls",
+        &calls,
+        Better::Lower,
+        1.0,
+    ));
     Ok(metrics)
+}
+
+/// How often a statement calls the function.
+async fn called(db: &Db, ctx: &TenantCtx, query: &'static str) -> Result<f64> {
+    const COUNT: &str = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_xact_user_functions
+        WHERE schemaname = 'util' AND funcname = 'user_has_permission'";
+    const SWITCH: &str = "DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET track_functions = pl', current_database());
+    END $$";
+    let superuser = db.superuser().await?;
+    sqlx::raw_sql(SWITCH).execute(&superuser).await?;
+    // A new connection: the counting is switched on when it opens.
+    let app = TenantDb::connect(db.server.app_url()).await?;
+    let mut tx = app.read(ctx).await?;
+    let before: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *tx).await?;
+    sqlx::query(query).execute(&mut *tx).await?;
+    let after: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *tx).await?;
+    Ok((after - before) as f64)
 }
 
 /// The best of some in one session, warm: what others take from the machine is not the policy's.

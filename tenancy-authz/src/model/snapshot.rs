@@ -6,7 +6,8 @@ use tenancy_core::{PermissionKey, RoleKey};
 
 use super::PermissionSet;
 
-/// Counts the changes of a tenant's rights; changes with every one of them.
+/// Changes with every change of a tenant's rights, and is never what it was before: on Postgres the time of the
+/// change in microseconds, or one more than the epoch before where that is later.
 pub type Epoch = i64;
 
 /// What one user may do in one tenant, as the database said in one statement.

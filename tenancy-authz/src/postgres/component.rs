@@ -57,6 +57,31 @@ const STEPS: &[Migration] = &[
         "upgrades_on_record",
         include_str!("../../migrations/0010_upgrades_on_record.sql"),
     ),
+    Migration::new(
+        11,
+        "epochs_are_times",
+        include_str!("../../migrations/0011_epochs_are_times.sql"),
+    ),
+    Migration::new(
+        12,
+        "permission_check",
+        include_str!("../../migrations/0012_permission_check.sql"),
+    ),
+    Migration::new(
+        13,
+        "each_tenant_for_itself",
+        include_str!("../../migrations/0013_each_tenant_for_itself.sql"),
+    ),
+    Migration::new(
+        14,
+        "policy_changes_by_kind",
+        include_str!("../../migrations/0014_policy_changes_by_kind.sql"),
+    ),
+    Migration::new(
+        15,
+        "policy_changes_at_once",
+        include_str!("../../migrations/0015_policy_changes_at_once.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the functions that write: whatever else changes roles, grants,
@@ -67,8 +92,15 @@ const STEPS: &[Migration] = &[
 pub const EPOCH_TRIGGERS: Component =
     Component::new("authz_epochs", EPOCH_STEPS).with_requires(&["authz"]);
 
-const EPOCH_STEPS: &[Migration] = &[Migration::new(
-    1,
-    "triggers",
-    include_str!("../../migrations/epochs/0001_triggers.sql"),
-)];
+const EPOCH_STEPS: &[Migration] = &[
+    Migration::new(
+        1,
+        "triggers",
+        include_str!("../../migrations/epochs/0001_triggers.sql"),
+    ),
+    Migration::new(
+        2,
+        "epochs_are_times",
+        include_str!("../../migrations/epochs/0002_epochs_are_times.sql"),
+    ),
+];

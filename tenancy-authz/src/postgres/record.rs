@@ -24,14 +24,18 @@ type UpgradeRow = (String, i32, String, Option<Value>, Option<Value>);
 /// The entry and the note that it is written are one transaction: each is there once, whoever is cut off and
 /// runs it again, and two at once share the work. A tenant that is closed is left for later.
 ///
+/// Before and after are cut to what an entry takes, with the number of all there are. A tenant whose entries
+/// can't be written, for whatever reason but that nothing can be reached, stops no other.
+///
 /// # Errors
-/// What the database or the audit log failed with; what was recorded by then stays so.
+/// What the database or the audit log failed with, of the first tenant if they did in several; what could be
+/// recorded is.
 pub async fn record_upgrades(
     operator: &OperatorDb,
     app: &TenantDb,
     audit: &dyn AuditSink,
 ) -> Result<u64, Error> {
-    let (mut recorded, mut after) = (0, None);
+    let (mut recorded, mut after, mut failed) = (0, None, None);
     loop {
         let mut tx = operator.owner().await.map_err(Error::from)?;
         let tenants: Vec<TenantId> = sqlx::query_scalar(include_str!("sql/upgrades_tenants.sql"))
@@ -46,14 +50,23 @@ pub async fn record_upgrades(
                 Ok(count) => recorded += count,
                 // It was closed a moment ago.
                 Err(error) if is_closed(&error) => {}
-                Err(error) => return Err(error),
+                Err(error) if is_down(&error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, %tenant, "what templates did to roles could not be recorded");
+                    failed.get_or_insert(error);
+                }
             }
         }
         match tenants.last() {
             Some(last) => after = Some(*last),
-            None => return Ok(recorded),
+            None => return failed.map_or(Ok(recorded), Err),
         }
     }
+}
+
+fn is_down(error: &Error) -> bool {
+    error.kind() == crate::ErrorKind::Core(CoreKind::Unavailable)
+        || error.kind() == crate::ErrorKind::Unavailable
 }
 
 fn is_closed(error: &Error) -> bool {

@@ -59,7 +59,8 @@ pub async fn sync_permissions(
 /// Permissions are only added, so that an older version of a host may do it after a newer one, and
 /// two at once end as one; of a template's versions the highest counts. Registering is one
 /// transaction. Tenants follow in batches of a hundred, each in a transaction of its own: who is cut
-/// off goes on where he was when he runs it again, and a tenant that is up to date is not touched.
+/// off goes on where he was when he runs it again, and a tenant that is up to date is not touched. One that
+/// can't follow is left as it was, and the others follow all the same.
 ///
 /// - Templates whose role a tenant neither has nor deleted are made.
 /// - A role that is as its template had it becomes what the newest version says: more, or less.
@@ -76,7 +77,8 @@ pub async fn sync_permissions(
 /// [`Misconfigured`](ErrorKind::Misconfigured) for a role that is no template, a template that can't
 /// be one or grants what nobody registered, and for one that says something else under a version that
 /// is registered; [`Limit`](ErrorKind::Limit) for more than 65,536 permissions, with those that were
-/// registered ever.
+/// registered ever; of kind [`Internal`](tenancy_core::ErrorKind::Internal) with the code
+/// `tenants_left_behind` if tenants could not follow, when all others did.
 pub async fn sync_roles(
     operator: &OperatorDb,
     permissions: &[PermissionDef],
@@ -88,22 +90,50 @@ pub async fn sync_roles(
         added: register(operator, templates, definitions).await?,
         ..Synced::default()
     };
+    let (mut after, mut failed, mut first) = (None, 0, None);
     loop {
         let mut tx = operator.owner().await.map_err(Error::from)?;
-        let (tenants, upgraded, edited): (i64, i64, i64) =
-            sqlx::query_as(include_str!("sql/roles_catch_up.sql"))
-                .bind(BATCH)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(db)?;
+        let batch: Batch = sqlx::query_as(include_str!("sql/roles_catch_up.sql"))
+            .bind(after)
+            .bind(BATCH)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(db)?;
         tx.commit().await.map_err(db)?;
-        done.tenants += tenants.unsigned_abs();
-        done.upgraded += upgraded.unsigned_abs();
-        done.edited += edited.unsigned_abs();
-        if tenants < i64::from(BATCH) {
-            return Ok(done);
+        done.tenants += batch.tenants.unsigned_abs();
+        done.upgraded += batch.upgraded.unsigned_abs();
+        done.edited += batch.edited.unsigned_abs();
+        failed += batch.failed;
+        first = first.or(batch.first_failed.zip(batch.first_error));
+        after = batch.last;
+        if after.is_none() {
+            break;
         }
     }
+    match first {
+        None => Ok(done),
+        Some((tenant, error)) => Err(left_behind(failed, tenant, &error)),
+    }
+}
+
+/// What happened to a batch of tenants.
+#[derive(sqlx::FromRow)]
+struct Batch {
+    last: Option<TenantId>,
+    tenants: i64,
+    upgraded: i64,
+    edited: i64,
+    failed: i64,
+    first_failed: Option<TenantId>,
+    first_error: Option<String>,
+}
+
+fn left_behind(failed: i64, tenant: TenantId, error: &str) -> Error {
+    let message = format!(
+        "{failed} tenants could not be brought up to date, `{tenant}` the first of them: {error}; all others are"
+    );
+    let kind = ErrorKind::Core(tenancy_core::ErrorKind::Internal);
+    Error::new(kind, "tenants_left_behind", message)
 }
 
 /// A page of the roles that the newest version of their template did not reach, over all tenants, in

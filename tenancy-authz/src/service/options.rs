@@ -35,9 +35,12 @@ impl Default for AuthzOptions {
 impl AuthzOptions {
     /// Sets how old an answer from memory may be: a second by default, 0 to ask always.
     ///
-    /// Two conditions: a kernel's tick is never more than 100 ms behind while a process runs (a bound of
-    /// 100 ms or less does without), and the database does not go back in time under running processes.
-    /// After a restore, or a failover that lost commits, restart them.
+    /// It holds across a restore and a failover that lost commits too: an epoch never comes twice. What a restore
+    /// takes back with the rights themselves, the registration of a permission, is another matter: processes
+    /// that knew that permission are restarted.
+    ///
+    /// Freshness is judged by the kernel's last tick as long as that is seen to be no more than 100 ms behind; a
+    /// bound of 100 ms or less does without.
     pub fn with_bound(mut self, bound: Duration) -> Self {
         self.bound = bound.min(Duration::from_hours(1));
         self

@@ -71,21 +71,22 @@ const TEMP_TABLES: &str = "
         SELECT t AS tenant_id, u AS user_id, 'viewer'::text AS role_key
         FROM (VALUES (NULL::uuid, NULL::uuid)) v(t, u) WHERE false;
     CREATE TEMP TABLE role_permissions (tenant_id uuid, role_key text, permission_key text);
-    CREATE TEMP TABLE member_roles (LIKE effective_roles);
+    CREATE TEMP TABLE member_roles (LIKE effective_roles, expires_at timestamptz);
     CREATE TEMP TABLE memberships (tenant_id uuid, user_id uuid, status text);
     -- Whatever is asked of them, they have it.
     CREATE FUNCTION pg_temp.fill() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO pg_temp.effective_roles
             SELECT current_setting('attack.tenant')::uuid, current_setting('attack.user')::uuid, 'viewer';
+        INSERT INTO pg_temp.member_roles TABLE pg_temp.effective_roles;
     END $$;
-    GRANT SELECT ON pg_temp.effective_roles, pg_temp.role_permissions TO PUBLIC;
+    GRANT SELECT ON pg_temp.effective_roles, pg_temp.member_roles, pg_temp.role_permissions TO PUBLIC;
     SET search_path = pg_temp, tenancy, util, public";
 
 #[tokio::test]
 async fn temp_tables_do_not_stand_in_for_the_tables_of_roles() -> Result {
     let (world, viewer) = attacker().await?;
     assert!(!with_temp_tables(&world, &viewer).await?);
-    weaken(&world, "tenancy.effective_roles", "effective_roles").await?;
+    weaken(&world, "tenancy.member_roles", "member_roles").await?;
     weaken_more(&world).await?;
     assert!(
         with_temp_tables(&world, &viewer).await?,
@@ -212,6 +213,20 @@ async fn a_temp_domain_does_not_stand_in_for_a_type() -> Result {
     Ok(())
 }
 
+/// One change of each kind.
+const CHANGES: &str = r#"SELECT outcome FROM tenancy.change_policy('[
+    {"op": "create", "role": "one", "name": "One"}, {"op": "create", "role": "two", "name": "Two"},
+    {"op": "clone", "role": "three", "other": "two", "name": "Three"},
+    {"op": "rename", "role": "clerk2", "name": "Clerks"},
+    {"op": "remove_parent", "role": "clerk2", "other": "viewer"},
+    {"op": "revoke", "role": "support", "other": "templates.read"},
+    {"op": "revoke_wildcard", "role": "clerk2", "other": "templates.*"},
+    {"op": "delete", "role": "member"},
+    {"op": "grant", "role": "one", "other": "templates.write"},
+    {"op": "grant_wildcard", "role": "one", "other": "templates.*"},
+    {"op": "add_parent", "role": "one", "other": "two"}
+]'::pg_catalog.jsonb)"#;
+
 #[tokio::test]
 async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() -> Result {
     let (world, _) = attacker().await?;
@@ -291,6 +306,7 @@ async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() 
             "true",
         ),
         ("SELECT outcome FROM tenancy.delete_role('clerk')", "ok"),
+        (CHANGES, "ok"),
         (
             "SELECT outcome FROM tenancy.may_grant_roles(NULL, '{owner}')",
             "ok",
@@ -379,9 +395,11 @@ const OURS: &[&str] = &[
     "bump_epoch",
     "catch_up_roles",
     "catch_up_tenant",
+    "catch_up_tenants",
     "change_breaks",
     "change_exceeds",
     "change_policy",
+    "changes_of",
     "clone_role",
     "context_is",
     "context_maker",
@@ -390,11 +408,14 @@ const OURS: &[&str] = &[
     "copy_role",
     "create_role",
     "cut_content",
+    "cut_list",
     "delete_role",
     "edited_roles",
     "expand_roles",
     "explain_permission",
     "finish_upgrade",
+    "first_that_breaks",
+    "first_that_exceeds",
     "give_template_parents",
     "grant_permission",
     "grant_source",
@@ -403,9 +424,11 @@ const OURS: &[&str] = &[
     "keep_administrator",
     "lacks_of_roles",
     "lock_policy",
-    "make_grant_change",
-    "make_member_change",
+    "make_changes",
+    "make_grant_changes",
+    "make_member_changes",
     "make_role_change",
+    "make_role_changes",
     "may_grant_roles",
     "my_permissions",
     "my_roles",
@@ -422,6 +445,7 @@ const OURS: &[&str] = &[
     "role_content",
     "role_depth",
     "role_heirs",
+    "role_summary",
     "seed_roles",
     "set_member_roles",
     "set_owner_role",
@@ -434,6 +458,7 @@ const OURS: &[&str] = &[
     "user_lacks",
     "user_lacks_wildcard",
     "wildcards_of_roles",
+    "write_grant_changes",
 ];
 
 /// What the app role may call; everything else is for the functions themselves.

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tenancy_authz::{AuthzOptions, COMPONENT, EPOCH_TRIGGERS};
+use tenancy_authz::{AuthzOptions, COMPONENT, EPOCH_TRIGGERS, sync_permissions};
 use tenancy_core::{
-    Authorizer as _, Decision, TenantCtx,
+    Authorizer as _, Decision, PermissionDef, TenantCtx,
     doctor::{self, Options, Severity},
     migrate::{CORE, Component},
 };
 
-use crate::support::{PURGE, READ, Result, World, authorizer, role, user};
+use crate::support::{PURGE, READ, Result, World, authorizer, definitions, name, role, user};
 
 const WITH_THE_NET: &[&Component] = &[&CORE, &COMPONENT, &EPOCH_TRIGGERS];
 const BOUND: Duration = Duration::from_millis(150);
@@ -25,6 +25,9 @@ async fn epoch(world: &World, ctx: &TenantCtx) -> Result<i64> {
         .fetch_one(&world.db.superuser().await?)
         .await?)
 }
+
+/// From here on an epoch counts by one: it is later than the time.
+const LATER: &str = "UPDATE tenancy.tenant_epoch SET epoch = 9000000000000000";
 
 /// Statements by hand that take from viewers what they may do, each with the one that mends it.
 const TAKING: &[(&str, &str)] = &[
@@ -108,6 +111,7 @@ async fn without_the_net_a_change_by_hand_is_not_heard_of() -> Result {
 async fn a_statement_about_many_tenants_counts_each_of_them_up_once_and_no_other() -> Result {
     let world = world().await?;
     let (here, there) = (&world.owner, &world.other_owner);
+    world.as_superuser(LATER).await?;
     let both = async || {
         Ok::<_, crate::support::Failure>((epoch(&world, here).await?, epoch(&world, there).await?))
     };
@@ -157,6 +161,7 @@ async fn an_operator_who_becomes_the_owner_of_the_tables_is_heard_and_what_ended
 {
     let world = world().await?;
     let member = world.member(&["viewer"]).await?;
+    world.as_superuser(LATER).await?;
     let (here, there) = (
         epoch(&world, &member).await?,
         epoch(&world, &world.other_owner).await?,
@@ -191,6 +196,97 @@ async fn an_operator_who_becomes_the_owner_of_the_tables_is_heard_and_what_ended
         ended,
         "it gave nothing any more"
     );
+    Ok(())
+}
+
+/// What counts an epoch up, of the functions of this crate, of the core's, and of the net.
+async fn another_change(world: &World, how: &str, bystander: &TenantCtx) -> Result {
+    match how {
+        "a role is renamed" => {
+            let viewer = role("viewer");
+            world.roles.rename(&world.owner, &viewer, name("V")).await?;
+        }
+        "a member is kept out" => {
+            let mut tx = world.db.app.write(&world.owner).await?;
+            let word: String =
+                sqlx::query_scalar("SELECT tenancy.set_member_status($1, 'deactivated')")
+                    .bind(user(bystander))
+                    .fetch_one(&mut *tx)
+                    .await?;
+            assert_eq!(word, "ok");
+            tx.commit().await?;
+        }
+        "a permission is registered" => {
+            let more = PermissionDef::new("templates.more", "x", &["support"]);
+            sync_permissions(&world.db.operator, &[definitions(), vec![more]].concat()).await?;
+        }
+        _ => {
+            // As often as the net and a function counted what was taken back.
+            let by_hand = "UPDATE tenancy.roles SET name = name || 'x' WHERE key = 'support'";
+            world.as_superuser(by_hand).await?;
+            world.as_superuser(by_hand).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A restore takes back a right and its epoch, and the next change counts from there: what a process
+/// remembers must not be confirmed by it.
+#[tokio::test]
+async fn what_was_cached_before_a_restore_is_not_confirmed_after_it() -> Result {
+    for how in [
+        "a role is renamed",
+        "a member is kept out",
+        "a permission is registered",
+        "a statement by hand",
+    ] {
+        let world = match how {
+            "a statement by hand" => world().await?,
+            _ => World::new().await?,
+        };
+        let member = world.member(&["viewer"]).await?;
+        let bystander = world.member(&["viewer"]).await?;
+        let backup = epoch(&world, &member).await?;
+        world
+            .roles
+            .assign(&world.owner, user(&member), &role("admin"), None)
+            .await?;
+        let options = AuthzOptions::default().with_bound(BOUND);
+        let elsewhere = authorizer(&world.db.app, &world.audit, options);
+        assert!(elsewhere.check(&member, &PURGE).await?.is_allowed());
+
+        let superuser = world.db.superuser().await?;
+        sqlx::raw_sql("DELETE FROM tenancy.member_roles WHERE role_key = 'admin'")
+            .execute(&superuser)
+            .await?;
+        sqlx::query("UPDATE tenancy.tenant_epoch SET epoch = $1 WHERE tenant_id = $2")
+            .bind(backup)
+            .bind(member.tenant())
+            .execute(&superuser)
+            .await?;
+        another_change(&world, how, &bystander).await?;
+        tokio::time::sleep(BOUND).await;
+        assert!(
+            !elsewhere.check(&member, &PURGE).await?.is_allowed(),
+            "{how}"
+        );
+    }
+    Ok(())
+}
+
+/// Also those of the core, and also the one that a tenant begins with.
+#[tokio::test]
+async fn every_function_that_writes_an_epoch_writes_the_time() -> Result {
+    let world = world().await?;
+    let writers: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT proname::text, prosrc ~ 'SET epoch = greatest\\(epoch \\+ 1, \\(extract\\(epoch FROM statement_timestamp'
+         FROM pg_proc WHERE pronamespace = 'tenancy'::regnamespace AND prosrc ~ 'SET epoch'",
+    )
+    .fetch_all(&world.db.superuser().await?)
+    .await?;
+    let counting: Vec<_> = writers.iter().filter(|(_, is_time)| !is_time).collect();
+    assert!(writers.len() > 8 && counting.is_empty(), "{writers:?}");
+    assert!(epoch(&world, &world.owner).await? > 1_700_000_000_000_000);
     Ok(())
 }
 

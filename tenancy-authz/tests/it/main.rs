@@ -38,5 +38,6 @@ mod stores;
 mod support;
 mod templates;
 mod transfer;
+mod upgrades;
 mod wildcards;
 mod wire;

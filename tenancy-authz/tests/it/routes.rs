@@ -407,6 +407,45 @@ async fn what_hides_a_guard_is_reported_until_a_request_gets_past_it() -> Result
     Ok(())
 }
 
+/// A service does not tell what is inside: what is captured there is found at every depth, and what has a name
+/// of its own where the test says it.
+#[tokio::test]
+async fn what_is_open_inside_of_a_service_is_found_at_every_depth() -> Result {
+    let check = RouteCheck::new()?;
+    let authz = check.authorizer();
+    for path in ["/{a}", "/{a}/{b}", "/{a}/{b}/{c}", "/{a}/{b}/{c}/{d}/{e}"] {
+        let guard = Gate::new(authz.clone()).require(perm::TemplatesRead::get());
+        let inside = Router::new()
+            .fallback(any(open).layer(guard.clone()))
+            .route(path, delete(open));
+        let router = Router::new()
+            .nest_service("/n", inside.clone())
+            .fallback_service(inside)
+            .route("/{id}", get(open).layer(public()));
+        let found = forgotten(&check, router).await;
+        let (nested, rest): (Vec<_>, Vec<_>) = found.iter().partition(|it| it.contains("/n/"));
+        assert!(
+            nested.iter().any(|it| it.starts_with("DELETE ")),
+            "{path}: {found:?}"
+        );
+        let is_route = path == "/{a}";
+        assert_eq!(rest.is_empty(), is_route, "{path}: {found:?}");
+    }
+
+    let guard = Gate::new(authz).require(perm::TemplatesRead::get());
+    let inside = Router::new()
+        .fallback(any(open).layer(guard))
+        .route("/export", get(open));
+    let router = Router::new().nest_service("/n", inside);
+    assert_eq!(
+        forgotten(&check, router.clone()).await,
+        Vec::<String>::new()
+    );
+    let check = check.with_path("/n", "/n/export");
+    assert!(!forgotten(&check, router).await.is_empty());
+    Ok(())
+}
+
 #[tokio::test]
 #[should_panic(expected = "GET /x: answered 200 and asked nobody")]
 async fn an_assertion_names_what_was_forgotten() {

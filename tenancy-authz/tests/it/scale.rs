@@ -1,9 +1,11 @@
 //! Ten thousand of everything in one tenant: slower, and still right.
 
-use tenancy_authz::{ImportOptions, RolePage, sync_permissions};
-use tenancy_core::{PermissionDef, PermissionKey};
+use tenancy_authz::{
+    ErrorKind, GrantKey, ImportOptions, PolicyDocument, RoleDocument, RolePage, sync_permissions,
+};
+use tenancy_core::{PermissionDef, PermissionKey, UserId};
 
-use crate::support::{READ, Result, World, definitions, role, role_named, user, wildcard};
+use crate::support::{READ, Result, World, definitions, name, role, role_named, user, wildcard};
 
 const MANY: usize = 10_000;
 
@@ -94,5 +96,59 @@ async fn ten_thousand_permissions_and_roles_in_a_tenant_stay_right() -> Result {
     let again = tenancy_authz::PolicyDocument::parse(&policy.to_yaml()?)?;
     let prune = ImportOptions::default().with_prune(true);
     assert!(roles.import(owner, &again, &prune).await?.is_empty());
+    Ok(())
+}
+
+/// 5,000 roles of three changes each, and 2,500 members with two of them.
+fn large(roles: usize, members: &[UserId]) -> Result<PolicyDocument> {
+    let mut policy = PolicyDocument::parse("version: 1\n")?;
+    for at in 0..roles {
+        let mut made = RoleDocument::new(name("Made"));
+        made.grants.insert(GrantKey::Permission(READ));
+        made.parents.insert(role("support"));
+        policy.roles.insert(role_named(&format!("m{at}")), made);
+    }
+    for (at, member) in members.iter().enumerate() {
+        let has = [at, at + 1].map(|at| (role_named(&format!("m{at}")), None));
+        policy.members.insert(*member, has.into());
+    }
+    Ok(policy)
+}
+
+/// As many changes as one import takes end within the time that a statement has, in both directions; one more
+/// is refused before anything is asked.
+#[tokio::test]
+async fn an_import_of_twenty_thousand_changes_is_made_and_one_of_more_is_refused() -> Result {
+    let world = World::new().await?;
+    let (roles, owner) = (&world.roles, &world.owner);
+    let members: Vec<UserId> = sqlx::query_scalar(
+        "INSERT INTO tenancy.memberships (tenant_id, user_id)
+         SELECT $1, gen_random_uuid() FROM generate_series(1, 2500) RETURNING user_id",
+    )
+    .bind(owner.tenant())
+    .fetch_all(&world.db.superuser().await?)
+    .await?;
+    let keep = ImportOptions::default();
+    let mut before = roles.export(owner).await?;
+    before.epoch = None;
+    for (policy, options) in [
+        (large(5_000, &members)?, keep.clone()),
+        (before.clone(), keep.clone().with_prune(true)),
+    ] {
+        let begun = std::time::Instant::now();
+        let made = roles.import(owner, &policy, &options).await?;
+        println!("{} changes in {:?}", made.changes.len(), begun.elapsed());
+        assert!(made.changes.len() >= 10_000);
+    }
+    let mut after = roles.export(owner).await?;
+    after.epoch = None;
+    assert_eq!(after, before);
+
+    let too_many = roles.import(owner, &large(5_001, &members)?, &keep).await;
+    let refused = too_many.err().ok_or("it has to be refused")?;
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (ErrorKind::Limit, "too_many_changes")
+    );
     Ok(())
 }

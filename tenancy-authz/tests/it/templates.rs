@@ -319,8 +319,11 @@ async fn upgrades_are_in_the_audit_log_once_with_before_and_after() -> Result {
         found.map(|entry| (entry.principal.actor.id(), entry.event.meta.clone()))
     };
     let content = |permissions: &[&str], wildcards: &[&str], parents: &[&str]| {
-        let count = permissions.len();
-        json!({ "permissions": permissions, "permission_count": count, "wildcards": wildcards, "parents": parents })
+        json!({
+            "permissions": permissions, "permission_count": permissions.len(),
+            "wildcards": wildcards, "wildcard_count": wildcards.len(),
+            "parents": parents, "parent_count": parents.len(),
+        })
     };
     let (by, meta) = of(&world.owner).ok_or("no entry")?;
     assert_eq!(

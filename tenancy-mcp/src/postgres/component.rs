@@ -12,4 +12,9 @@ const STEPS: &[Migration] = &[
         "connect",
         include_str!("../../migrations/0002_connect.sql"),
     ),
+    Migration::new(
+        3,
+        "epochs_are_times",
+        include_str!("../../migrations/0003_epochs_are_times.sql"),
+    ),
 ];

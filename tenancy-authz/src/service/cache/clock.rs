@@ -7,9 +7,53 @@
 use std::time::Duration;
 
 /// How far the last tick is taken to be behind at most. A kernel that found its ticks late makes up
-/// for it within five of them (50 ms at the longest); one that is further behind when something is
-/// loaded is not asked.
+/// for it within five of them (50 ms at the longest); one that is further behind is not asked.
 pub(crate) const SLACK: Duration = Duration::from_millis(100);
+
+/// How many checks believe one and the same tick at most before it is held against the clock again.
+pub(crate) const LONGEST_TRUST: u16 = 255;
+
+/// Holds the last tick against the clock: whenever there is a new one, and ever more rarely while it stays
+/// the same. A tick lasts for many checks or for none, so that this costs a check next to nothing.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    tick: Tick,
+    is_behind: bool,
+    /// Checks until the clock is read again.
+    left: u16,
+    /// How many those will be then.
+    next: u16,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self {
+            tick: Tick::NEVER,
+            is_behind: false,
+            left: 0,
+            next: 0,
+        }
+    }
+
+    /// Whether this tick may decide.
+    pub(crate) fn trusts(&mut self, lately: Tick) -> bool {
+        if !source::IS_COARSE {
+            return true;
+        }
+        if lately != self.tick {
+            self.tick = lately;
+            (self.left, self.next) = (0, 0);
+        }
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            return !self.is_behind;
+        }
+        self.is_behind = lately.plus(SLACK) < Tick::now();
+        self.left = self.next;
+        self.next = (self.next * 2 + 1).min(LONGEST_TRUST);
+        !self.is_behind
+    }
+}
 
 /// A moment of the system's monotonic clock, in nanoseconds.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -18,6 +62,8 @@ pub(crate) struct Tick(u64);
 impl Tick {
     /// No moment is after it.
     pub(crate) const NEVER: Self = Self(u64::MAX);
+    /// No moment is before it.
+    pub(crate) const PAST: Self = Self(0);
 
     /// Now, to the nanosecond.
     pub(crate) fn now() -> Self {
@@ -40,6 +86,8 @@ mod source {
     use rustix::time::{ClockId, clock_gettime};
 
     use super::Tick;
+
+    pub(super) const IS_COARSE: bool = true;
 
     pub(super) fn now() -> Tick {
         read(ClockId::Monotonic)
@@ -64,6 +112,8 @@ mod source {
 
     use super::Tick;
 
+    pub(super) const IS_COARSE: bool = false;
+
     pub(super) fn now() -> Tick {
         static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
         Tick(0).plus(BEGINNING.elapsed())
@@ -82,6 +132,8 @@ pub(super) mod source {
     use tokio::time::Instant;
 
     use super::Tick;
+
+    pub(super) const IS_COARSE: bool = true;
 
     thread_local! {
         static LAG: Cell<Duration> = const { Cell::new(Duration::ZERO) };

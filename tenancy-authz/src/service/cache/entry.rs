@@ -67,10 +67,10 @@ impl Entry {
         }
     }
 
-    /// `lately` decides where it can, the clock itself where it can't: in the last stretch.
-    pub(crate) fn is_fresh(&self, lately: Tick) -> bool {
-        let is_sure = lately.plus(SLACK) < self.fresh_until && !self.is_exact;
-        is_sure || Tick::now() < self.fresh_until
+    /// `lately`, if it is trusted, decides where it can, the clock itself where it can't: in the last stretch.
+    pub(crate) fn is_fresh(&self, lately: Option<Tick>) -> bool {
+        let is_sure = |lately: Tick| lately.plus(SLACK) < self.fresh_until && !self.is_exact;
+        lately.is_some_and(is_sure) || Tick::now() < self.fresh_until
     }
 
     /// Whether a role has ended, so that an unchanged epoch means nothing.
@@ -78,9 +78,9 @@ impl Entry {
         now >= self.ends
     }
 
-    /// Nothing is believed from this moment on until it is confirmed.
-    pub(super) fn doubt(&mut self, now: Tick) {
-        self.fresh_until = self.fresh_until.min(now);
+    /// Nothing is believed until it is confirmed, whatever clock says it is not yet past.
+    pub(super) fn doubt(&mut self) {
+        self.fresh_until = Tick::PAST;
     }
 
     /// About how many bytes it takes.

@@ -120,7 +120,7 @@ fn a_known_entry_is_not_confirmed_across_a_revoke() {
     loom::model(|| {
         let (memory, database, key, start) = world();
         load(&memory, &database, key, start);
-        memory.shard.lock().unwrap().doubt(start.at);
+        memory.shard.lock().unwrap().doubt();
         let confirming = {
             let (memory, database) = (memory.clone(), database.clone());
             thread::spawn(move || load(&memory, &database, key, start))

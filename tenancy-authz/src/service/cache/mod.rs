@@ -121,9 +121,8 @@ impl SnapshotCache {
 
     /// Lets the next check of everybody ask whether what is known is still so.
     pub(crate) fn doubt(&self) {
-        let now = Tick::now();
         for shard in &self.shards {
-            lock(shard).doubt(now);
+            lock(shard).doubt();
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     Hasher, Key,
-    clock::Tick,
+    clock::{Tick, Watch},
     entry::{Entry, Start},
     flight::{Flight, Outcome},
 };
@@ -53,6 +53,7 @@ pub(crate) struct Shard {
     /// The bucket that is looked at next when room has to be made.
     hand: usize,
     next_flight: u64,
+    watch: Watch,
 }
 
 impl Shard {
@@ -65,6 +66,7 @@ impl Shard {
             bytes: 0,
             hand: 0,
             next_flight: 0,
+            watch: Watch::new(),
         }
     }
 
@@ -72,6 +74,7 @@ impl Shard {
     pub(crate) fn fresh(&mut self, hash: u64, key: Key, lately: Tick) -> Option<&Arc<Snapshot>> {
         let entry = self.entries.find_mut(hash, |entry| entry.key == key)?;
         entry.is_used = true;
+        let lately = self.watch.trusts(lately).then_some(lately);
         entry.is_fresh(lately).then_some(&entry.snapshot)
     }
 
@@ -149,10 +152,10 @@ impl Shard {
     }
 
     /// Believes nothing any more until the database confirmed it.
-    pub(crate) fn doubt(&mut self, now: Tick) {
+    pub(crate) fn doubt(&mut self) {
         self.flights.clear();
         for entry in &mut self.entries {
-            entry.doubt(now);
+            entry.doubt();
         }
     }
 

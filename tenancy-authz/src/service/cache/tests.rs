@@ -429,3 +429,35 @@ async fn a_last_tick_that_lags_makes_nothing_older_than_the_bound() {
     assert_eq!(cache.peek(key, allows), None);
     clock::source::lag(Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_last_tick_that_stands_still_after_a_load_is_found_out() {
+    for asked_meanwhile in [0, 1, 10, 1_000, 100_000] {
+        let (cache, key) = (cache(BOUND), somebody());
+        load(&cache, key, says(true)).await;
+        for _ in 0..asked_meanwhile {
+            assert_eq!(cache.peek(key, allows), Some(true));
+        }
+        // The clock goes on, and the kernel's tick does not.
+        clock::source::lag(BOUND);
+        time::advance(BOUND).await;
+        let late = (0..1_000).filter(|_| cache.peek(key, allows).is_some());
+        let limit = asked_meanwhile.min(usize::from(clock::LONGEST_TRUST));
+        assert!(late.count() <= limit, "after {asked_meanwhile} checks");
+        clock::source::lag(Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_doubted_is_not_believed_by_a_tick_that_lags_either() {
+    let (cache, key) = (cache(BOUND), somebody());
+    load(&cache, key, says(true)).await;
+    for _ in 0..100 {
+        assert_eq!(cache.peek(key, allows), Some(true));
+    }
+    clock::source::lag(BOUND / 2);
+    time::advance(BOUND / 2).await;
+    cache.doubt();
+    assert_eq!(cache.peek(key, allows), None);
+    clock::source::lag(Duration::ZERO);
+}

@@ -263,9 +263,10 @@ impl Policy {
         self.assigned.retain(|(_, assigned), _| assigned != role);
         Ok(Applied::Changed(json!({
             "name": name,
-            "permissions": granted.iter().take(100).collect::<Vec<_>>(),
+            "permissions": cut(granted.iter().map(PermissionKey::as_str), 8_000),
             "permission_count": granted.len(),
-            "heirs": heirs.iter().take(100).collect::<Vec<_>>(),
+            "heirs": cut(heirs.iter().map(RoleKey::as_str), 4_000),
+            "heir_count": heirs.len(),
             "member_count": members - self.assigned.len(),
         })))
     }
@@ -329,4 +330,13 @@ impl Policy {
             .get(role)
             .ok_or(Refusal::RoleUnknown { role: None })
     }
+}
+
+/// The first that take no more bytes than this together: an entry of the audit log takes no more.
+fn cut<'a>(items: impl Iterator<Item = &'a str>, bytes: usize) -> Vec<&'a str> {
+    let fits = items.scan(bytes, |left, item| {
+        *left = left.checked_sub(item.len())?;
+        Some(item)
+    });
+    fits.collect()
 }

@@ -31,6 +31,14 @@ pub(super) struct Handler {
     pub(super) answers: Answers,
 }
 
+impl Handler {
+    /// Whether it answers all that is below this prefix.
+    pub(super) fn is_below(&self, prefix: &str) -> bool {
+        let above = self.path.strip_suffix(NEST_TAIL);
+        above.and_then(|it| it.strip_suffix('/')) == Some(prefix)
+    }
+}
+
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Answers {
     /// Requests of one method, by its name.
@@ -134,6 +142,47 @@ pub(super) fn is_understood() -> bool {
 
 async fn nothing() {}
 
+/// How deep a service is asked that does not tell what is inside.
+pub(super) const DEEPEST: usize = 6;
+
+/// The paths of a handler, for one text that stands for what is captured. A service that takes all that is
+/// below it is asked at every depth, where no other handler takes the path from it.
+pub(super) fn paths(handler: &Handler, all: &[Handler], with: &str) -> Vec<String> {
+    let mut paths = vec![filled(&handler.path, with)];
+    let Some((above, _)) = handler.path.split_once("/{*") else {
+        return paths;
+    };
+    if handler.answers == Answers::Service {
+        let above = filled(above, with);
+        let below = (1..=DEEPEST).map(|depth| format!("{above}/{}", vec![with; depth].join("/")));
+        paths.extend(below.filter(|path| !is_taken(handler, all, path)));
+    }
+    paths
+}
+
+/// Whether another handler is nearer to a path.
+fn is_taken(handler: &Handler, all: &[Handler], path: &str) -> bool {
+    let mut others = all.iter().filter(|other| other.path != handler.path);
+    others.any(|other| {
+        let is_nearer = other.path.split('/').count() >= handler.path.split('/').count();
+        is_nearer && takes(&other.path, path)
+    })
+}
+
+fn takes(pattern: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    for wanted in pattern.split('/') {
+        if wanted.starts_with("{*") {
+            return parts.next().is_some();
+        }
+        let has = parts.next();
+        if has.is_none_or(|has| has != wanted && !wanted.contains('{')) {
+            return false;
+        }
+    }
+    parts.next().is_none()
+}
+
 /// A path with the parts that are captured filled in; a part that takes the rest becomes two.
 pub(super) fn filled(pattern: &str, with: &str) -> String {
     let parts = pattern.split('/').map(|part| {
@@ -174,6 +223,34 @@ mod tests {
     #[test]
     fn this_version_of_axum_is_understood() {
         assert!(is_understood());
+    }
+
+    #[test]
+    fn a_service_is_asked_at_every_depth_that_is_its_own() {
+        let service = |path: &str| Handler {
+            path: path.to_owned(),
+            answers: Answers::Service,
+        };
+        let route = Handler {
+            answers: Answers::Method("GET".to_owned()),
+            ..service("/{id}")
+        };
+        let nested = service("/n/{*__private__axum_nest_tail_param}");
+        let fallback = service(FALLBACK_TAIL);
+        let all = [nested.clone(), fallback.clone(), route.clone()];
+        let of_nested = paths(&nested, &all, "7");
+        assert_eq!(
+            of_nested[..4],
+            ["/n/no-such/path", "/n/7", "/n/7/7", "/n/7/7/7"]
+        );
+        assert_eq!(of_nested.len(), DEEPEST + 1);
+        // What a route takes is asked there.
+        assert_eq!(
+            paths(&fallback, &all, "7")[..3],
+            ["/no-such/path", "/7/7", "/7/7/7"]
+        );
+        assert_eq!(paths(&route, &all, "7"), ["/7"]);
+        assert_eq!(paths(&service("/s"), &all, "7"), ["/s"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod debug;
 mod listing;
 mod methods;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderName, HeaderValue, Method, Request};
@@ -74,9 +74,12 @@ const SAMPLES: [&str; 4] = [
 /// - A handler that is not guarded runs, with an empty body. Run the check on a router that has a
 ///   database of tests behind it, or none.
 /// - What was put in by `nest_service`, `route_service` or `fallback_service` counts as one route,
-///   because it does not tell what is inside: put the guard around it. It is asked with every method;
-///   one that it answers with 405 it does not take, and the preflight of a layer for CORS is none of its
-///   answers.
+///   because it does not tell what is inside: put the guard around it. It is asked with every method, and
+///   below its prefix at six depths, which finds what is captured there (`/{id}/pages/{page}`) and not what
+///   has a name of its own (`/export`): for that there is [`with_path`](Self::with_path), once for each. A
+///   router that is merged or nested as one tells all of its routes. A method that a service answers with 405
+///   it does not take, and the preflight of a layer for CORS is none of its answers.
+/// - What a service decides by the host, a header or the body is asked with those of the check only.
 /// - It shows that a route asks for a permission, not that it asks for the right one:
 ///   [`RouteReport`] prints which.
 pub struct RouteCheck {
@@ -121,7 +124,7 @@ impl RouteCheck {
     }
 
     /// Says which path, with its query, to ask for on a route whose captures take only certain
-    /// texts.
+    /// texts, or below what was nested as a service: there the route is the prefix it was nested at.
     pub fn with_path(mut self, route: impl Into<String>, path: impl Into<String>) -> Self {
         self.paths.push((route.into(), path.into()));
         self
@@ -142,7 +145,8 @@ impl RouteCheck {
             let asked = methods::of(handler, &handlers);
             let mut guards = Vec::with_capacity(asked.len());
             for method in asked {
-                let answers = self.ask_in_every_way(&router, handler, &method).await;
+                let paths = self.paths(handler, &handlers);
+                let answers = self.ask_in_every_way(&router, &paths, &method).await;
                 guards.push((method, answers.guard(), answers.is_no_route()));
             }
             for (method, guard) in methods::told(handler, guards) {
@@ -171,23 +175,30 @@ impl RouteCheck {
         );
     }
 
-    /// Asks with every path there is for a handler: which one of them it is open for is not known.
+    /// Every path there is for a handler: which one of them it is open for is not known.
+    fn paths(&self, handler: &Handler, all: &[Handler]) -> Vec<String> {
+        let mut paths: Vec<_> = self
+            .paths
+            .iter()
+            .filter(|(route, _)| *route == handler.path || handler.is_below(route))
+            .map(|(_, path)| path.clone())
+            .collect();
+        let sampled = SAMPLES.iter();
+        paths.extend(sampled.flat_map(|sample| listing::paths(handler, all, sample)));
+        let mut known = HashSet::new();
+        paths.retain(|path| known.insert(path.clone()));
+        paths
+    }
+
     async fn ask_in_every_way(
         &self,
         router: &Router,
-        handler: &Handler,
+        paths: &[String],
         method: &Method,
     ) -> Answered {
-        let given = self
-            .paths
-            .iter()
-            .filter(|(route, _)| *route == handler.path);
-        let mut paths: Vec<_> = given.map(|(_, path)| path.clone()).collect();
-        paths.extend(SAMPLES.map(|sample| listing::filled(&handler.path, sample)));
-        paths.dedup();
         let mut answers = Answered::default();
         for path in paths {
-            answers.0.push(self.ask(router, method, &path).await);
+            answers.0.push(self.ask(router, method, path).await);
         }
         answers
     }

@@ -84,6 +84,11 @@ const CORE_STEPS: &[Migration] = &[
         include_str!("../../../migrations/0013_turns.sql"),
     )
     .breaking(),
+    Migration::new(
+        14,
+        "epochs_are_times",
+        include_str!("../../../migrations/0014_epochs_are_times.sql"),
+    ),
 ];
 
 /// How often a run is tried again when another database of the cluster changes the same roles.
