@@ -21,8 +21,8 @@ type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 pin_project! {
     /// The body of a response under an [`AuditLayer`](super::AuditLayer).
     ///
-    /// Of a response that is sent in pieces the entry is written when the last piece is out, and before the
-    /// client sees the end: so that it says whether there was one.
+    /// Of a response that is sent in pieces the entry is written before the client sees the end, so that it says
+    /// whether there was one: behind the last piece, or in front of it where the piece is known to be the last.
     pub struct AuditBody<B> {
         #[pin]
         inner: Inner<B>,
@@ -93,7 +93,10 @@ where
         match &self.first {
             Some(None) => Some(End::Answered),
             Some(Some(Err(_))) => Some(End::BodyFailed),
-            Some(Some(Ok(_))) if self.body.is_end_stream() => Some(End::Answered),
+            // Of what has no more bytes to come nobody asks for more.
+            _ if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) => {
+                Some(End::Answered)
+            }
             _ => None,
         }
     }
@@ -185,12 +188,9 @@ where
             } = &mut self.state
             {
                 let written = matches!(ready!(Pin::new(writing).poll(cx)), Ok(true));
-                let last = match last.take() {
-                    None if !written && *fails => Some(Err(UNWRITTEN.into())),
-                    last => last,
-                };
-                (self.state, self.body) = (State::Closed, None);
-                return Poll::Ready(last);
+                let (last, fails) = (last.take(), *fails);
+                self.state = State::Closed;
+                return Poll::Ready(self.closed(last, written || !fails));
             }
             let frame = match (self.first.take(), &mut self.body) {
                 (Some(first), _) => Some(first),
@@ -212,10 +212,12 @@ where
             Some(Ok(piece)) => {
                 let sent = piece.data_ref().map_or(0, |data| data.len() as u64);
                 *left = left.map(|left| left.saturating_sub(sent));
-                // Who knows the length does not ask for the end.
+                // Who knows the length does not ask for the end: this piece is it.
                 let ended = self.body.as_ref().is_none_or(Body::is_end_stream);
-                pending.ended = ended || *left == Some(0);
-                return Some(frame);
+                if !ended && *left != Some(0) {
+                    return Some(frame);
+                }
+                End::Answered
             }
             Some(Err(_)) => End::BodyFailed,
             None => End::Answered,
@@ -223,7 +225,7 @@ where
         let fails = pending.fails_request();
         let Some(writing) = pending.start(end) else {
             self.state = State::Closed;
-            return Some(frame);
+            return Some(self.closed(frame, !fails));
         };
         self.state = State::Closing {
             writing,
@@ -231,6 +233,21 @@ where
             fails,
         };
         None
+    }
+}
+
+impl<B> Watched<B> {
+    /// What was held back until the entry was written, or an error in the place of the end.
+    fn closed(&mut self, last: Polled, may_end: bool) -> Polled {
+        let last = match last {
+            None | Some(Ok(_)) if !may_end => Some(Err(UNWRITTEN.into())),
+            last => last,
+        };
+        // Behind the last bytes of a known length there may be trailers.
+        if !matches!(last, Some(Ok(_))) {
+            self.body = None;
+        }
+        last
     }
 }
 

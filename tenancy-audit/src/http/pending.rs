@@ -19,8 +19,6 @@ pub(super) struct Pending {
     request: Option<Request>,
     /// Of the response, once there is one.
     pub(super) status: Option<StatusCode>,
-    /// Whether everything was handed on, so that being dropped is no accident.
-    pub(super) ended: bool,
 }
 
 struct Request {
@@ -68,7 +66,6 @@ impl Pending {
         Self {
             request: Some(request),
             status: None,
-            ended: false,
         }
     }
 
@@ -91,40 +88,62 @@ impl Pending {
             request.unrecorded("runtime_gone", &"the runtime has ended");
             return None;
         };
-        let (writes, status) = (request.config.writes.clone(), self.status);
-        writes.send_modify(|writes| *writes += 1);
+        let status = self.status;
         let latency = request.started.elapsed();
-        let writing = async move {
-            let _ends = Ends(writes);
-            request.write(end, status, latency).await
-        };
+        let owed = Owed::new(request);
+        let writing = async move { owed.write(end, status, latency).await };
         Some(runtime.spawn(writing.in_current_span()))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let end = match (self.ended, std::thread::panicking()) {
-            (true, _) => End::Answered,
-            (false, true) => End::Panicked,
-            (false, false) => End::Aborted,
-        };
-        self.start(end);
+        self.start(if std::thread::panicking() {
+            End::Panicked
+        } else {
+            End::Aborted
+        });
     }
 }
 
-/// One write less is under way.
-struct Ends(tokio::sync::watch::Sender<usize>);
+/// An entry that is being written.
+struct Owed {
+    request: Request,
+    /// Whether it was written, or counted as unwritten.
+    settled: bool,
+}
 
-impl Drop for Ends {
+impl Owed {
+    fn new(request: Request) -> Self {
+        request.config.writes.send_modify(|writes| *writes += 1);
+        Self {
+            request,
+            settled: false,
+        }
+    }
+
+    async fn write(mut self, end: End, status: Option<StatusCode>, latency: Duration) -> bool {
+        let written = self.request.write(end, status, latency).await;
+        self.settled = true;
+        written
+    }
+}
+
+impl Drop for Owed {
     fn drop(&mut self) {
-        self.0.send_modify(|writes| *writes -= 1);
+        // The runtime ended, or the sink panicked, in the middle.
+        if !self.settled {
+            let message = "the write was dropped before it was done";
+            self.request.unrecorded("write_dropped", &message);
+        }
+        let writes = &self.request.config.writes;
+        writes.send_modify(|writes| *writes -= 1);
     }
 }
 
 impl Request {
     /// Whether the entry was written, or was not to be.
-    async fn write(self, end: End, status: Option<StatusCode>, latency: Duration) -> bool {
+    async fn write(&self, end: End, status: Option<StatusCode>, latency: Duration) -> bool {
         let noted = self.note.take();
         if noted.is_recorded {
             return true;

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{layer::Broken, support::House};
+use crate::{
+    layer::Broken,
+    support::{Counters, House},
+};
 use axum::{
     Router,
     body::Body,
@@ -26,7 +29,7 @@ use tenancy_audit::{
     Entry,
     http::{AuditBody, AuditLayer, AuditNote},
 };
-use tenancy_core::{AuditSink, Outcome, TenantCtx};
+use tenancy_core::{AuditSink, Event, NoAudit, Outcome, TenantCtx, TenantTx};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -69,6 +72,7 @@ fn routes() -> Router {
             "/never-ends",
             post(|| async { pieces(vec![Some(Ok("one ")), None]) }),
         )
+        .route("/counted", post(|| async { Body::new(Counted(3)) }))
         .route(
             "/sleeps",
             post(|| async { tokio::time::sleep(Duration::from_mins(1)).await }),
@@ -277,33 +281,93 @@ impl http_body::Body for Counted {
     }
 }
 
+/// Calls a service whose answer is three pieces of a known length.
+async fn counted(ctx: &TenantCtx, layer: &AuditLayer) -> AuditBody<Counted> {
+    let mut service = layer
+        .clone()
+        .layer(service_fn(|_: http::Request<()>| async {
+            Ok::<_, Infallible>(Response::new(Counted(3)))
+        }));
+    let mut request = http::Request::post("/").body(()).unwrap();
+    request.extensions_mut().insert(ctx.clone());
+    service.call(request).await.unwrap().into_body()
+}
+
 #[tokio::test]
-async fn who_has_read_all_of_a_known_length_need_not_ask_for_the_end() {
+async fn the_last_piece_of_a_known_length_comes_behind_the_entry() {
     for (read, status, aborted) in [(3, 200, None), (2, 200, Some(json!(true)))] {
         let house = House::new().await;
         let layer = AuditLayer::new(Arc::new(house.audit.clone()));
-        let mut service = layer
-            .clone()
-            .layer(service_fn(|_: http::Request<()>| async {
-                Ok::<_, Infallible>(Response::new(Counted(3)))
-            }));
-        let mut request = http::Request::post("/").body(()).unwrap();
-        request.extensions_mut().insert(house.a.clone());
-        let response = service.call(request).await.unwrap();
-        let mut body: AuditBody<Counted> = response.into_body();
+        let mut body = counted(&house.a, &layer).await;
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(3));
-        for _ in 0..read {
+        for at in 1..=read {
             assert!(!http_body::Body::is_end_stream(&body));
             body.frame().await.unwrap().unwrap();
+            // Who knows the length does not ask for the end: nothing is left to wait for.
+            let there = house.entries(&house.a).await.len();
+            assert_eq!(there, usize::from(at == 3), "after piece {at}");
         }
-        assert!(
-            house.entries(&house.a).await.is_empty(),
-            "not before the end"
-        );
         drop(body);
         let entry = only(&house, &layer).await;
         assert_eq!(entry.meta["status"], json!(status));
         assert_eq!(entry.meta.get("aborted"), aborted.as_ref());
+    }
+}
+
+#[tokio::test]
+async fn a_known_length_is_not_reached_without_the_entry_where_that_is_wanted() {
+    let house = House::new().await;
+    let strict = AuditLayer::new(Arc::new(Broken)).fail_requests();
+    let mut body = counted(&house.a, &strict).await;
+    for whole in [true, true, false] {
+        assert_eq!(body.frame().await.unwrap().is_ok(), whole);
+    }
+    for (strict, whole) in [(false, true), (true, false)] {
+        let (address, _) = serve(&house.a, Arc::new(Broken), strict).await;
+        let answer = ask(&address, &post_to("/counted"), 5_000).await;
+        assert!(answer.contains("content-length: 3"), "{answer}");
+        assert_eq!(answer.ends_with("xxx"), whole, "{answer}");
+    }
+}
+
+/// A sink that never comes to an end.
+struct Stuck;
+
+#[async_trait::async_trait]
+impl AuditSink for Stuck {
+    async fn record(&self, _: &TenantCtx, _: Event) -> Result<(), tenancy_core::Error> {
+        std::future::pending().await
+    }
+
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), tenancy_core::Error> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_being_written_when_the_runtime_ends_is_counted() {
+    let house = House::new().await;
+    let sinks: [(Arc<dyn AuditSink>, u64); 2] =
+        [(Arc::new(Stuck), 1), (Arc::new(NoAudit::new()), 0)];
+    for (sink, unrecorded) in sinks {
+        let ctx = house.a.clone();
+        let counted = std::thread::spawn(move || {
+            let counters = Counters::default();
+            metrics::with_local_recorder(&counters, || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let layer = AuditLayer::new(sink);
+                runtime.block_on(async {
+                    drop(counted(&ctx, &layer).await);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                });
+                drop(runtime);
+            });
+            counters.of("tenancy_audit_requests_unrecorded_total")
+        });
+        assert_eq!(counted.join().unwrap(), unrecorded);
     }
 }
 

@@ -1,7 +1,14 @@
 //! What the tests share.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use serde_json::Value;
 use sqlx::PgPool;
 use tenancy_audit::{
@@ -91,4 +98,36 @@ pub(crate) fn sqlstate(error: &sqlx::Error) -> String {
 
 pub(crate) fn meta_at(entry: &Entry) -> i64 {
     entry.meta.get("at").and_then(Value::as_i64).unwrap_or(-1)
+}
+
+/// Counts what is counted on this thread.
+#[derive(Default)]
+pub(crate) struct Counters(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+impl Counters {
+    pub(crate) fn of(&self, name: &str) -> u64 {
+        let counters = self.0.lock().unwrap();
+        counters
+            .get(name)
+            .map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl metrics::Recorder for Counters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let mut counters = self.0.lock().unwrap();
+        Counter::from_arc(counters.entry(key.name().to_owned()).or_default().clone())
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }
