@@ -13,6 +13,10 @@ use crate::Error;
 /// What stands where something was cut off.
 const TRUNCATED: &str = "[truncated]";
 
+/// How far behind the place where a text is cut secrets are looked for: one that begins in front of it is found
+/// as a whole, whatever is left of it.
+const BEHIND_THE_CUT: usize = 8 * 1024;
+
 /// Walks through an event once, and remembers what it had to change.
 #[derive(Debug)]
 pub(crate) struct Sanitizer<'a> {
@@ -46,8 +50,16 @@ impl<'a> Sanitizer<'a> {
 
     /// A short text of its own, cut off at so many bytes.
     pub(crate) fn text(&mut self, text: &str, place: Place, max_bytes: usize) -> String {
-        let clean = self.without_nul(text.to_owned());
-        let clean = self.scrubbed(clean, place);
+        self.cut(text, place, max_bytes)
+    }
+
+    /// The text without its secrets, and then cut off at so many bytes. Of what lies far behind the cut nothing is
+    /// copied or looked at: a text of 10 MB costs no more than what is kept of it.
+    fn cut(&mut self, text: &str, place: Place, max_bytes: usize) -> String {
+        let within = shortened(text, max_bytes.saturating_add(BEHIND_THE_CUT));
+        self.truncated |= within.len() < text.len();
+        let clean = self.without_nul(within.to_owned());
+        let clean = self.scrubbed(clean, place, within.len() < text.len());
         if clean.len() <= max_bytes {
             return clean;
         }
@@ -65,8 +77,10 @@ impl<'a> Sanitizer<'a> {
             if !self.takes_item()? {
                 break;
             }
+            // What ends the name of a secret may be what is cut off of it.
+            let hides = self.hides(&key, &value);
             let Some(key) = self.key(key)? else { break };
-            let value = if self.redaction.hides(&key, &value) {
+            let value = if hides {
                 self.redacted = true;
                 self.take(REDACTED.len())?;
                 REDACTED.into()
@@ -132,16 +146,26 @@ impl<'a> Sanitizer<'a> {
 
     /// A text as long as the limit for all of meta leaves room for.
     fn long_text(&mut self, text: String) -> Result<String, Error> {
-        // Before anything is copied or looked at: a text of 10 MB costs no more than its length.
         let left = self.bytes_left;
-        let fits = self.take(text.len())?;
-        let text = if fits {
-            text
-        } else {
-            shortened(&text, left).to_owned()
-        };
+        if !self.take(text.len())? {
+            return Ok(self.cut(&text, Place::Text, left));
+        }
         let text = self.without_nul(text);
-        Ok(self.scrubbed(text, Place::Text))
+        Ok(self.scrubbed(text, Place::Text, false))
+    }
+
+    /// Whether the value is a secret by its key: of a key that is too long by its ends, which is where names lie.
+    fn hides(&self, key: &str, value: &Value) -> bool {
+        const LONGEST_LOOKED_AT: usize = 1_024;
+        if key.len() <= LONGEST_LOOKED_AT {
+            return self.redaction.hides(key, value);
+        }
+        let last = key.ceil_char_boundary(key.len() - LONGEST_LOOKED_AT);
+        let ends = [
+            shortened(key, self.limits.meta_key_bytes.min(LONGEST_LOOKED_AT)),
+            key.get(last..).unwrap_or_default(),
+        ];
+        ends.iter().any(|end| self.redaction.hides(end, value))
     }
 
     fn key(&mut self, key: String) -> Result<Option<String>, Error> {
@@ -204,10 +228,15 @@ impl<'a> Sanitizer<'a> {
         text.replace('\0', "\u{2400}")
     }
 
-    fn scrubbed(&mut self, text: String, place: Place) -> String {
+    fn scrubbed(&mut self, text: String, place: Place, goes_on: bool) -> String {
         // What a type kept back before it came here.
         self.redacted |= text == REDACTED;
-        match self.redaction.scrub(&text, place) {
+        let clean = if goes_on {
+            self.redaction.scrub_beginning(&text, place)
+        } else {
+            self.redaction.scrub(&text, place)
+        };
+        match clean {
             Some(clean) => {
                 self.redacted = true;
                 clean
@@ -296,6 +325,54 @@ mod tests {
         for meta in [nested(100), json!({ "k".repeat(500): vec![0; 5_000] })] {
             let (meta, _, truncated) = clean(&limits, meta);
             assert!(meta.is_ok() && truncated);
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left_where_a_text_is_cut() {
+        let jwt = format!("eyJhbGciOiJIUzI1NiJ9.{}.dBjftJeZ4CVP", "c2Vj".repeat(4_000));
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}", "MIIE\n".repeat(4_000));
+        let secrets = [
+            ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_l"),
+            ("4111 1111 1111 1111", "411"),
+            ("password=hunter2hunter2hunter2", "hunt"),
+            ("https://app:hunter2hunter2@db/x", "hunt"),
+            (&jwt, "eyJ"),
+            (&key, "MII"),
+        ];
+        for (secret, part) in secrets {
+            for before in 16..64 {
+                let limits = Limits::default()
+                    .with_oversize(Oversize::Truncate)
+                    .with_meta_bytes(64);
+                let text = format!("{} {secret} {}", "x".repeat(before), "y ".repeat(50_000));
+                let (meta, redacted, truncated) = clean(&limits, json!({ "a": text }));
+                let meta = meta.unwrap().to_string();
+                assert!(!meta.contains(part), "{before}: {meta}");
+                assert!(
+                    redacted && truncated && meta.len() < 100,
+                    "{before}: {meta}"
+                );
+
+                let redaction = Redaction::new();
+                let mut sanitizer = Sanitizer::new(&limits, &redaction);
+                let short = sanitizer.text(&text, Place::Text, 64);
+                assert!(
+                    !short.contains(part) && short.len() <= 64,
+                    "{before}: {short}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_judged_by_what_is_cut_off_of_it_too() {
+        let limits = Limits::default().with_oversize(Oversize::Truncate);
+        for key in ["k".repeat(200), "k".repeat(10 << 20)] {
+            let (meta, redacted, _) =
+                clean(&limits, json!({ format!("{key}_password"): "hunter2" }));
+            let meta = meta.unwrap().to_string();
+            assert!(redacted && !meta.contains("hunter2"), "{meta}");
         }
     }
 

@@ -88,7 +88,17 @@ impl Redaction {
 
     /// The text with its secrets replaced; `None` if it has none.
     pub(crate) fn scrub(&self, text: &str, place: Place) -> Option<String> {
+        self.replace(text, values::find(text), place)
+    }
+
+    /// The same of the beginning of a text: what may be one of a secret at its end is taken for it.
+    pub(crate) fn scrub_beginning(&self, text: &str, place: Place) -> Option<String> {
         let mut found = values::find(text);
+        found.extend(values::cut_off(text));
+        self.replace(text, found, place)
+    }
+
+    fn replace(&self, text: &str, mut found: Vec<Found>, place: Place) -> Option<String> {
         if place == Place::Text && !self.keep_cards {
             cards::find(text, &mut found);
         }

@@ -62,6 +62,25 @@ pub(super) fn find(text: &str) -> Vec<Found> {
     found
 }
 
+/// What begins as a JWT does and goes on to the end of the text, which is not the end of the JWT.
+pub(super) fn cut_off(text: &str) -> Option<Found> {
+    let (from, run) = runs(text).last()?;
+    let reaches = text
+        .get(from + run.len()..)?
+        .bytes()
+        .all(|byte| byte == b'.');
+    let begins = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|at| run.as_bytes().get(at));
+        before.is_none_or(|before| !before.is_ascii_alphanumeric())
+    };
+    let at = run.match_indices("eyJ").map(|(at, _)| at).find(begins);
+    at.filter(|_| reaches).map(|at| Found {
+        from: from + at,
+        to: text.len(),
+        label: "[redacted:jwt]",
+    })
+}
+
 fn private_keys(text: &str, found: &mut Vec<Found>) {
     const BEGIN: &str = "-----BEGIN ";
     const CLOSE: &str = "-----";
