@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt};
 
 use tenancy_core::{Error as CoreError, ErrorKind as CoreKind, InvalidInput, Retry};
 
+use crate::AuditEntryId;
+
 /// What went wrong with the audit log, why, and whether trying again can help.
 ///
 /// Converts into [`tenancy_core::Error`], the error of the ports that the family shares, without a
@@ -12,6 +14,7 @@ use tenancy_core::{Error as CoreError, ErrorKind as CoreKind, InvalidInput, Retr
 pub struct Error {
     kind: ErrorKind,
     inner: CoreError,
+    about: Vec<AuditEntryId>,
 }
 
 /// The classes of errors.
@@ -49,7 +52,13 @@ impl Error {
         Self {
             kind,
             inner: CoreError::new(kind.in_core(), code, message),
+            about: Vec::new(),
         }
+    }
+
+    pub(crate) fn about(mut self, entries: Vec<AuditEntryId>) -> Self {
+        self.about = entries;
+        self
     }
 
     pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
@@ -64,6 +73,12 @@ impl Error {
     /// The stable code, such as `audit_meta_too_large`; all of them are listed in the guide.
     pub fn code(&self) -> &'static str {
         self.inner.code()
+    }
+
+    /// Which entries of a batch it is about, where only some of them are in the way: of `audit_key_busy` those
+    /// whose keys are in use.
+    pub fn entries(&self) -> &[AuditEntryId] {
+        &self.about
     }
 
     /// Whether trying again can help.
@@ -119,6 +134,7 @@ impl From<CoreError> for Error {
         Self {
             kind: ErrorKind::of_core(inner.kind()),
             inner,
+            about: Vec::new(),
         }
     }
 }

@@ -9,13 +9,14 @@ use super::{
     canonical::Encoder,
     entry::{Record, targets_json},
     personal::ORIGIN_DETAILS,
+    sealed_personal::SEALED,
 };
 use crate::Error;
 
 /// The most bytes of an idempotency key.
 const MAX_KEY: usize = 255;
 
-const KEY_DOMAIN: &str = "tenancy.audit.key.v1";
+const KEY_DOMAIN: &str = "tenancy.audit.key.v2";
 const CONTENT_DOMAIN: &str = "tenancy.audit.key.content.v1";
 
 /// A record on its way into the log, and the key under which it is written once.
@@ -32,7 +33,7 @@ pub struct Draft {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct EntryKey {
-    /// SHA-256 of the key.
+    /// SHA-256 of the tenant and the key, so that nobody can tell that two tenants use the same.
     pub key_hash: [u8; 32],
     /// SHA-256 of what is recorded under it: actor, action, outcome, targets, meta, and the names of personal
     /// details. Their values are left out, because a hash of them would outlive their erasure.
@@ -70,11 +71,17 @@ impl EntryKey {
         }
         let mut hasher = Sha256::new();
         hasher.update(KEY_DOMAIN);
+        hasher.update(record.tenant.as_uuid().as_bytes());
         hasher.update(key);
         Ok(Self {
             key_hash: hasher.finalize().into(),
-            content_hash: content(record),
+            content_hash: Self::content_of(record),
         })
+    }
+
+    /// The same of an entry as of the draft that it was.
+    pub(crate) fn content_of(record: &Record) -> [u8; 32] {
+        content(record)
     }
 }
 
@@ -90,7 +97,7 @@ fn content(record: &Record) -> [u8; 32] {
     let mut names: Vec<&String> = record
         .commitments
         .keys()
-        .filter(|name| !ORIGIN_DETAILS.contains(&name.as_str()))
+        .filter(|name| !ORIGIN_DETAILS.contains(&name.as_str()) && !name.starts_with(SEALED))
         .collect();
     names.sort_unstable();
     encoder.count(names.len());

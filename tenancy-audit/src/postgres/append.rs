@@ -4,11 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{Arguments as _, PgConnection, error::BoxDynError, postgres::PgArguments, types::Json};
 use tenancy_core::{RequestId, TenantId};
+use uuid::Uuid;
 
-use crate::{AuditEntryId, Draft, EntryKey, Error, ErrorKind};
+use super::row::Row;
+use crate::{AuditEntryId, Draft, Entry, EntryKey, Error, ErrorKind};
 
 /// The code of a key that was used for something else.
 pub(super) const KEY_REUSED: &str = "audit_key_reused";
+/// The code of a key that a transaction uses which has not ended.
+pub(super) const KEY_BUSY: &str = "audit_key_busy";
 
 /// Stores records of one tenant and one actor: one statement, whatever their number. Answers under which id
 /// each of them stands, which is an earlier one where its key was used before.
@@ -76,7 +80,7 @@ async fn all_or_none(
         .await?;
     let done = keyed(conn, first, drafts).await;
     let end = match &done {
-        Err(error) if error.code() == KEY_REUSED => {
+        Err(error) if [KEY_REUSED, KEY_BUSY].contains(&error.code()) => {
             "ROLLBACK TO SAVEPOINT tenancy_audit_keys; RELEASE SAVEPOINT tenancy_audit_keys"
         }
         // The transaction is broken and goes as a whole.
@@ -93,28 +97,63 @@ async fn keyed(
     drafts: &[Draft],
 ) -> Result<Vec<AuditEntryId>, Error> {
     let arguments = keyed_columns(first, drafts).map_err(sqlx::Error::Encode)?;
-    let written: Vec<AuditEntryId> =
-        sqlx::query_scalar_with(include_str!("sql/append_keyed.sql"), arguments)
-            .fetch_all(&mut *conn)
+    let (busy, written): (Option<Vec<Uuid>>, Vec<Uuid>) =
+        sqlx::query_as_with(include_str!("sql/append_keyed.sql"), arguments)
+            .fetch_one(&mut *conn)
             .await?;
-    let written: HashSet<AuditEntryId> = written.into_iter().collect();
+    if let Some(busy) = busy {
+        return Err(self::busy(busy));
+    }
+    let written: HashSet<AuditEntryId> = written.into_iter().map(AuditEntryId::from_uuid).collect();
     if written.len() == drafts.len() {
         return Ok(drafts.iter().map(|draft| draft.id).collect());
     }
-    let known = taken(conn, first.tenant, drafts).await?;
-    let stands = |draft: &Draft| match draft.key {
-        _ if written.contains(&draft.id) => Ok(draft.id),
-        Some(key) => match known.get(&key.key_hash) {
-            Some((id, content)) if *content == key.content_hash => Ok(*id),
-            Some(_) => Err(reused()),
-            None => Err(gone()),
-        },
-        None => Err(gone()),
-    };
-    drafts.iter().map(stands).collect()
+    let mut known = taken(conn, first.tenant, drafts).await?;
+    let (mut ids, mut unbacked) = (Vec::with_capacity(drafts.len()), Vec::new());
+    for draft in drafts {
+        let key = draft.key.filter(|_| !written.contains(&draft.id));
+        let Some(key) = key else {
+            ids.push(draft.id);
+            continue;
+        };
+        match known.get(&key.key_hash) {
+            Some((id, content)) if *content == key.content_hash => ids.push(*id),
+            Some(_) => return Err(reused()),
+            None => {
+                // The first of those with this key; the others stand for the same.
+                known.insert(key.key_hash, (draft.id, key.content_hash));
+                unbacked.push(draft.clone());
+                ids.push(draft.id);
+            }
+        }
+    }
+    without_entries(conn, first, &unbacked).await?;
+    Ok(ids)
 }
 
-/// What stands under the keys: the entry and the hash of what was recorded.
+/// Writes what has a key that stands for no entry: somebody took the key alone, or the entry is gone. Recorded once
+/// too often is better than not at all.
+async fn without_entries(
+    conn: &mut PgConnection,
+    first: &Draft,
+    drafts: &[Draft],
+) -> Result<(), Error> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    metrics::counter!("tenancy_audit_keys_unbacked_total").increment(drafts.len() as u64);
+    tracing::warn!(
+        tenant = %first.tenant, count = drafts.len(),
+        "idempotency keys stand for no entry, and what came under them was recorded"
+    );
+    let columns = columns(first, drafts).map_err(sqlx::Error::Encode)?;
+    sqlx::query_with(include_str!("sql/append_batch.sql"), columns)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What stands under the keys: the entry and the hash of what it says.
 async fn taken(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -124,16 +163,25 @@ async fn taken(
         .iter()
         .filter_map(|draft| hash(draft, |key| &key.key_hash))
         .collect();
-    let rows: Vec<(Vec<u8>, AuditEntryId, Vec<u8>)> =
-        sqlx::query_as(include_str!("sql/keys_taken.sql"))
-            .bind(tenant)
-            .bind(keys)
-            .fetch_all(conn)
-            .await?;
-    let row = |(key, id, content): (Vec<u8>, AuditEntryId, Vec<u8>)| {
-        Some((key.try_into().ok()?, (id, content.try_into().ok()?)))
+    let rows: Vec<KeyedRow> = sqlx::query_as(include_str!("sql/keys_taken.sql"))
+        .bind(tenant)
+        .bind(keys)
+        .fetch_all(conn)
+        .await?;
+    let row = |row: KeyedRow| {
+        let entry = Entry::from(row.entry);
+        let content = EntryKey::content_of(&entry);
+        Some((row.key_hash.try_into().ok()?, (entry.id, content)))
     };
     Ok(rows.into_iter().filter_map(row).collect())
+}
+
+/// A key, and the entry that was written under it.
+#[derive(sqlx::FromRow)]
+struct KeyedRow {
+    key_hash: Vec<u8>,
+    #[sqlx(flatten)]
+    entry: Row,
 }
 
 /// The parameters of a batch, in the order of its statement.
@@ -181,8 +229,9 @@ fn reused() -> Error {
     Error::new(ErrorKind::Conflict, KEY_REUSED, message)
 }
 
-/// It was taken a moment ago and is forgotten: its time was over in between.
-fn gone() -> Error {
-    let message = "the idempotency key was forgotten meanwhile; try again";
-    Error::new(ErrorKind::Unavailable, "audit_key_gone", message)
+/// Nothing was written: transactions that have not ended hold the keys of these entries.
+fn busy(entries: Vec<Uuid>) -> Error {
+    let entries = entries.into_iter().map(AuditEntryId::from_uuid).collect();
+    let message = "an open transaction uses the idempotency key; try again when it has ended";
+    Error::new(ErrorKind::Unavailable, KEY_BUSY, message).about(entries)
 }

@@ -8,8 +8,9 @@ const BATCH: i32 = 10_000;
 /// The keys under which events were recorded once ([`Event::idempotency_key`](tenancy_core::Event)).
 ///
 /// They are remembered for seven days, unless [`with_days`](Self::with_days) says otherwise, and until
-/// somebody forgets them: call [`forget`](Self::forget) once a day, from a scheduled job. An event that is
-/// sent again after that is recorded again.
+/// somebody forgets them: call [`forget`](Self::forget) once a day, from a scheduled job. Where nobody does, a
+/// [`Sealer`](crate::Sealer) that runs forgets them after 30 days. An event that is sent again after that is recorded
+/// again.
 ///
 /// ```no_run
 /// # async fn run(worker: tenancy_core::WorkerDb) -> Result<(), tenancy_audit::Error> {

@@ -25,7 +25,7 @@ pub use store::PgAuditStore;
 pub(crate) use adopting::Adopting;
 pub(crate) use policies::PolicyRow;
 pub(crate) use proofs::{Reader, Reading};
-pub(crate) use retention::Removing;
+pub(crate) use retention::{Removing, Untold};
 pub(crate) use seals::{NewSeal, PgSeals, Round, Unsealed};
 pub(crate) use streams::{Hold, PgStreams, Place};
 
@@ -74,6 +74,16 @@ const STEPS: &[Migration] = &[
         8,
         "audit_keys",
         include_str!("../../migrations/0008_audit_keys.sql"),
+    ),
+    Migration::new(
+        9,
+        "audit_key_keeping",
+        include_str!("../../migrations/0009_audit_key_keeping.sql"),
+    ),
+    Migration::new(
+        10,
+        "audit_undelivered",
+        include_str!("../../migrations/0010_audit_undelivered.sql"),
     ),
 ];
 

@@ -13,13 +13,16 @@ use tenancy_core::WorkerDb;
 
 use super::anchors::Anchors;
 use crate::{
-    Error, MAX_SEALED, SealAnchor, SealHead, SealSigner,
+    Error, IdempotencyKeys, MAX_SEALED, SealAnchor, SealHead, SealSigner,
     model::Batch,
     postgres::{NewSeal, PgSeals, Round, Unsealed},
 };
 
 /// The longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often a running sealer looks for keys to forget.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// How a sealer works.
 #[derive(Clone, Debug)]
@@ -30,6 +33,9 @@ pub struct SealOptions {
     pub interval: Duration,
     /// How many entries one transaction seals at most, 1 to 100,000; 32,768 by default.
     pub batch: u32,
+    /// Idempotency keys that are older than so many days, and that nobody has forgotten on a schedule, are forgotten
+    /// by [`Sealer::run`]; 30 by default.
+    pub key_days: u16,
 }
 
 impl Default for SealOptions {
@@ -37,6 +43,7 @@ impl Default for SealOptions {
         Self {
             interval: Duration::from_secs(1),
             batch: 32_768,
+            key_days: 30,
         }
     }
 }
@@ -51,6 +58,12 @@ impl SealOptions {
     /// Sets how many entries one transaction seals at most.
     pub fn with_batch(mut self, entries: u32) -> Self {
         self.batch = entries.clamp(1, 100_000);
+        self
+    }
+
+    /// Sets after how many days idempotency keys are forgotten at the latest; at least one.
+    pub fn with_key_days(mut self, days: u16) -> Self {
+        self.key_days = days.max(1);
         self
     }
 }
@@ -105,6 +118,7 @@ pub struct AuditHealth {
 #[derive(Clone)]
 pub struct Sealer {
     store: PgSeals,
+    keys: IdempotencyKeys,
     signer: Arc<dyn SealSigner>,
     anchors: Anchors,
     options: SealOptions,
@@ -116,6 +130,7 @@ impl Sealer {
     /// Seals with this signer.
     pub fn new(worker: WorkerDb, signer: Arc<dyn SealSigner>) -> Self {
         Self {
+            keys: IdempotencyKeys::new(worker.clone()),
             store: PgSeals::new(worker),
             signer,
             anchors: Anchors::default(),
@@ -165,8 +180,9 @@ impl Sealer {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop.fuse());
         let mut failures: u32 = 0;
-        let mut published = Instant::now();
+        let (mut published, mut cleared) = (Instant::now(), None);
         loop {
+            self.forget_keys(&mut cleared).await;
             let pause = match self.round().await {
                 Ok(some) => {
                     failures = 0;
@@ -193,6 +209,18 @@ impl Sealer {
             if let Either::Left(_) = future::select(&mut stop, rest).await {
                 return self.anchors.publish(&self.store).await;
             }
+        }
+    }
+
+    /// Forgets old keys, once in a while. That it can't is no reason not to seal.
+    async fn forget_keys(&self, last: &mut Option<Instant>) {
+        if last.is_some_and(|last| last.elapsed() < FORGET_EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let keys = self.keys.clone().with_days(self.options.key_days);
+        if let Err(error) = keys.forget().await {
+            tracing::warn!(%error, code = error.code(), "idempotency keys could not be forgotten");
         }
     }
 

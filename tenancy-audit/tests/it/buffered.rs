@@ -226,6 +226,33 @@ async fn one_entry_that_is_refused_does_not_take_the_others_along() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_when_the_runtime_ends_is_counted() {
+    let house = House::new().await;
+    let ctx = house.a.clone();
+    let stats = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let audit = runtime.block_on(async {
+            // Two batches are stuck, others are in the queue.
+            let audit = buffered(Gate::new(1), small().with_capacity(20));
+            for at in 0..20 {
+                audit.record(&ctx, event(at)).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            audit
+        });
+        drop(runtime);
+        audit.stats()
+    });
+    let stats = stats.join().unwrap();
+    assert_eq!(stats.accepted, 20);
+    assert!(stats.written >= 1 && stats.lost >= 10, "{stats:?}");
+    assert_eq!(stats.written + stats.lost, stats.accepted);
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_not_written_twice() {
     let house = House::new().await;
     let writer = AuditWriter::new(Arc::new(Forgetful(house.store())));

@@ -1,6 +1,7 @@
 //! Recording without waiting for the database.
 
 mod options;
+mod owed;
 mod worker;
 mod write;
 
@@ -49,7 +50,9 @@ enum Message {
 /// time of one write. If the database is away longer than the attempts last: what was tried, counted in
 /// [`BufferStats::lost`]. With [`Overflow::Drop`], what finds the queue full, counted in
 /// [`BufferStats::dropped`]. An event whose [key](Event::idempotency_key) was used for something else is
-/// refused when it is written, and counted as lost. Call [`shutdown`](Self::shutdown) at the end of the process.
+/// refused when it is written, and counted as lost; one whose key an open transaction uses waits for it as long as
+/// the attempts last, and nothing else does. What is in the queue or on its way when the runtime ends
+/// under it is counted as lost, too, though some of it may have been stored. Call [`shutdown`](Self::shutdown) at the end of the process.
 ///
 /// ```no_run
 /// # use tenancy_audit::{BufferOptions, BufferedAudit, Error, Overflow, PgAuditLog};
@@ -142,10 +145,10 @@ impl AuditSink for BufferedAudit {
         let draft = self.writer.prepare(ctx, event).await?;
         let entry = Message::Entry(Box::new((ctx.clone(), draft)));
         let counters = &self.counters;
-        match self.overflow {
-            Overflow::Wait => self.sender.send(entry).await.map_err(|_| closed())?,
-            Overflow::Drop => match self.sender.try_send(entry) {
-                Ok(()) => {}
+        let room = match self.overflow {
+            Overflow::Wait => self.sender.reserve().await.map_err(|_| closed())?,
+            Overflow::Drop => match self.sender.try_reserve() {
+                Ok(room) => room,
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err(closed().into()),
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     counters.dropped.fetch_add(1, Ordering::Relaxed);
@@ -153,8 +156,9 @@ impl AuditSink for BufferedAudit {
                     return Ok(());
                 }
             },
-        }
+        };
         counters.accepted.fetch_add(1, Ordering::Relaxed);
+        room.send(entry);
         Ok(())
     }
 

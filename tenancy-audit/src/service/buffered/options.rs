@@ -101,7 +101,7 @@ pub struct BufferStats {
     pub written: u64,
     /// Not taken in, because the queue was full.
     pub dropped: u64,
-    /// Taken in, but the database did not take them.
+    /// Taken in, but the database did not take them, or the runtime ended before it did.
     pub lost: u64,
 }
 

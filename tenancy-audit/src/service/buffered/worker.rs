@@ -5,27 +5,34 @@ use std::{collections::HashMap, sync::Arc};
 use tenancy_core::TenantCtx;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::{Id, JoinSet},
+    task::JoinSet,
     time::{Instant, timeout_at},
 };
 
 use super::{
     Message,
     options::{BufferOptions, Counters},
-    write::Writing,
+    owed::Owed,
+    write::{Batch, Writing},
 };
 use crate::{AuditStore, Draft};
 
 /// How many batches are collected in one go, so that the entries of many actors make large ones.
 const ROUND: usize = 4;
 
+/// How many batches may wait for their keys; with more of them the queue waits, too.
+const MOST_LATE: usize = 64;
+
 pub(super) struct Worker {
     receiver: mpsc::Receiver<Message>,
     options: BufferOptions,
     writing: Arc<Writing>,
-    /// The batches on their way, and how many entries each of them has.
-    under_way: JoinSet<()>,
-    sizes: HashMap<Id, usize>,
+    /// What was taken from the queue and is on no way yet.
+    owed: Owed,
+    /// The batches on their way; each answers what has to wait for its keys.
+    under_way: JoinSet<Option<Batch>>,
+    /// Those that wait for their keys.
+    late: JoinSet<()>,
 }
 
 /// What was taken from the queue in one go.
@@ -42,13 +49,13 @@ impl Worker {
         options: BufferOptions,
         counters: Arc<Counters>,
     ) -> Self {
-        let writing = Arc::new(Writing::new(store, options.attempts, counters));
         Self {
             receiver,
+            writing: Arc::new(Writing::new(store, options.attempts)),
             options: options.bounded(),
-            writing,
+            owed: Owed::new(counters),
             under_way: JoinSet::new(),
-            sizes: HashMap::new(),
+            late: JoinSet::new(),
         }
     }
 
@@ -66,13 +73,13 @@ impl Worker {
                 }
             }
             if !round.waiting.is_empty() {
-                self.finish(0).await;
+                self.finish_all().await;
             }
             for waiting in round.waiting {
                 let _ = waiting.send(());
             }
         }
-        self.finish(0).await;
+        self.finish_all().await;
     }
 
     /// Waits for more, but not for long, and not at all when somebody waits for the round.
@@ -97,7 +104,10 @@ impl Worker {
 
     fn take(&mut self, message: Message, round: &mut Round) {
         match message {
-            Message::Entry(entry) => round.entries.push(*entry),
+            Message::Entry(entry) => {
+                self.owed.add(1);
+                round.entries.push(*entry);
+            }
             Message::Flush(waiting) => round.waiting.push(waiting),
             Message::Stop(waiting) => {
                 self.receiver.close();
@@ -109,24 +119,43 @@ impl Worker {
     /// Writes a batch on the side, as soon as there is a writer for it.
     async fn start(&mut self, ctx: TenantCtx, drafts: Vec<Draft>) {
         self.finish(self.options.writers - 1).await;
-        let (writing, count) = (self.writing.clone(), drafts.len());
-        let task = self
-            .under_way
-            .spawn(async move { writing.write(&ctx, &drafts).await });
-        self.sizes.insert(task.id(), count);
+        let owed = self.owed.split(drafts.len());
+        let (writing, batch) = (self.writing.clone(), Batch { ctx, drafts, owed });
+        self.under_way
+            .spawn(async move { writing.write(batch).await });
     }
 
-    /// Waits until no more than so many batches are on their way.
+    /// Waits until no more than so many batches are on their way. What waits for its keys is out of their way.
     async fn finish(&mut self, most: usize) {
         while self.under_way.len() > most {
-            let (id, died) = match self.under_way.join_next_with_id().await {
-                Some(Ok((id, ()))) => (id, false),
-                Some(Err(error)) => (error.id(), true),
-                None => return,
+            let Some(done) = self.under_way.join_next().await else {
+                return;
             };
-            let count = self.sizes.remove(&id).unwrap_or_default();
-            if died {
-                self.writing.died(count);
+            // A writer that panicked has counted its batch as lost.
+            if let Ok(Some(waits)) = done {
+                while self.late.len() >= MOST_LATE {
+                    self.late.join_next().await;
+                }
+                let writing = self.writing.clone();
+                self.late
+                    .spawn(async move { writing.write_late(waits).await });
+            }
+        }
+        while self.late.try_join_next().is_some() {}
+    }
+
+    async fn finish_all(&mut self) {
+        self.finish(0).await;
+        while self.late.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.receiver.close();
+        while let Ok(message) = self.receiver.try_recv() {
+            if let Message::Entry(_) = message {
+                self.owed.add(1);
             }
         }
     }

@@ -1,13 +1,11 @@
 //! Writing a batch, and counting what becomes of it.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tenancy_core::TenantCtx;
+use tokio::sync::Semaphore;
 
-use super::options::Counters;
+use super::owed::Owed;
 use crate::{AuditStore, Draft, Error, ErrorKind};
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -16,41 +14,84 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Writing {
     store: Arc<dyn AuditStore>,
     attempts: u32,
-    counters: Arc<Counters>,
+    /// What waits for its keys takes one connection, whatever the number of batches it comes from.
+    late: Semaphore,
+}
+
+/// What one actor did, on its way.
+pub(super) struct Batch {
+    pub(super) ctx: TenantCtx,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) owed: Owed,
 }
 
 impl Writing {
-    pub(super) fn new(store: Arc<dyn AuditStore>, attempts: u32, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(store: Arc<dyn AuditStore>, attempts: u32) -> Self {
         Self {
             store,
             attempts,
-            counters,
+            late: Semaphore::new(1),
         }
     }
 
-    /// Stores what one actor did: together, or one by one if something among it is refused.
-    pub(super) async fn write(&self, ctx: &TenantCtx, drafts: &[Draft]) {
-        match self.append(ctx, drafts).await {
-            Ok(()) => self.written(drafts.len()),
-            Err(error) if drafts.len() > 1 && !error.retry().is_retryable() => {
-                for draft in drafts {
-                    match self.append(ctx, std::slice::from_ref(draft)).await {
-                        Ok(()) => self.written(1),
-                        Err(error) => self.lost(1, &error),
+    /// Stores the batch: together, or one by one if something among it is refused. Answers what has to wait,
+    /// because transactions that have not ended hold its keys.
+    pub(super) async fn write(&self, mut batch: Batch) -> Option<Batch> {
+        let (mut left, mut waits) = (std::mem::take(&mut batch.drafts), Vec::new());
+        while !left.is_empty() {
+            match self.append(&batch.ctx, &left).await {
+                Ok(()) => {
+                    batch.owed.written(left.len());
+                    break;
+                }
+                Err(error) if is_busy(&error) => {
+                    let busy = |draft: &Draft| error.entries().contains(&draft.id);
+                    let before = left.len();
+                    waits.extend(left.extract_if(.., |draft| busy(draft)));
+                    if left.len() == before {
+                        waits.append(&mut left);
                     }
                 }
+                Err(error) if left.len() > 1 && !error.retry().is_retryable() => {
+                    for draft in left.drain(..) {
+                        self.write_one(&mut batch, draft, &mut waits).await;
+                    }
+                }
+                Err(error) => {
+                    batch.owed.lost(left.len(), &error);
+                    break;
+                }
             }
-            Err(error) => self.lost(drafts.len(), &error),
+        }
+        batch.drafts = waits;
+        (!batch.drafts.is_empty()).then_some(batch)
+    }
+
+    async fn write_one(&self, batch: &mut Batch, draft: Draft, waits: &mut Vec<Draft>) {
+        match self.append(&batch.ctx, std::slice::from_ref(&draft)).await {
+            Ok(()) => batch.owed.written(1),
+            Err(error) if is_busy(&error) => waits.push(draft),
+            Err(error) => batch.owed.lost(1, &error),
         }
     }
 
-    /// A batch whose writer panicked: whether it was stored is not known.
-    pub(super) fn died(&self, count: usize) {
-        let message = "the writer of a batch panicked";
-        self.lost(
-            count,
-            &Error::new(ErrorKind::Internal, "audit_writer_died", message),
-        );
+    /// Stores what has to wait for its keys, as soon as it can be.
+    pub(super) async fn write_late(&self, mut batch: Batch) {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..self.attempts {
+            tokio::time::sleep(wait).await;
+            wait = LONGEST_WAIT.min(wait * 2);
+            let Ok(_one) = self.late.acquire().await else {
+                return;
+            };
+            match self.write(batch).await {
+                Some(waits) => batch = waits,
+                None => return,
+            }
+        }
+        let message = "an open transaction held the idempotency key for too long";
+        let error = Error::new(ErrorKind::Unavailable, BUSY, message);
+        batch.owed.lost(batch.drafts.len(), &error);
     }
 
     async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<(), Error> {
@@ -69,20 +110,13 @@ impl Writing {
             }
         }
     }
+}
 
-    fn written(&self, count: usize) {
-        self.counters
-            .written
-            .fetch_add(count as u64, Ordering::Relaxed);
-    }
+const BUSY: &str = "audit_key_busy";
 
-    fn lost(&self, count: usize, error: &Error) {
-        self.counters
-            .lost
-            .fetch_add(count as u64, Ordering::Relaxed);
-        metrics::counter!("tenancy_audit_lost_total").increment(count as u64);
-        tracing::error!(%error, code = error.code(), count, "audit entries are lost");
-    }
+/// Whether it is others' transactions that some of the entries wait for.
+fn is_busy(error: &Error) -> bool {
+    error.code() == BUSY
 }
 
 /// Whether the entry itself is there, and not its key with another entry.
@@ -90,8 +124,9 @@ fn is_there(error: &Error) -> bool {
     error.kind() == ErrorKind::Conflict && error.code() != "audit_key_reused"
 }
 
-/// Whether another try can help. A commit whose answer was lost is tried again: what it stored is
+/// Whether another try can help at once. A commit whose answer was lost is tried again: what it stored is
 /// found by its id.
 fn may_help(error: &Error) -> bool {
-    error.retry().is_retryable() || error.kind() == ErrorKind::CommitOutcomeUnknown
+    let unknown = error.kind() == ErrorKind::CommitOutcomeUnknown;
+    (error.retry().is_retryable() && !is_busy(error)) || unknown
 }

@@ -11,7 +11,8 @@ use crate::{DeletionCertificate, Error, ErrorKind, OperatorDb, PurgeOptions, Ten
 
 /// What stays: the tombstone, the number that caches check, the slugs that are kept from others,
 /// the count of what went, and the news of it that are on their way, of which no more is left than what
-/// happened when. The audit log outlives the tenant, with everything named after it.
+/// happened when. The audit log outlives the tenant, with everything named after it that the owner may not
+/// remove.
 const STAYS: [&str; 5] = [
     "tenancy.tenant_epoch",
     "tenancy.tenant_purges",
@@ -27,7 +28,9 @@ const LEVELS: usize = 100;
 const ROUNDS: usize = 10;
 
 fn goes(table: &Table) -> bool {
-    !STAYS.contains(&table.name.as_str()) && !table.name.starts_with("tenancy.audit_")
+    let of_the_log = table.name.starts_with("tenancy.audit_");
+    let removable = table.admitted.iter().any(|command| command == "DELETE");
+    !STAYS.contains(&table.name.as_str()) && (removable || !of_the_log)
 }
 
 /// Begins a purge in the tenant's context, or goes on with one; `true` if it is begun now.
