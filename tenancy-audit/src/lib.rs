@@ -41,5 +41,5 @@ pub use service::{
     BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
     MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention,
     RetentionPolicy, RetentionRule, SealOptions, Sealed, Sealer, StreamOptions, StreamRound,
-    StreamStart, StreamState, Streams, Tail, Verification, Verifier, perm,
+    StreamStart, StreamState, Streams, Tail, Undelivered, Verification, Verifier, perm,
 };

@@ -12,6 +12,16 @@ use crate::{AuditEntryId, Entry, Error, ErrorKind, Removal, SealedAs};
 /// A transaction in which entries go and the removal that says so comes.
 pub(crate) struct Removing(Reading);
 
+/// Entries that a stream may not have told of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Untold<'a> {
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) action: Option<&'a str>,
+    pub(crate) before: Option<DateTime<Utc>>,
+    /// From one to before another, where there is no such time.
+    pub(crate) ids: Option<(Uuid, Uuid)>,
+}
+
 /// A tenant with entries in a month.
 #[derive(sqlx::FromRow)]
 pub(crate) struct MonthTenant {
@@ -49,18 +59,19 @@ impl Removing {
             .await?)
     }
 
-    /// What went, in the order of its ids.
+    /// What went, in the order of its ids; of what is not older than `waits` only what no stream waits for.
     pub(crate) async fn take_out(
         &mut self,
         tenant: TenantId,
         action: Option<&str>,
-        before: DateTime<Utc>,
+        (before, waits): (DateTime<Utc>, DateTime<Utc>),
         most: i32,
     ) -> Result<Vec<(Entry, SealedAs)>, Error> {
         let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/take_out.sql"))
             .bind(tenant)
             .bind(action)
             .bind(before)
+            .bind(waits)
             .bind(most)
             .fetch_all(self.conn())
             .await?;
@@ -68,6 +79,19 @@ impl Removing {
         let mut entries: Vec<(Entry, SealedAs)> = entries.collect::<Result<_, _>>()?;
         entries.sort_by_key(|(entry, _)| entry.id);
         Ok(entries)
+    }
+
+    /// Which streams have yet to tell of entries.
+    pub(crate) async fn untold(&mut self, what: Untold<'_>) -> Result<Vec<(String, i64)>, Error> {
+        let (from, to) = what.ids.unzip();
+        Ok(sqlx::query_as(include_str!("sql/untold.sql"))
+            .bind(what.tenant)
+            .bind(what.action)
+            .bind(what.before)
+            .bind(from)
+            .bind(to)
+            .fetch_all(self.conn())
+            .await?)
     }
 
     /// Puts what is left of the details of entries in the place of what there was; of how many.

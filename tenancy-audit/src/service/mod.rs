@@ -25,6 +25,7 @@ pub use proof_export::ProofExport;
 pub use proofs::{AuditProofs, OperatorProofs};
 pub use retention::{
     Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionPolicy, RetentionRule,
+    Undelivered,
 };
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
 pub use stream::{AuditStream, StreamOptions, StreamRound, StreamStart, StreamState, Streams};

@@ -159,3 +159,33 @@ async fn a_month_goes_as_a_whole_unless_a_hold_keeps_it_for_one_tenant() {
     }
     assert_eq!(retention.apply().await.unwrap().entries, 0);
 }
+
+#[tokio::test]
+async fn a_month_waits_for_streams_and_goes_without_them_after_their_days() {
+    let kept = Kept::new().await;
+    let (house, retention) = (&kept.house, &kept.retention);
+    crate::retention::old_month(house).await;
+    seal_all(house, &kept.sealer, 4).await;
+    let behind = "INSERT INTO tenancy.audit_streams (name, at_txid) VALUES ('siem', '0')";
+    let superuser = house.superuser().await;
+    sqlx::query(behind).execute(&superuser).await.unwrap();
+    let everything = RetentionPolicy::new(365, "kept for a year");
+    retention.set_policy(&everything).await.unwrap();
+
+    let patient = retention.clone().with_stream_days(u16::MAX);
+    let applied = patient.apply().await.unwrap();
+    assert_eq!((applied.entries, applied.months.len()), (0, 0));
+    let failed: Vec<_> = applied.failed.iter().map(|(_, code)| *code).collect();
+    assert_eq!(failed, ["audit_undelivered"]);
+    let march = chrono::NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    let refused = retention.drop_month(march, "by hand").await.unwrap_err();
+    assert_eq!(refused.code(), "audit_undelivered");
+
+    let applied = retention.apply().await.unwrap();
+    assert_eq!((applied.entries, &applied.months[..]), (4, &[march][..]));
+    let [missed] = &applied.undelivered[..] else {
+        panic!("{applied:?}")
+    };
+    assert_eq!((missed.stream.as_str(), missed.entries), ("siem", 4));
+    assert!(applied.failed.is_empty());
+}

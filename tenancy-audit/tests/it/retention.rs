@@ -409,3 +409,45 @@ async fn a_log_that_was_never_sealed_loses_a_month_without_a_record() {
     let dropped = kept.retention.drop_month(month, "12 months").await.unwrap();
     assert_eq!(dropped.entries, 4);
 }
+
+#[tokio::test]
+async fn what_a_stream_has_not_told_of_is_kept_for_it_and_not_for_ever() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    // Of all tenants, of one, and of another one.
+    sqlx::raw_sql(
+        "INSERT INTO tenancy.audit_streams (name, only_tenant, at_txid)
+         SELECT 'siem', NULL::uuid, '0'::xid8 UNION ALL
+         SELECT 'of_' || row_number() OVER (ORDER BY id), id, '0'::xid8 FROM tenancy.tenants",
+    )
+    .execute(&house.superuser().await)
+    .await
+    .unwrap();
+    record(house, &house.a, 4).await;
+    seal_all(house, &kept.sealer, 4).await;
+    let error = kept.retention.remove(&kept.all_of_a()).await.unwrap_err();
+    assert_eq!(error.code(), "audit_undelivered");
+    assert!(error.to_string().contains("`siem` (4)"), "{error}");
+    assert_eq!(house.entries(&house.a).await.len(), 4);
+
+    // The streams tell of two.
+    let told = "UPDATE tenancy.audit_streams s SET at_txid = l.txid, at_tenant = l.tenant_id, at_entry = l.id
+        FROM (SELECT txid, tenant_id, id FROM tenancy.audit_logs ORDER BY txid, id OFFSET 1 LIMIT 1) l";
+    sqlx::query(told)
+        .execute(&house.superuser().await)
+        .await
+        .unwrap();
+    let error = kept.retention.remove(&kept.all_of_a()).await.unwrap_err();
+    assert!(error.to_string().contains("`siem` (2)"), "{error}");
+    assert_eq!(house.entries(&house.a).await.len(), 2);
+    let mut early = kept.all_of_a();
+    early.before = Utc::now() - TimeDelta::hours(1);
+    assert_eq!(kept.retention.remove(&early).await.unwrap(), 0);
+
+    // One that stays away loses them, and somebody is told.
+    let impatient = kept.retention.clone().with_stream_days(0);
+    assert_eq!(impatient.remove(&kept.all_of_a()).await.unwrap(), 2);
+    assert!(house.entries(&house.a).await.is_empty());
+    let report = report(house, &house.a, &kept.keys).await;
+    assert!(report.is_intact() && report.removed == 4);
+}

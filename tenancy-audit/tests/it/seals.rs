@@ -353,7 +353,7 @@ async fn the_app_reads_its_own_seals_and_changes_none() {
         "SELECT tenancy.audit_hold(util.current_tenant(), 'x', false)",
         "SELECT tenancy.audit_erase_details(util.current_tenant(), '{}', '{}', '{}')",
         "SELECT tenancy.audit_lock_month('2020-01-01')",
-        "SELECT tenancy.audit_take_out(util.current_tenant(), NULL, now(), 1)",
+        "SELECT tenancy.audit_take_told(util.current_tenant(), NULL, now(), now(), 1)",
         "SELECT tenancy.audit_drop_month('2020-01-01')",
     ] {
         assert_eq!(
@@ -364,7 +364,7 @@ async fn the_app_reads_its_own_seals_and_changes_none() {
     }
     let worker = house.db.worker.pool();
     for attack in [
-        "SELECT tenancy.audit_take_out(gen_random_uuid(), NULL, now(), 1)",
+        "SELECT tenancy.audit_take_told(gen_random_uuid(), NULL, now(), now(), 1)",
         "SELECT * FROM tenancy.audit_seals",
         "DELETE FROM tenancy.audit_logs",
     ] {

@@ -4,6 +4,7 @@ mod details;
 mod hold;
 mod policy;
 mod prove;
+mod streams;
 
 use std::{fmt, sync::Arc};
 
@@ -20,6 +21,7 @@ use prove::Prover;
 pub use details::DetailRule;
 pub use hold::LogHolds;
 pub use policy::{Applied, RetentionPolicy};
+pub use streams::Undelivered;
 
 /// How many entries go in one transaction.
 const BATCH: i32 = 1_000;
@@ -32,7 +34,8 @@ const STRETCHES: usize = 10_000;
 /// Whole months go by dropping their partition, which costs nothing. A tenant's or an action's own, shorter
 /// time goes by batches. Either way the hashes of what went stay in their seals, and a signed
 /// [`Removal`] says what went: [`Verifier`](crate::Verifier) then counts it as removed, and everything
-/// else still verifies. Only what is sealed is removed, and nothing of a tenant under a legal hold.
+/// else still verifies. Only what is sealed is removed, nothing of a tenant under a legal hold, and what
+/// [streams](crate::Streams) have told of, or had [days](Self::with_stream_days) to tell of.
 ///
 /// What goes is proved against its seals first, so that nothing is removed in the place of what was edited:
 /// an entry that is not as it was sealed is refused with `audit_removal_unproven`, and counted in
@@ -60,6 +63,7 @@ pub struct Retention {
     operator: OperatorDb,
     signer: Arc<dyn SealSigner>,
     keys: SealKeys,
+    stream_days: u16,
 }
 
 /// Which of a tenant's entries are past their time.
@@ -84,6 +88,13 @@ pub struct MonthDropped {
     pub tenants: u64,
     /// How many entries.
     pub entries: u64,
+}
+
+/// What a rule removed.
+#[derive(Debug, Default)]
+struct Removed {
+    entries: u64,
+    undelivered: Vec<Undelivered>,
 }
 
 impl RetentionRule {
@@ -112,36 +123,55 @@ impl Retention {
             operator,
             signer,
             keys,
+            stream_days: Self::STREAM_DAYS,
         }
     }
 
     /// Removes what the rule names, in batches of 1,000; how many entries went. An error leaves the
     /// batches before it removed; it can be called again.
     ///
+    /// What a stream has not told of is kept for it ([`with_stream_days`](Self::with_stream_days)).
+    ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) `audit_held` under a legal hold;
+    /// [`Conflict`](ErrorKind::Conflict) `audit_held` under a legal hold, or `audit_undelivered` if all went but what
+    /// is kept for streams;
     /// [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`;
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed.
     pub async fn remove(&self, rule: &RetentionRule) -> Result<u64, Error> {
+        let mut removed = Removed::default();
+        self.remove_into(rule, &mut removed).await?;
+        Ok(removed.entries)
+    }
+
+    async fn remove_into(&self, rule: &RetentionRule, removed: &mut Removed) -> Result<(), Error> {
         check_reason(&rule.reason)?;
-        let (pattern, mut removed, mut hint) = (pattern(rule.action.as_ref()), 0, 0);
+        let pattern = pattern(rule.action.as_ref());
+        let (pattern, times) = (pattern.as_deref(), (rule.before, self.waits(rule.before)));
+        let mut hint = 0;
         loop {
             let mut removing = Removing::begin(&self.operator).await?;
             if removing.is_held(rule.tenant).await? {
                 return Err(held(rule.tenant));
             }
+            let overdue = if removed.entries == 0 {
+                self.overdue(&mut removing, rule, pattern).await?
+            } else {
+                Vec::new()
+            };
             let taken = removing
-                .take_out(rule.tenant, pattern.as_deref(), rule.before, BATCH)
+                .take_out(rule.tenant, pattern, times, BATCH)
                 .await?;
             if taken.is_empty() {
-                return Ok(removed);
+                return Self::all_told(&mut removing, rule, pattern).await;
             }
             let prover = self.prover(rule.tenant);
             let ranges = prover.places_of(&mut removing, &taken, &mut hint).await?;
             self.keep(&mut removing, rule.tenant, &ranges, &rule.reason)
                 .await?;
             removing.commit().await?;
-            removed += taken.len() as u64;
+            removed.entries += taken.len() as u64;
+            streams::tell(&overdue);
+            removed.undelivered.extend(overdue);
         }
     }
 
@@ -153,12 +183,22 @@ impl Retention {
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) `audit_held` if a tenant with entries in it is under a legal
-    /// hold, or `audit_month_unsealed`; [`InvalidInput`](ErrorKind::InvalidInput) `audit_month_recent`
+    /// hold, `audit_month_unsealed`, or `audit_undelivered` as long as a stream has not told of all of it; [`InvalidInput`](ErrorKind::InvalidInput) `audit_month_recent`
     /// for this month and the one before; [`NotFound`](ErrorKind::NotFound) `audit_month_unknown`;
     /// [`Unavailable`](ErrorKind::Unavailable) `audit_month_busy`;
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed, is in no
     /// seal, or is gone without a removal.
     pub async fn drop_month(&self, month: NaiveDate, reason: &str) -> Result<MonthDropped, Error> {
+        let (dropped, _) = self.drop_month_if(month, reason, true).await?;
+        Ok(dropped)
+    }
+
+    async fn drop_month_if(
+        &self,
+        month: NaiveDate,
+        reason: &str,
+        waits_for_streams: bool,
+    ) -> Result<(MonthDropped, Vec<Undelivered>), Error> {
         check_reason(reason)?;
         let month = chrono::Datelike::with_day(&month, 1).unwrap_or(month);
         // The database looks again, by its own clock.
@@ -168,6 +208,7 @@ impl Retention {
         let mut removing = Removing::begin(&self.operator).await?;
         removing.lock_month(month).await?;
         let (from, to) = removing.bounds(month).await?;
+        let undelivered = Self::untold_in(&mut removing, (from, to), waits_for_streams).await?;
         let (tenants, sealing) = (removing.month((from, to)).await?, removing.sealing().await?);
         let mut dropped = MonthDropped::default();
         for of in &tenants {
@@ -197,7 +238,8 @@ impl Retention {
         }
         removing.drop_month(month).await?;
         removing.commit().await?;
-        Ok(dropped)
+        streams::tell(&undelivered);
+        Ok((dropped, undelivered))
     }
 
     fn prover(&self, tenant: TenantId) -> Prover<'_> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
 use tenancy_core::{ActionKey, TenantId};
 use uuid::Uuid;
 
-use super::{Retention, RetentionRule, check_reason};
+use super::{Removed, Retention, RetentionRule, Undelivered, check_reason};
 use crate::{
     ActionFilter, Error, ErrorKind, Partitions,
     postgres::{PolicyRow, Removing},
@@ -40,6 +40,8 @@ pub struct Applied {
     pub months: Vec<NaiveDate>,
     /// Tenants whose entries stay under a legal hold, in the order of their ids.
     pub held: Vec<TenantId>,
+    /// What went although streams had not told of it, for longer than it is kept for them.
+    pub undelivered: Vec<Undelivered>,
     /// What could not be done, and the code of the error. It is tried again the next time.
     pub failed: Vec<(String, &'static str)>,
 }
@@ -219,15 +221,18 @@ impl Retention {
         now: DateTime<Utc>,
         applied: &mut Applied,
     ) -> Result<(), Error> {
-        match self.remove(&policy.rule(tenant, now)).await {
-            Ok(entries) => applied.entries += entries,
-            Err(error) => {
-                if !applied.note(&format!("tenant `{tenant}`"), Some(tenant), &error) {
-                    return Err(error);
-                }
+        let mut removed = Removed::default();
+        let done = self
+            .remove_into(&policy.rule(tenant, now), &mut removed)
+            .await;
+        applied.entries += removed.entries;
+        applied.undelivered.extend(removed.undelivered);
+        match done {
+            Err(error) if !applied.note(&format!("tenant `{tenant}`"), Some(tenant), &error) => {
+                Err(error)
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Months that lie before the time as a whole. One with entries under a legal hold stays, and the other
@@ -239,6 +244,7 @@ impl Retention {
         applied: &mut Applied,
     ) -> Result<(), Error> {
         let (before, mut held) = (policy.before(now).date_naive(), false);
+        let waits = self.waits(policy.before(now)).date_naive();
         let partitions = Partitions::of_operator(self.operator.clone())
             .list()
             .await?;
@@ -249,9 +255,11 @@ impl Retention {
             if month + Months::new(1) > before {
                 continue;
             }
-            match self.drop_month(month, &policy.reason).await {
-                Ok(dropped) => {
+            let waits = month + Months::new(1) > waits;
+            match self.drop_month_if(month, &policy.reason, waits).await {
+                Ok((dropped, undelivered)) => {
                     applied.entries += dropped.entries;
+                    applied.undelivered.extend(undelivered);
                     applied.months.push(month);
                 }
                 // The month before this one stays whatever the policy says.

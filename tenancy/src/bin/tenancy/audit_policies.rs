@@ -127,6 +127,12 @@ pub(crate) async fn retain(what: &Retain) -> Result {
     for tenant in &applied.held {
         println!("tenant {tenant}: held");
     }
+    for lost in &applied.undelivered {
+        eprintln!(
+            "stream {}: {} entries went before it told of them",
+            lost.stream, lost.entries
+        );
+    }
     for (what, code) in &applied.failed {
         eprintln!("failed: {what} ({code}); run it again");
     }
