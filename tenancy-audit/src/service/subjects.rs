@@ -89,6 +89,15 @@ pub(crate) async fn open(
     Ok(erased)
 }
 
+/// Whether the address of an entry is sealed.
+pub(crate) fn seals_address(record: &Record) -> bool {
+    let [ip, _] = ORIGIN_DETAILS;
+    let sealed = record.personal.iter().filter(|(key, _)| is_sealed(key));
+    sealed
+        .filter_map(|(_, value)| SealedDetails::from_json(value))
+        .any(|details| details.names.iter().any(|name| name == ip))
+}
+
 /// The subject that the entry's actor is: `user:…`, as [`Subject::from`] a user's id has it, or
 /// `api_key:…`, `service:…`.
 fn actor(record: &Record) -> Result<Subject, Error> {

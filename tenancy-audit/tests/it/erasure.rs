@@ -8,7 +8,7 @@ use crate::{
     verify::{export, report},
 };
 use tenancy_audit::{
-    AuditLog, AuditQuery, BufferOptions, BufferedAudit, Change, DetailRule, Entry, Fault,
+    AuditLog, AuditQuery, BufferOptions, BufferedAudit, Change, CountBy, DetailRule, Entry, Fault,
     PgAuditLog, Retention, Sealer, Verdict,
 };
 use tenancy_core::{
@@ -368,4 +368,37 @@ async fn the_buffer_seals_too_and_without_a_cipher_nothing_is_opened() {
     let named = Event::new("thing.made").personal("*", "x");
     let refused = sealing.audit.record(&house.a, named).await.unwrap_err();
     assert_eq!(refused.code(), "audit_personal_reserved");
+}
+
+#[tokio::test]
+async fn an_address_is_not_searched_for_where_others_seal_addresses() {
+    let sealing = Sealing::new().await;
+    let house = &sealing.house;
+    let by_ip: AuditQuery = "ip:192.0.2.7".parse().unwrap();
+    let without: AuditQuery = "-ip:192.0.2.0/24".parse().unwrap();
+    let mut event = Event::new("thing.made");
+    event.origin.ip = Some("192.0.2.7".to_owned());
+    // `house.log` has no cipher, as an operator's has none.
+    house.audit.record(&house.a, event.clone()).await.unwrap();
+    let found = house.log.search(&house.a, &by_ip).await.unwrap();
+    assert_eq!(found.entries.len(), 1);
+
+    sealing.audit.record(&house.a, event.clone()).await.unwrap();
+    sealing
+        .audit
+        .record(&house.b, Event::new("thing.made"))
+        .await
+        .unwrap();
+    for query in [by_ip.clone(), without] {
+        let searched = house.log.search(&house.a, &query).await.map(drop);
+        let counted = house
+            .log
+            .count(&house.a, &query, CountBy::Nothing, 10)
+            .await;
+        let tailed = house.log.tail(&house.a, &query).await.map(drop);
+        for refused in [searched, counted.map(drop), tailed] {
+            assert_eq!(refused.unwrap_err().code(), "audit_ip_sealed");
+        }
+        house.log.search(&house.b, &query).await.unwrap();
+    }
 }
