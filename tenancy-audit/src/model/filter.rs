@@ -7,6 +7,7 @@ use tenancy_core::{Outcome, RequestId, Target};
 
 use super::{
     entry::{Entry, resource_of},
+    jsonb_text,
     query::{ActionFilter, ActorFilter, AuditQuery, ResourceFilter},
 };
 use crate::Error;
@@ -138,9 +139,7 @@ impl SearchText {
 
     /// As it stands in JSON, in lower case.
     fn needle(&self) -> String {
-        let quoted = Value::from(self.0.as_str()).to_string();
-        let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-        inner.to_ascii_lowercase()
+        jsonb_text::escaped(&self.0).to_ascii_lowercase()
     }
 
     /// For `LIKE`.
@@ -149,7 +148,7 @@ impl SearchText {
     }
 
     fn is_in(&self, entry: &Entry) -> bool {
-        let meta = Value::Object(entry.meta.clone());
+        let meta = jsonb_text::object(&entry.meta);
         let resource = entry.resource.as_deref().unwrap_or_default();
         format!("{} {resource} {meta}", entry.action)
             .to_ascii_lowercase()

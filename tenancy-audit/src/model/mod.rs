@@ -8,6 +8,7 @@ mod entry;
 mod erasure;
 mod filter;
 mod format;
+mod jsonb_text;
 mod language;
 mod limits;
 mod line;

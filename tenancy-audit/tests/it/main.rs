@@ -35,5 +35,6 @@ mod statements;
 mod streams;
 mod support;
 mod tail;
+mod text_forms;
 mod unsealed;
 mod verify;
