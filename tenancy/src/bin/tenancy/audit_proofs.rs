@@ -20,6 +20,7 @@ use tenancy::{
 use crate::{
     Operator,
     command::{Result, connect},
+    output::printable,
 };
 
 #[derive(Args, Debug)]
@@ -165,7 +166,7 @@ fn say(report: &ProofReport) {
         );
     }
     for finding in &report.findings {
-        println!("{finding}");
+        println!("{}", printable(&finding.to_string()));
     }
     let more = report.found - report.findings.len() as u64;
     if more > 0 {

@@ -1,8 +1,7 @@
 //! Reading the audit log of a tenant: search, tail, export; and the streams to systems outside.
 
 use std::{
-    fs::File,
-    io::{BufWriter, Write},
+    io::{IsTerminal as _, Write},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -16,7 +15,12 @@ use tenancy::{
     core::{PermissionKey, ServiceKey, TenantCtx, TenantDb, TenantId, WorkerDb},
 };
 
-use crate::{Worker, audit::told_to_stop, command::Result};
+use crate::{
+    Worker,
+    audit::told_to_stop,
+    command::Result,
+    output::{WholeFile, escaped_json, printable},
+};
 
 /// The name that audit entries of this binary bear.
 const SERVICE: ServiceKey = ServiceKey::from_static("tenancy_cli");
@@ -82,7 +86,7 @@ pub(crate) struct Tail {
 pub(crate) struct Export {
     #[command(flatten)]
     what: What,
-    /// Writes there instead of to standard output; it must not be there yet.
+    /// Writes there instead of to standard output; it must not be there yet, and is there only when all is in it.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -141,7 +145,20 @@ impl What {
                 None => row(entry, &mut lines),
             }
         }
-        Ok(lines)
+        Ok(self.shown(lines))
+    }
+
+    /// What a program reads has the same bytes always; what a person reads on a terminal does not mislead him.
+    fn shown(&self, lines: String) -> String {
+        match self.format() {
+            Some(_) if !std::io::stdout().is_terminal() => lines,
+            Some(ExportFormat::Csv) => {
+                let lines = lines.split('\n').map(printable);
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            Some(_) => escaped_json(&lines),
+            None => lines,
+        }
     }
 }
 
@@ -163,12 +180,7 @@ fn row(entry: &Entry, lines: &mut String) {
         entry.origin().ip.unwrap_or_default(),
     ];
     // Nothing that somebody recorded moves the cursor of a terminal.
-    let line = parts.join("  ");
-    lines.extend(
-        line.trim_end()
-            .chars()
-            .map(|c| if c.is_control() { '�' } else { c }),
-    );
+    lines.push_str(&printable(parts.join("  ").trim_end()));
     lines.push('\n');
 }
 
@@ -214,7 +226,7 @@ async fn count(log: &AuditLog, ctx: &TenantCtx, query: &AuditQuery, by: By) -> R
     let counts = log.count(ctx, query, by, MOST_COUNTED).await?;
     if by != CountBy::Nothing {
         for (name, count) in &counts.groups {
-            println!("{count:>8} {name}");
+            println!("{count:>8} {}", printable(name));
         }
     }
     let more = if counts.more { "more than " } else { "" };
@@ -243,21 +255,27 @@ pub(crate) async fn export(export: Export) -> Result {
     let (log, ctx) = what
         .open(PermissionKey::from_static("audit.export"))
         .await?;
-    let mut out: Box<dyn Write> = match &export.output {
-        None => Box::new(std::io::stdout()),
-        Some(file) => {
-            let opened = File::create_new(file)
-                .map_err(|error| format!("`{}` can't be written: {error}", file.display()))?;
-            Box::new(BufWriter::new(opened))
-        }
+    let unwritten = |error: std::io::Error| match &export.output {
+        Some(file) => format!("`{}` can't be written: {error}", file.display()),
+        None => format!("standard output can't be written: {error}"),
     };
+    let whole = export.output.as_deref().map(WholeFile::create);
+    let mut whole = whole.transpose().map_err(unwritten)?;
     let mut running = log
         .export(&ctx, &what.query, what.format().unwrap_or_default())
         .await?;
     while let Some(lines) = running.next_lines().await? {
-        out.write_all(lines.as_bytes())?;
+        match &mut whole {
+            Some(file) => file.write_all(lines.as_bytes()),
+            None => std::io::stdout().write_all(what.shown(lines).as_bytes()),
+        }
+        .map_err(unwritten)?;
     }
-    out.flush()?;
+    match whole {
+        Some(file) => file.finish(),
+        None => std::io::stdout().flush(),
+    }
+    .map_err(unwritten)?;
     Ok(ExitCode::SUCCESS)
 }
 
