@@ -339,10 +339,20 @@ async fn a_person_is_erased_by_hand() -> Result {
     ));
     let audit = PgAuditLog::new(db.app.clone()).with_cipher(vault.clone());
     let lead = Subject::parse("lead:7")?;
-    let event = Event::new("lead.invited")
+    let mut event = Event::new("lead.invited")
         .about(lead)
         .personal("email", "ann@example.com");
+    event.origin.ip = Some("192.0.2.7".to_owned());
     audit.record(&ctx, event).await?;
+    let searched = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+        .args(["audit", "search", &ctx.tenant().to_string(), "ip:192.0.2.7"])
+        .env("TENANCY_APP_URL", db.server.app_url())
+        .output()?;
+    let said = String::from_utf8(searched.stderr)?;
+    assert!(
+        !searched.status.success() && said.contains("addresses are sealed"),
+        "{said}"
+    );
 
     let folder = tempfile::tempdir()?;
     let list = folder.path().join("erased").to_string_lossy().into_owned();
