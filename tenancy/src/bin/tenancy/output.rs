@@ -149,7 +149,6 @@ pub(crate) fn platform_entry(entry: &PlatformEntry) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
