@@ -64,7 +64,16 @@ GRANT EXECUTE ON FUNCTION
     tenancy.audit_untold(uuid, text, uuid, uuid)
 TO tenancy_owner;
 
--- What it is in the place of.
-DROP FUNCTION tenancy.audit_take_out(uuid, text, timestamptz, integer);
+-- What programs of the version before call.
+CREATE OR REPLACE FUNCTION tenancy.audit_take_out(p_tenant uuid, p_action text, p_before timestamptz, p_rows integer)
+    RETURNS SETOF tenancy.audit_logs
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT * FROM tenancy.audit_take_told(p_tenant, p_action, p_before, p_before - interval '30 days', p_rows);
+END
+$$;
 
 SET LOCAL ROLE NONE;
