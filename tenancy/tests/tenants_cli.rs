@@ -252,7 +252,22 @@ async fn an_export_is_whole_and_a_purge_leaves_its_certificate_and_the_neighbour
     assert_eq!(cli.code(&["release", &acme, "case-7"])?, 1);
     assert!(cli.run(&["list", "--due"])?.out()?.starts_with(&acme));
 
+    // The log outlives its tenant, the keys beside it don't.
+    sqlx::query(
+        "INSERT INTO tenancy.audit_keys (tenant_id, key_hash, entry_id, content_hash)
+         SELECT id, sha256('k'), gen_random_uuid(), sha256('c') FROM tenancy.tenants",
+    )
+    .execute(&cli.superuser)
+    .await?;
     let text = cli.run(&["purge", &acme])?.out()?;
+    let kept: (i64, bool) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM tenancy.audit_keys WHERE tenant_id = $1::uuid),
+                EXISTS (SELECT FROM tenancy.audit_logs WHERE tenant_id = $1::uuid)",
+    )
+    .bind(&acme)
+    .fetch_one(&cli.superuser)
+    .await?;
+    assert_eq!(kept, (0, true));
     assert!(text.starts_with(&format!("tenant: {acme}\n")), "{text}");
     assert!(
         text.contains("\nforced: false\n") && text.contains("\ntenancy.memberships: 1\n"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::House;
-use tenancy_audit::{BufferOptions, BufferedAudit, ErrorKind, IdempotencyKeys};
+use tenancy_audit::{BufferOptions, BufferedAudit, ErrorKind, IdempotencyKeys, Sealer};
 use tenancy_core::{AuditSink as _, Event, TenantTx};
 
 fn event(key: &str) -> Event {
@@ -313,4 +313,24 @@ async fn keys_say_nothing_and_are_forgotten_after_their_time() {
             "{sql}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_sealer_that_runs_forgets_keys_that_nobody_forgot() {
+    let house = House::new().await;
+    for key in ["old", "young"] {
+        house.audit.record(&house.a, event(key)).await.unwrap();
+    }
+    sqlx::query(
+        "UPDATE tenancy.audit_keys SET created_at = created_at - interval '31 days'
+         WHERE entry_id IN (SELECT id FROM tenancy.audit_logs ORDER BY id LIMIT 1)",
+    )
+    .execute(&house.superuser().await)
+    .await
+    .unwrap();
+    let (signer, _) = crate::seals::signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), signer);
+    let stop = tokio::time::sleep(Duration::from_millis(500));
+    sealer.run(stop).await;
+    assert_eq!(keys(&house).await, 1);
 }

@@ -451,3 +451,35 @@ async fn what_a_stream_has_not_told_of_is_kept_for_it_and_not_for_ever() {
     let report = report(house, &house.a, &kept.keys).await;
     assert!(report.is_intact() && report.removed == 4);
 }
+
+#[tokio::test]
+async fn a_stream_of_a_name_that_was_there_before_has_a_fence_of_its_own() {
+    let house = House::new().await;
+    let pool = house.db.worker.pool();
+    let mut last = 0;
+    for _ in 0..3 {
+        sqlx::query("SELECT tenancy.audit_stream_open('siem', NULL, true)")
+            .execute(pool)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let fence: i64 = sqlx::query_scalar(
+                "SELECT fence FROM tenancy.audit_stream_hold('siem', 0, 60) WHERE state = 'held'",
+            )
+            .fetch_one(pool)
+            .await
+            .unwrap();
+            assert!(fence > last, "{fence} after {last}");
+            last = fence;
+            sqlx::query("SELECT tenancy.audit_stream_release('siem', $1)")
+                .bind(fence)
+                .execute(pool)
+                .await
+                .unwrap();
+        }
+        sqlx::query("SELECT tenancy.audit_stream_drop('siem')")
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+}

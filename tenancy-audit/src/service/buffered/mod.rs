@@ -149,8 +149,8 @@ impl AuditSink for BufferedAudit {
             Overflow::Wait => self.sender.reserve().await.map_err(|_| closed())?,
             Overflow::Drop => match self.sender.try_reserve() {
                 Ok(room) => room,
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(closed().into()),
-                Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(mpsc::error::TrySendError::Closed(())) => return Err(closed().into()),
+                Err(mpsc::error::TrySendError::Full(())) => {
                     counters.dropped.fetch_add(1, Ordering::Relaxed);
                     metrics::counter!("tenancy_audit_dropped_total").increment(1);
                     return Ok(());
