@@ -55,6 +55,22 @@ impl Cli {
         Ok(self.run(&words)?.out()?.trim().to_owned())
     }
 
+    /// A key beside the log of each tenant.
+    async fn put_keys(&self) -> Result {
+        let sql = "INSERT INTO tenancy.audit_keys (tenant_id, key_hash, entry_id, content_hash)
+            SELECT id, sha256('k'), gen_random_uuid(), sha256('c') FROM tenancy.tenants";
+        sqlx::query(sql).execute(&self.superuser).await?;
+        Ok(())
+    }
+
+    /// Keys beside the tenant's log, which go with it, and whether there are entries, which outlive it.
+    async fn of_the_log(&self, tenant: &str) -> Result<(i64, bool)> {
+        let sql = "SELECT (SELECT count(*) FROM tenancy.audit_keys WHERE tenant_id = $1::uuid),
+            EXISTS (SELECT FROM tenancy.audit_logs WHERE tenant_id = $1::uuid)";
+        let found = sqlx::query_as(sql).bind(tenant);
+        Ok(found.fetch_one(&self.superuser).await?)
+    }
+
     /// One line of what `show` says.
     fn shown(&self, tenant: &str, line: &str) -> Result<String> {
         let text = self.run(&["show", tenant])?.out()?;
@@ -252,22 +268,9 @@ async fn an_export_is_whole_and_a_purge_leaves_its_certificate_and_the_neighbour
     assert_eq!(cli.code(&["release", &acme, "case-7"])?, 1);
     assert!(cli.run(&["list", "--due"])?.out()?.starts_with(&acme));
 
-    // The log outlives its tenant, the keys beside it don't.
-    sqlx::query(
-        "INSERT INTO tenancy.audit_keys (tenant_id, key_hash, entry_id, content_hash)
-         SELECT id, sha256('k'), gen_random_uuid(), sha256('c') FROM tenancy.tenants",
-    )
-    .execute(&cli.superuser)
-    .await?;
+    cli.put_keys().await?;
     let text = cli.run(&["purge", &acme])?.out()?;
-    let kept: (i64, bool) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM tenancy.audit_keys WHERE tenant_id = $1::uuid),
-                EXISTS (SELECT FROM tenancy.audit_logs WHERE tenant_id = $1::uuid)",
-    )
-    .bind(&acme)
-    .fetch_one(&cli.superuser)
-    .await?;
-    assert_eq!(kept, (0, true));
+    assert_eq!(cli.of_the_log(&acme).await?, (0, true));
     assert!(text.starts_with(&format!("tenant: {acme}\n")), "{text}");
     assert!(
         text.contains("\nforced: false\n") && text.contains("\ntenancy.memberships: 1\n"),
