@@ -61,6 +61,16 @@ impl Error {
         self
     }
 
+    /// The log came into another cluster, where its transactions' numbers mean nothing.
+    pub(crate) fn log_restored() -> Self {
+        Self::new(
+            ErrorKind::Misconfigured,
+            "audit_log_restored",
+            "the log was restored into another cluster than the one whose transactions were counted: \
+             have it adopted first (`tenancy audit adopt`)",
+        )
+    }
+
     pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, code, message)
     }
@@ -153,7 +163,16 @@ impl From<InvalidInput> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let constraint = error.as_database_error().and_then(|db| db.constraint());
+        let database = error.as_database_error();
+        // Raised by `tenancy.audit_snapshot`.
+        if database
+            .and_then(sqlx::error::DatabaseError::code)
+            .as_deref()
+            == Some("TA001")
+        {
+            return Self::log_restored();
+        }
+        let constraint = database.and_then(|db| db.constraint());
         if constraint == Some("audit_logs_id_time") {
             return Self::new(
                 ErrorKind::ClockSkew,

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 use tenancy_devdb::{BoxError, DevDb};
 
@@ -71,6 +72,51 @@ impl Cluster {
     /// The URL of the superuser.
     pub fn superuser_url(&self, database: &str) -> String {
         self.url("postgres", PASSWORD, database)
+    }
+
+    /// Makes a database of this server from a dump of one of another server, with that one's roles, as one does
+    /// after a loss. All logins have this password here.
+    ///
+    /// # Errors
+    /// What the programs of Postgres say.
+    pub async fn restore(
+        &self,
+        superuser_url: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<(), BoxError> {
+        let dir = folder()?;
+        let (roles, dump) = (dir.path().join("roles"), dir.path().join("dump"));
+        let program = |name: &str| Command::new(self.bin.join(name));
+        run(program("pg_dumpall")
+            .args(["--roles-only", "--no-sync", "-d", superuser_url, "-f"])
+            .arg(&roles))?;
+        run(program("pg_dump")
+            .args(["--no-sync", "-Fc", "-d", superuser_url, "-f"])
+            .arg(&dump))?;
+        // Some roles are there already.
+        run(program("psql")
+            .args(["-X", "-q", "-d", &self.superuser_url("postgres"), "-f"])
+            .arg(&roles))?;
+        let superuser = sqlx::PgPool::connect(&self.superuser_url("postgres")).await?;
+        sqlx::query(AssertSqlSafe(format!(r#"CREATE DATABASE "{name}""#)))
+            .execute(&superuser)
+            .await?;
+        run(program("pg_restore")
+            .args(["--exit-on-error", "-d", &self.superuser_url(name)])
+            .arg(&dump))?;
+        let logins = "SELECT format('ALTER ROLE %I PASSWORD %L', rolname, $1::text) FROM pg_roles
+            WHERE rolcanlogin AND NOT rolsuper";
+        let logins: Vec<String> = sqlx::query_scalar(logins)
+            .bind(password)
+            .fetch_all(&superuser)
+            .await?;
+        for login in logins {
+            sqlx::query(AssertSqlSafe(login))
+                .execute(&superuser)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Starts the server again where it was, after [`stop`](Self::stop).

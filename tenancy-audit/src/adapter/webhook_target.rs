@@ -17,9 +17,9 @@ const MOST_ENTRIES: usize = 100;
 /// A [`StreamTarget`] that posts entries in JSON, signed by the Standard Webhooks specification.
 ///
 /// A message is `{"type":"audit.entries","format":"ndjson","data":[…]}` with up to 100 entries and 64 KiB;
-/// `data` holds the entries as an export has them. One that is too long for a message comes with its id,
-/// tenant, action, outcome and time, and `"omitted":true`. The same entries make the same message under the
-/// same id, however often they are sent.
+/// `data` holds the entries as an export has them. One that is too long for a message comes in the same shape without
+/// context, personal details, `meta` and targets but the first, and with `"omitted":true` (in OCSF below `unmapped`).
+/// The same entries make the same message under the same id, however often they are sent.
 #[derive(Clone)]
 pub struct WebhookTarget {
     endpoint: WebhookEndpoint,
@@ -78,7 +78,8 @@ impl WebhookTarget {
             line.clear();
             self.format.write(entry, &mut line)?;
             if line.len() + HEAD > MOST_BYTES {
-                line = stub(entry);
+                line.clear();
+                self.format.write_short(entry, &mut line)?;
             }
             if taken > 0 && body.len() + line.len() > MOST_BYTES {
                 break;
@@ -99,19 +100,6 @@ impl WebhookTarget {
         let id = format!("audit_{}_{}", name(first), name(last));
         Ok((WebhookMessage::new(id, body)?, taken))
     }
-}
-
-/// What is told of an entry that is too long.
-fn stub(entry: &Entry) -> String {
-    serde_json::json!({
-        "id": entry.id,
-        "tenant_id": entry.tenant,
-        "action": entry.action,
-        "outcome": entry.outcome.as_str(),
-        "occurred_at": entry.occurred_at(),
-        "omitted": true,
-    })
-    .to_string()
 }
 
 #[async_trait]

@@ -183,7 +183,7 @@ impl ProofLine<'_> {
             stored.transaction
         )
         .map_err(|_| unwritable())?;
-        ndjson::line(entry, out)?;
+        ndjson::line(entry, false, out)?;
         // Behind the record comes the rest of its line.
         out.pop();
         out.push_str("}}\n");

@@ -70,6 +70,7 @@ pub trait AuditStore: Send + Sync + 'static {
     /// What is in the context's tenant's log now.
     async fn mark(&self, ctx: &TenantCtx) -> Result<Mark, Error>;
 
-    /// What was committed since the mark, at most so many entries (1 to 1,000).
+    /// What was committed since the mark, at most so many entries (1 to 1,000); fewer, or none, while
+    /// [`Followed::more`] says that the next call goes on.
     async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error>;
 }

@@ -6,7 +6,7 @@ use tenancy_core::{Outcome, RequestId, TenantId};
 use uuid::Uuid;
 
 use crate::{
-    ActionFilter, ActorFilter, AuditQuery, Error, ErrorKind, Filter, ResourceFilter,
+    ActionFilter, ActorFilter, AuditQuery, Error, ErrorKind, Filter, Order, ResourceFilter,
     model::{like, targets_json},
 };
 
@@ -79,17 +79,21 @@ impl Bound {
 impl Looking<'_> {
     /// The parameters of a search that only looks at what indexes serve.
     pub(super) fn indexed(&self) -> Result<PgArguments, Error> {
-        self.bind_indexed().done()
+        self.bind_indexed().add(self.newest_first()).done()
     }
 
     /// The parameters of a search.
     pub(super) fn all(&self) -> Result<PgArguments, Error> {
-        self.bind_all().done()
+        self.bind_all().add(self.newest_first()).done()
     }
 
     /// The parameters of a search whose entries are put into groups.
     pub(super) fn grouped(&self, by: &'static str) -> Result<PgArguments, Error> {
         self.bind_all().add(by).done()
+    }
+
+    fn newest_first(&self) -> bool {
+        self.query.order == Order::NewestFirst
     }
 
     fn bind_indexed(&self) -> Bound {

@@ -1,4 +1,4 @@
-//! What was committed since a mark: what one snapshot of the database does not see and a later one does.
+//! What was committed since a mark: what one snapshot of the log does not see and a later one does.
 //!
 //! Ids and times say nothing about this, since a transaction may stay open; the number of its transaction
 //! stands in each entry, and a snapshot says of every transaction whether it was committed.
@@ -9,11 +9,23 @@ use uuid::Uuid;
 use super::row::Row;
 use crate::{Entry, Error, ErrorKind, Followed, Mark};
 
+/// Entries that a look passes at most, whoever they belong to.
+const MOST_LOOKED_AT: i32 = 10_000;
+
 #[derive(sqlx::FromRow)]
 struct FollowedRow {
     #[sqlx(flatten)]
     row: Row,
     txid: String,
+}
+
+/// Where a look ends, and whether something is behind it.
+#[derive(sqlx::FromRow)]
+struct Look {
+    until: String,
+    to_txid: String,
+    to_entry: Uuid,
+    more: bool,
 }
 
 /// What a mark says: all that `base` sees is passed; of what `until` sees, all up to an entry.
@@ -34,12 +46,20 @@ pub(super) async fn follow(
     most: u16,
 ) -> Result<Followed, Error> {
     let Position { base, within } = Position::read(mark)?;
-    let mut tx = db.read(ctx).await?;
     let (until, txid, id) = match within {
-        Some(within) => within,
-        None => (snapshot(&mut tx).await?, "0".to_owned(), Uuid::nil()),
+        Some((until, txid, id)) => (Some(until), txid, id),
+        None => (None, "0".to_owned(), Uuid::nil()),
     };
-    if until == base {
+    let mut tx = db.read(ctx).await?;
+    let look: Look = sqlx::query_as(include_str!("sql/look.sql"))
+        .bind(&base)
+        .bind(until)
+        .bind(&txid)
+        .bind(id)
+        .bind(MOST_LOOKED_AT)
+        .fetch_one(&mut *tx)
+        .await?;
+    if look.until == base {
         return Ok(Followed::new(Vec::new(), Mark::new(base), false));
     }
     let most = most.clamp(1, 1_000);
@@ -48,26 +68,28 @@ pub(super) async fn follow(
         .persistent(false)
         .bind(ctx.tenant())
         .bind(&base)
-        .bind(&until)
+        .bind(&look.until)
         .bind(txid)
         .bind(id)
+        .bind(&look.to_txid)
+        .bind(look.to_entry)
         .bind(i64::from(most))
         .fetch_all(&mut *tx)
         .await?;
-    let full = rows.len() == usize::from(most);
-    let last = rows.last().filter(|_| full);
-    let next = match last {
-        Some(last) => Position {
-            within: Some((until, last.txid.clone(), last.row.id())),
-            base,
-        },
-        None => Position {
-            base: until,
-            within: None,
-        },
+    let last = rows.last().filter(|_| rows.len() == usize::from(most));
+    let within = match last {
+        Some(last) => Some((look.until.clone(), last.txid.clone(), last.row.id())),
+        None if look.more => Some((look.until.clone(), look.to_txid, look.to_entry)),
+        None => None,
     };
+    let more = within.is_some();
+    let base = if more { base } else { look.until };
     let entries = rows.into_iter().map(|row| Entry::from(row.row)).collect();
-    Ok(Followed::new(entries, next.write(), full))
+    Ok(Followed::new(
+        entries,
+        Position { base, within }.write(),
+        more,
+    ))
 }
 
 async fn snapshot(tx: &mut TenantTx) -> Result<String, Error> {

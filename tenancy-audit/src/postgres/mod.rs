@@ -85,6 +85,11 @@ const STEPS: &[Migration] = &[
         "audit_undelivered",
         include_str!("../../migrations/0010_audit_undelivered.sql"),
     ),
+    Migration::new(
+        11,
+        "audit_snapshots",
+        include_str!("../../migrations/0011_audit_snapshots.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the grants: nothing in the log is changed or removed but by the functions

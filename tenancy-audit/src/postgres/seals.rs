@@ -93,7 +93,7 @@ impl PgSeals {
         };
         match first.state.as_str() {
             "busy" => return Ok(Round::Busy),
-            "restored" => return Err(restored()),
+            "restored" => return Err(Error::log_restored()),
             _ => {}
         }
         let from = first.at_txid.clone().ok_or_else(unreadable)?;
@@ -265,15 +265,6 @@ impl TryFrom<Row> for Unsealed {
             entries: records.iter().map(Leaf::from_record).collect(),
         })
     }
-}
-
-fn restored() -> Error {
-    Error::new(
-        ErrorKind::Misconfigured,
-        "audit_log_restored",
-        "the log was restored into another cluster than the one whose transactions were counted: \
-         have it adopted before sealing goes on",
-    )
 }
 
 fn unreadable() -> Error {

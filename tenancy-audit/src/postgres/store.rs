@@ -67,10 +67,7 @@ impl AuditStore for PgAuditStore {
         };
         let mut tx = self.db.read(ctx).await?;
         let end = cut_short(&mut tx, &mut looking, MOST_LOOKED_AT).await?;
-        let sql = match query.order {
-            Order::NewestFirst => include_str!("sql/search_newest.sql"),
-            Order::OldestFirst => include_str!("sql/search_oldest.sql"),
-        };
+        let sql = include_str!("sql/search.sql");
         // A kept statement would get a plan for any filter, which is good for none.
         let rows: Vec<Row> = sqlx::query_as_with(sql, looking.all()?)
             .persistent(false)
@@ -112,8 +109,7 @@ impl AuditStore for PgAuditStore {
                     count: i64::from(most),
                     ..looking
                 };
-                let sql = include_str!("sql/search_end_newest.sql");
-                nth(&mut tx, sql, &past).await?.is_some()
+                nth(&mut tx, &past).await?.is_some()
             }
         };
         groups.truncate(MOST_GROUPS);
@@ -142,32 +138,24 @@ async fn cut_short(
     if !looking.query.is_unindexed() {
         return Ok(None);
     }
-    let newest_first = looking.query.order == Order::NewestFirst;
-    let sql = if newest_first {
-        include_str!("sql/search_end_newest.sql")
-    } else {
-        include_str!("sql/search_end_oldest.sql")
-    };
     let pass_over = Looking {
         count: most - 1,
         ..*looking
     };
-    let end = nth(tx, sql, &pass_over).await?;
+    let end = nth(tx, &pass_over).await?;
     if let Some(last) = end {
-        if newest_first {
-            looking.ids.0 = last;
-        } else {
-            looking.ids.1 = Uuid::from_u128(last.as_u128().saturating_add(1));
+        match looking.query.order {
+            Order::NewestFirst => looking.ids.0 = last,
+            Order::OldestFirst => {
+                looking.ids.1 = Uuid::from_u128(last.as_u128().saturating_add(1));
+            }
         }
     }
     Ok(end)
 }
 
-async fn nth(
-    tx: &mut TenantTx,
-    sql: &'static str,
-    looking: &Looking<'_>,
-) -> Result<Option<Uuid>, Error> {
+async fn nth(tx: &mut TenantTx, looking: &Looking<'_>) -> Result<Option<Uuid>, Error> {
+    let sql = include_str!("sql/search_end.sql");
     let id = sqlx::query_scalar_with(sql, looking.indexed()?).persistent(false);
     Ok(id.fetch_optional(&mut **tx).await?)
 }

@@ -39,6 +39,13 @@ struct StreamRow {
 }
 
 #[derive(sqlx::FromRow)]
+struct PlaceRow {
+    txid: String,
+    tenant_id: TenantId,
+    id: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
 struct ListRow {
     name: String,
     tenant: Option<TenantId>,
@@ -107,18 +114,42 @@ impl PgStreams {
             .await?)
     }
 
-    /// The next entries, each with its place.
-    pub(crate) async fn read(
+    /// Where a look of a stream of one tenant ends; `None` if that is the end, or for a stream of all.
+    pub(crate) async fn look(
         &self,
         name: &str,
         fence: i64,
         below: &str,
         most: i32,
+    ) -> Result<Option<Place>, Error> {
+        let row: Option<PlaceRow> = sqlx::query_as(include_str!("sql/stream_look.sql"))
+            .bind(name)
+            .bind(fence)
+            .bind(below)
+            .bind(most)
+            .fetch_optional(self.0.pool())
+            .await?;
+        Ok(row.map(|row| Place {
+            txid: row.txid,
+            tenant: row.tenant_id,
+            entry: row.id,
+        }))
+    }
+
+    /// The next entries up to a place, each with its own.
+    pub(crate) async fn read(
+        &self,
+        name: &str,
+        fence: i64,
+        to: &Place,
+        most: i32,
     ) -> Result<Vec<(Entry, Place)>, Error> {
         let rows: Vec<StreamRow> = sqlx::query_as(include_str!("sql/stream_read.sql"))
             .bind(name)
             .bind(fence)
-            .bind(below)
+            .bind(&to.txid)
+            .bind(to.tenant)
+            .bind(to.entry)
             .bind(most)
             .fetch_all(self.0.pool())
             .await?;

@@ -220,7 +220,8 @@ impl AuditLog {
     /// Follows the log from now on. The query's order, page size and cursor don't count.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`Misconfigured`](ErrorKind::Misconfigured)
+    /// `audit_log_restored` on a log that came into another cluster, until it is adopted there.
     pub async fn tail(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Tail, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
         self.check_searchable(ctx, query).await?;
@@ -242,8 +243,9 @@ impl AuditLog {
     /// cursor don't count.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.export`; an export that can't be recorded does
-    /// not happen.
+    /// [`Denied`](ErrorKind::Denied) without `audit.export`; [`Misconfigured`](ErrorKind::Misconfigured)
+    /// `audit_log_restored` on a log that came into another cluster, until it is adopted there; an export that
+    /// can't be recorded does not happen.
     pub async fn export(
         &self,
         ctx: &TenantCtx,

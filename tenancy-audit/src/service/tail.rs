@@ -90,7 +90,8 @@ impl Tail {
         Ok(found)
     }
 
-    /// What came since the last look, up to 500; looks once.
+    /// What came since the last look, up to 500; looks once, at 10,000 entries of all tenants at most, so that it
+    /// may bring none where others have written much. [`next`](Self::next) goes on at once then.
     ///
     /// # Errors
     /// [`Denied`](crate::ErrorKind::Denied) without `audit.read`, also when it was taken away meanwhile.

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and tells one story"
 )]
 
+mod adopted;
 mod adoption;
 mod anchors;
 mod append_only;
@@ -21,10 +22,12 @@ mod isolation;
 mod keys;
 mod layer;
 mod layer_ends;
+mod looks;
 mod malformed;
 mod partitions;
 mod policies;
 mod redaction;
+mod restore;
 mod retention;
 mod schemas;
 mod seal_suite;

@@ -46,7 +46,7 @@ async fn filters_use_their_indexes_under_row_level_security() {
     .execute(&house.superuser().await)
     .await
     .unwrap();
-    let search = include_str!("../../src/postgres/sql/search_newest.sql");
+    let search = include_str!("../../src/postgres/sql/search.sql");
     let month = chrono::Utc::now().format("audit_logs_y%Ym%m").to_string();
     let all = ["NULL"; 10];
     for (at, value, column) in [
@@ -82,6 +82,24 @@ async fn filters_use_their_indexes_under_row_level_security() {
         plan.contains("_pkey") && !plan.contains("->  Sort"),
         "a plain page walks the key: {plan}"
     );
+    let oldest = plan_of(
+        &house,
+        search,
+        &format!(
+            "util.current_tenant(), '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', {}, 51, {}",
+            all.join(", "),
+            REST.replace("true", "false")
+        ),
+    )
+    .await;
+    assert!(
+        plan.contains("Index Scan Backward") && !oldest.contains("Backward"),
+        "{oldest}"
+    );
+    assert!(
+        oldest.contains("_pkey") && !oldest.contains("->  Sort"),
+        "in either order: {oldest}"
+    );
 
     // A range of time leaves out the partitions of the other months.
     let months = plan.matches(" on audit_logs_y").count();
@@ -100,29 +118,31 @@ async fn filters_use_their_indexes_under_row_level_security() {
         "{pruned}"
     );
 
-    let follow = include_str!("../../src/postgres/sql/follow.sql");
-    let arguments = "util.current_tenant(), '9999999999:9999999999:', '10000000000:10000000000:', '0', '00000000-0000-0000-0000-000000000000', 500";
+    let nobody = "'00000000-0000-0000-0000-000000000000'";
+    let arguments = format!(
+        "util.current_tenant(), '9999999999:9999999999:', '10000000000:10000000000:', '0', {nobody}, '10000000000', {nobody}, 500"
+    );
     let plan = plan_as(
         &house,
-        "uuid, text, text, text, uuid, bigint",
-        follow,
-        arguments,
+        "uuid, text, text, text, uuid, text, uuid, bigint",
+        include_str!("../../src/postgres/sql/follow.sql"),
+        &arguments,
     )
     .await;
     assert!(
-        plan.contains(&format!("{month}_txid_idx"))
+        plan.contains(&format!("{month}_txid_tenant_id_id_idx"))
             && !plan.contains(&format!("Seq Scan on {month}")),
         "a tail reads what is new: {plan}"
     );
 }
 
 /// No filter without an index.
-const REST: &str = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+const REST: &str = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true";
 
 /// The plan of a search for these values, as the app role in a tenant's context.
 async fn plan_of(house: &House, sql: &str, arguments: &str) -> String {
     let types = "uuid, uuid, uuid, text, text, text, text, text, text, text, text, text, uuid, bigint, text, jsonb, text, \
-                 text[], text[], text[], text[], jsonb[], text[], uuid[], text[], text[]";
+                 text[], text[], text[], text[], jsonb[], text[], uuid[], text[], text[], boolean";
     plan_as(house, types, sql, arguments).await
 }
 

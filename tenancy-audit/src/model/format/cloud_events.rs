@@ -22,10 +22,12 @@ struct Event<'a> {
     datacontenttype: &'static str,
     tenantid: TenantId,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    omitted: bool,
     data: Line<'a>,
 }
 
-pub(super) fn line(entry: &Entry, out: &mut String) -> Result<(), Error> {
+pub(super) fn line(entry: &Entry, omitted: bool, out: &mut String) -> Result<(), Error> {
     let event = Event {
         specversion: "1.0",
         id: entry.id,
@@ -36,7 +38,8 @@ pub(super) fn line(entry: &Entry, out: &mut String) -> Result<(), Error> {
         datacontenttype: "application/json",
         tenantid: entry.tenant,
         outcome: entry.outcome.as_str(),
-        data: Line::of(entry),
+        omitted,
+        data: Line::of(entry, omitted),
     };
     put(&event, out)?;
     out.push('\n');

@@ -17,6 +17,9 @@ use serde_json::{Map, Value};
 use super::entry::Entry;
 use crate::{Error, ErrorKind};
 
+/// No target that a host recorded is longer; what somebody has put into the table may be.
+const LONG_TARGET: usize = 640;
+
 /// The shape of an export.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -69,13 +72,41 @@ impl ExportFormat {
     /// # Errors
     /// `audit_row_unreadable` for an entry that is no JSON, which no store gives out.
     pub fn write(self, entry: &Entry, out: &mut String) -> Result<(), Error> {
+        self.put(entry, false, out)
+    }
+
+    /// Appends a document of the same shape without what may be long, and with `omitted`: for whoever can't take the
+    /// whole of it. Its hash stays the whole entry's.
+    pub(crate) fn write_short(self, entry: &Entry, out: &mut String) -> Result<(), Error> {
+        self.put(&short(entry), true, out)
+    }
+
+    fn put(self, entry: &Entry, omitted: bool, out: &mut String) -> Result<(), Error> {
         match self {
-            Self::CloudEvents => cloud_events::line(entry, out),
+            Self::CloudEvents => cloud_events::line(entry, omitted, out),
             Self::Csv => csv::line(entry, out),
-            Self::Ndjson => ndjson::line(entry, out),
-            Self::Ocsf => ocsf::line(entry, out),
+            Self::Ndjson => ndjson::line(entry, omitted, out),
+            Self::Ocsf => ocsf::line(entry, omitted, out),
         }
     }
+}
+
+fn short(entry: &Entry) -> Entry {
+    let created_at = entry.created_at;
+    let mut record = entry.clone().into_record();
+    record.targets.truncate(1);
+    record
+        .targets
+        .retain(|first| first.kind.len() + first.id.len() <= LONG_TARGET);
+    for part in [
+        &mut record.context,
+        &mut record.personal,
+        &mut record.commitments,
+        &mut record.meta,
+    ] {
+        part.clear();
+    }
+    Entry::new(record, created_at)
 }
 
 impl fmt::Display for ExportFormat {

@@ -34,6 +34,9 @@ pub(super) struct Line<'a> {
     /// Parts that could not be read, and stand here as if they were empty.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     damaged: &'a [String],
+    /// Whether parts were left out, and stand here as if they were empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    omitted: bool,
 }
 
 #[derive(Serialize)]
@@ -45,14 +48,14 @@ struct Actor<'a> {
 }
 
 /// Appends the entry and a line feed. The same entry gives the same bytes, always.
-pub(crate) fn line(entry: &Entry, out: &mut String) -> Result<(), Error> {
-    put(&Line::of(entry), out)?;
+pub(crate) fn line(entry: &Entry, omitted: bool, out: &mut String) -> Result<(), Error> {
+    put(&Line::of(entry, omitted), out)?;
     out.push('\n');
     Ok(())
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn of(entry: &'a Entry) -> Self {
+    pub(super) fn of(entry: &'a Entry, omitted: bool) -> Self {
         Self {
             schema_version: entry.schema_version,
             id: entry.id,
@@ -78,6 +81,7 @@ impl<'a> Line<'a> {
             truncated: entry.truncated,
             content_hash: BASE64.encode(entry.content_hash),
             damaged: &entry.damaged,
+            omitted,
         }
     }
 }

@@ -108,6 +108,8 @@ struct Unmapped<'a> {
     content_hash: String,
     context: Sorted<'a>,
     meta: Sorted<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    omitted: bool,
     on_behalf_of: Option<UserId>,
     personal: Sorted<'a>,
     redacted: bool,
@@ -115,7 +117,7 @@ struct Unmapped<'a> {
     truncated: bool,
 }
 
-pub(super) fn line(entry: &Entry, out: &mut String) -> Result<(), Error> {
+pub(super) fn line(entry: &Entry, omitted: bool, out: &mut String) -> Result<(), Error> {
     let (activity_id, activity_name) = activity(&entry.action);
     let origin = entry.origin();
     let (severity_id, status_id, status) = match entry.outcome {
@@ -162,20 +164,25 @@ pub(super) fn line(entry: &Entry, out: &mut String) -> Result<(), Error> {
         status_id,
         time: entry.occurred_at().timestamp_millis(),
         type_uid: CLASS * 100 + activity_id,
-        unmapped: Unmapped {
-            content_hash: BASE64.encode(entry.content_hash),
-            context: Sorted(&entry.context),
-            meta: Sorted(&entry.meta),
-            on_behalf_of: entry.actor.on_behalf_of,
-            personal: Sorted(&entry.personal),
-            redacted: entry.redacted,
-            schema_version: entry.schema_version,
-            truncated: entry.truncated,
-        },
+        unmapped: unmapped(entry, omitted),
     };
     put(&event, out)?;
     out.push('\n');
     Ok(())
+}
+
+fn unmapped(entry: &Entry, omitted: bool) -> Unmapped<'_> {
+    Unmapped {
+        content_hash: BASE64.encode(entry.content_hash),
+        context: Sorted(&entry.context),
+        meta: Sorted(&entry.meta),
+        omitted,
+        on_behalf_of: entry.actor.on_behalf_of,
+        personal: Sorted(&entry.personal),
+        redacted: entry.redacted,
+        schema_version: entry.schema_version,
+        truncated: entry.truncated,
+    }
 }
 
 fn actor(entry: &Entry) -> Actor<'_> {

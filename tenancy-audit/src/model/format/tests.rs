@@ -61,6 +61,193 @@ fn written(format: ExportFormat) -> String {
     out
 }
 
+/// As it is told where the whole of it does not fit.
+fn written_short(entry: &Entry, format: ExportFormat) -> String {
+    let mut out = String::new();
+    format.write_short(entry, &mut out).unwrap();
+    out
+}
+
+/// An object that has all of these keys, maybe some of those, and no other.
+fn has_keys(value: &Value, all: &[&str], some: &[&str]) {
+    let object = value.as_object().expect("an object");
+    let known = |key: &str| all.contains(&key) || some.contains(&key);
+    let unknown: Vec<_> = object.keys().filter(|key| !known(key)).collect();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|key| !object.contains_key(**key))
+        .collect();
+    assert!(
+        unknown.is_empty() && missing.is_empty(),
+        "{unknown:?} {missing:?}: {value}"
+    );
+}
+
+fn is_time(value: &Value) {
+    let text = value.as_str().expect("a text");
+    assert!(DateTime::parse_from_rfc3339(text).is_ok(), "{text}");
+}
+
+/// What somebody who knows the line of an entry, and nothing else, asks for.
+fn is_a_line(line: &Value) {
+    let all = [
+        "schema_version",
+        "id",
+        "tenant_id",
+        "occurred_at",
+        "created_at",
+        "actor",
+        "action",
+        "outcome",
+        "resource",
+        "targets",
+        "request_id",
+        "context",
+        "personal",
+        "commitments",
+        "meta",
+        "redacted",
+        "truncated",
+        "content_hash",
+    ];
+    has_keys(line, &all, &["damaged", "omitted"]);
+    has_keys(
+        &line["actor"],
+        &["kind", "id", "user_id", "on_behalf_of"],
+        &[],
+    );
+    for target in line["targets"].as_array().unwrap() {
+        has_keys(target, &["kind", "id"], &[]);
+    }
+    for part in ["context", "personal", "commitments", "meta"] {
+        assert!(line[part].is_object(), "{part}");
+    }
+    is_time(&line["occurred_at"]);
+    is_time(&line["created_at"]);
+    assert!(line["redacted"].is_boolean() && line["truncated"].is_boolean());
+}
+
+/// What the class API Activity asks for, and what it allows: a strict receiver takes no unknown attribute.
+fn is_ocsf(event: &Value) {
+    let all = [
+        "activity_id",
+        "actor",
+        "api",
+        "category_uid",
+        "class_uid",
+        "metadata",
+        "severity_id",
+        "src_endpoint",
+        "time",
+        "type_uid",
+    ];
+    let some = [
+        "activity_name",
+        "http_request",
+        "resources",
+        "status",
+        "status_detail",
+        "status_id",
+        "unmapped",
+    ];
+    has_keys(event, &all, &some);
+    let id = |name: &str| event[name].as_u64().unwrap_or_else(|| panic!("{name}"));
+    assert_eq!((id("class_uid"), id("category_uid")), (6_003, 6));
+    assert_eq!(id("type_uid"), 600_300 + id("activity_id"));
+    assert!(matches!(id("activity_id"), 1..=4 | 99) && matches!(id("severity_id"), 1..=6));
+    assert!(event["time"].is_i64());
+    has_keys(&event["api"], &["operation"], &["request"]);
+    let all = [
+        "log_name",
+        "logged_time",
+        "product",
+        "tenant_uid",
+        "uid",
+        "version",
+    ];
+    has_keys(&event["metadata"], &all, &["correlation_uid"]);
+    assert_eq!(event["metadata"]["version"], "1.3.0");
+    has_keys(&event["metadata"]["product"], &["name", "vendor_name"], &[]);
+    // At least one of these constraints of the schema's objects.
+    has_keys(&event["src_endpoint"], &[], &["ip", "name", "svc_name"]);
+    assert!(!event["src_endpoint"].as_object().unwrap().is_empty());
+    has_keys(&event["actor"], &[], &["app_name", "user"]);
+    assert!(!event["actor"].as_object().unwrap().is_empty());
+    for resource in event["resources"].as_array().unwrap() {
+        has_keys(resource, &["type", "uid"], &[]);
+    }
+    assert!(event["unmapped"].is_object());
+}
+
+/// What `CloudEvents` asks for: four attributes, and names of others in small letters and digits, with plain values.
+fn is_a_cloud_event(event: &Value) {
+    for name in ["id", "source", "specversion", "type"] {
+        let text = event[name].as_str();
+        assert!(text.is_some_and(|text| !text.is_empty()), "{name}");
+    }
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["datacontenttype"], "application/json");
+    is_time(&event["time"]);
+    for (name, value) in event.as_object().unwrap() {
+        let plain = value.is_string() || value.is_boolean() || value.is_i64();
+        assert!(plain || name == "data", "{name}");
+        let named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        assert!(name.len() <= 20 && name.bytes().all(named), "{name}");
+    }
+    is_a_line(&event["data"]);
+}
+
+#[test]
+fn an_entry_is_a_document_of_its_format_and_so_is_what_is_told_of_a_long_one() {
+    let mut record = entry().into_record();
+    record
+        .meta
+        .insert("text".to_owned(), json!("\u{1}".repeat(90_000)));
+    record.targets = (0..32)
+        .map(|at| Target::new("\u{1}".repeat(64), format!("{at}\u{1}").repeat(99)))
+        .collect();
+    let mut long = Entry::new(record.clone(), entry().created_at);
+    record.targets = vec![Target::new("x".repeat(90_000), 1)];
+    record.actor = RecordedActor {
+        kind: "service".to_owned(),
+        id: "sealer".to_owned(),
+        user: None,
+        on_behalf_of: None,
+    };
+    let odd = Entry::new(record, entry().created_at);
+    let formats: [(ExportFormat, fn(&Value), &str); 3] = [
+        (ExportFormat::Ndjson, is_a_line, "/omitted"),
+        (ExportFormat::Ocsf, is_ocsf, "/unmapped/omitted"),
+        (ExportFormat::CloudEvents, is_a_cloud_event, "/omitted"),
+    ];
+    for (format, is_one, omitted) in formats {
+        for entry in [&entry(), &long, &odd] {
+            let (mut whole, short) = (String::new(), written_short(entry, format));
+            format.write(entry, &mut whole).unwrap();
+            assert!(short.len() < 8_000, "{format}: {}", short.len());
+            let [whole, short] =
+                [whole, short].map(|line| serde_json::from_str::<Value>(&line).unwrap());
+            is_one(&whole);
+            is_one(&short);
+            assert_eq!(whole.pointer(omitted), None, "{format}");
+            assert_eq!(short.pointer(omitted), Some(&json!(true)), "{format}");
+            for said in [
+                "/id",
+                "/action",
+                "/type",
+                "/type_uid",
+                "/content_hash",
+                "/unmapped/content_hash",
+                "/time",
+            ] {
+                assert_eq!(whole.pointer(said), short.pointer(said), "{format} {said}");
+            }
+        }
+    }
+    long = super::short(&long);
+    assert_eq!((long.targets.len(), long.meta.len()), (1, 0));
+}
+
 #[test]
 fn a_line_is_the_same_bytes_always() {
     assert_eq!(

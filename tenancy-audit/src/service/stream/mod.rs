@@ -33,6 +33,8 @@ const MOST_REFUSED: i32 = 5;
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How long a parked stream, or one that another process holds, is left alone.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How many entries a stream of one tenant looks at in a round, whoever they belong to.
+const MOST_LOOKED_AT: i32 = 10_000;
 /// After how many transactions a stream of one tenant passes over what others have written.
 const PASSED_AT_ONCE: i64 = 1_000;
 
@@ -69,7 +71,9 @@ impl AuditStream {
     ///
     /// # Errors
     /// `audit_stream_invalid` for a name that is not one word of `[a-z][a-z0-9_]*`, up to 63;
-    /// [`Conflict`](ErrorKind::Conflict) `audit_stream_other` if there is one of another tenant.
+    /// [`Conflict`](ErrorKind::Conflict) `audit_stream_other` if there is one of another tenant;
+    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_log_restored` on a log that came into another cluster,
+    /// until it is adopted there.
     pub async fn open(
         worker: WorkerDb,
         name: &str,
@@ -143,7 +147,7 @@ impl AuditStream {
     ///
     /// # Errors
     /// Of the database; [`Misconfigured`](ErrorKind::Misconfigured) `audit_log_restored` in another
-    /// cluster than the stream began in; [`NotFound`](ErrorKind::NotFound) `audit_stream_unknown` if it
+    /// cluster than the stream began in, or on a log that is to be adopted; [`NotFound`](ErrorKind::NotFound) `audit_stream_unknown` if it
     /// was removed. What the target answers is no error of this call.
     pub async fn round(&self) -> Result<StreamRound, Error> {
         let fence = self.fence.load(Ordering::Relaxed);
@@ -163,7 +167,7 @@ impl AuditStream {
             }),
             ("busy", _) => Ok(StreamRound::Busy),
             ("restored", _) => {
-                let message = "the log came into another cluster than the stream began in: remove it and begin anew";
+                let message = "the stream began before the log came into another cluster: remove it and begin anew";
                 Err(Error::new(
                     ErrorKind::Misconfigured,
                     "audit_log_restored",
@@ -179,14 +183,18 @@ impl AuditStream {
     }
 
     async fn batch(&self, hold: &Hold, fence: i64) -> Result<StreamRound, Error> {
-        let read = self
-            .store
-            .read(&self.name, fence, &hold.below, self.options.batch);
+        let looked = self.look(hold, fence).await?;
+        let below = Place::below(&hold.below);
+        let to = looked.as_ref().unwrap_or(&below);
+        let read = self.store.read(&self.name, fence, to, self.options.batch);
         let read = read.await?;
         let full = read.len() == usize::try_from(self.options.batch).unwrap_or(usize::MAX);
+        let more = full || looked.is_some();
         let lag = read.first().map_or(0.0, |(first, _)| lag_of(first));
         metrics::gauge!("tenancy_audit_stream_lag_seconds", "stream" => self.name.clone()).set(lag);
         let behind = read.last().map(|(_, place)| place.clone());
+        // All of the look that was not read is of others.
+        let behind = looked.filter(|_| !full).or(behind);
         let (entries, places): (Vec<Entry>, Vec<Place>) = read
             .into_iter()
             .filter(|(entry, _)| wants(&self.options.query, entry))
@@ -215,9 +223,19 @@ impl AuditStream {
             self.pass_others(fence, &hold.below).await?;
         }
         Ok(match done {
-            0 if !full => StreamRound::Idle,
+            0 if !more => StreamRound::Idle,
             _ => StreamRound::Delivered(done as u64),
         })
+    }
+
+    /// A stream of one tenant passes over what others have written, so much at a time.
+    async fn look(&self, hold: &Hold, fence: i64) -> Result<Option<Place>, Error> {
+        if self.options.tenant.is_none() {
+            return Ok(None);
+        }
+        self.store
+            .look(&self.name, fence, &hold.below, MOST_LOOKED_AT)
+            .await
     }
 
     /// The entries of other tenants need not be looked at again; now and then, since it is a write.

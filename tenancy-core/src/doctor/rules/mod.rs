@@ -38,6 +38,7 @@ pub(super) const CROSSING: &[&str] = &[
     "audit_stream_fail",
     "audit_stream_hold",
     "audit_stream_list",
+    "audit_stream_look",
     "audit_stream_open",
     "audit_stream_read",
     "audit_stream_release",

@@ -1,11 +1,12 @@
 -- role: app
--- A page of entries, newest first. Planned for the values at hand (sent as an unnamed statement), so
+-- A page of entries. Planned for the values at hand (sent as an unnamed statement), so
 -- that a filter that is NULL disappears and the best index is taken:
 -- primary key, audit_logs_action, _actor, _resource, _request, _not_allowed.
 -- Parameters: tenant; ids from (inclusive) and to (exclusive); actor kind and id; action; action from and
 -- to; resource; resource from and to; outcome; request; how many; a snapshot; a target; a network; what the
 -- text must be like; and what must not be: actors (`kind:id`), actions, resources (all like), targets,
--- outcomes, requests, networks, what the text is like.
+-- outcomes, requests, networks, what the text is like. And whether the newest come first: planned for a value, one of
+-- the two keys of the order is constant or the same as the other.
 SELECT tenant_id, id, actor_user_id, actor_kind, actor_id, on_behalf_of, action, resource, outcome,
        targets, context, personal, commitments, request_id, meta, redacted, truncated,
        schema_version, content_hash, created_at
@@ -37,5 +38,5 @@ WHERE tenant_id = $1
   AND ($25::text[] IS NULL OR NOT CASE WHEN pg_input_is_valid(personal #>> '{ip,1}', 'inet')
       THEN (personal #>> '{ip,1}')::inet <<= ANY ($25::text[]::inet[]) ELSE false END)
   AND ($26::text[] IS NULL OR lower(concat_ws(' ', action, coalesce(resource, ''), meta::text) COLLATE "C") NOT LIKE ALL ($26))
-ORDER BY id DESC
+ORDER BY CASE WHEN $27 THEN id END DESC, id
 LIMIT $14

@@ -1,8 +1,9 @@
 -- role: app
--- The entry at which a search with filters that no index serves is cut short, newest first: the last of
+-- The entry at which a search with filters that no index serves is cut short: the last of
 -- so many that the other filters leave; none if there are fewer. Indexes as those of the search.
 -- Parameters: tenant; ids from (inclusive) and to (exclusive); actor kind and id; action; action from and
--- to; resource; resource from and to; outcome; request; how many to pass over.
+-- to; resource; resource from and to; outcome; request; how many to pass over. And whether
+-- the newest come first.
 SELECT id
 FROM tenancy.audit_logs
 WHERE tenant_id = $1
@@ -18,6 +19,6 @@ WHERE tenant_id = $1
   AND ($11::text IS NULL OR resource < $11)
   AND ($12::text IS NULL OR outcome = $12)
   AND ($13::uuid IS NULL OR request_id = $13)
-ORDER BY id DESC
+ORDER BY CASE WHEN $15 THEN id END DESC, id
 OFFSET $14
 LIMIT 1
