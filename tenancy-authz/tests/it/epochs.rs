@@ -208,12 +208,12 @@ async fn another_change(world: &World, how: &str, bystander: &TenantCtx) -> Resu
         }
         "a member is kept out" => {
             let mut tx = world.db.app.write(&world.owner).await?;
-            let word: String =
+            let answer: String =
                 sqlx::query_scalar("SELECT tenancy.set_member_status($1, 'deactivated')")
                     .bind(user(bystander))
                     .fetch_one(&mut *tx)
                     .await?;
-            assert_eq!(word, "ok");
+            assert_eq!(answer, "ok");
             tx.commit().await?;
         }
         "a permission is registered" => {
