@@ -1,9 +1,12 @@
 //! What is handed out: whole, recorded, and the same every time.
 
-use crate::support::House;
+use std::sync::Arc;
+
+use crate::{layer::Broken, seals::proofs, support::House};
+use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
-use tenancy_audit::{ActionFilter, AuditQuery, ExportFormat, SearchText};
-use tenancy_core::{AuditSink as _, Event};
+use tenancy_audit::{ActionFilter, AuditLog, AuditProofs, AuditQuery, ExportFormat, SearchText};
+use tenancy_core::{AuditSink as _, Event, testing::FakeAuthorizer};
 
 async fn whole(house: &House, query: &AuditQuery, format: ExportFormat) -> String {
     let mut export = house.log.export(&house.a, query, format).await.unwrap();
@@ -163,4 +166,49 @@ async fn every_format_is_whole_and_says_what_it_is() {
     assert_eq!(whole(&house, &none, ExportFormat::Ocsf).await, "");
     let error = "xml".parse::<ExportFormat>().unwrap_err();
     assert_eq!(error.code(), "audit_format_invalid");
+}
+
+#[tokio::test]
+async fn what_can_not_be_recorded_is_not_handed_out() {
+    let house = House::new().await;
+    house
+        .audit
+        .record(&house.a, Event::new("thing.made"))
+        .await
+        .unwrap();
+    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
+    let log = AuditLog::new(house.db.app.clone(), authorizer.clone(), Arc::new(Broken));
+    let refused = log
+        .export(&house.a, &AuditQuery::new(), ExportFormat::Ndjson)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), "planted");
+    let proofs = AuditProofs::new(house.db.app.clone(), authorizer, Arc::new(Broken));
+    assert_eq!(proofs.export(&house.a).await.unwrap_err().code(), "planted");
+}
+
+#[tokio::test]
+async fn an_export_streams_in_bounded_chunks_what_it_hands_out_in_one() {
+    let house = House::new().await;
+    let made = |at: i64| Event::new("thing.made").meta("at", at);
+    let mut tx = house.db.app.write(&house.a).await.unwrap();
+    let events = (0..2_500).map(made).collect();
+    house.audit.record_batch_in(&mut tx, events).await.unwrap();
+    tx.commit().await.unwrap();
+    let query: AuditQuery = "action:thing.made".parse().unwrap();
+    let export = house
+        .log
+        .export(&house.a, &query, ExportFormat::Ndjson)
+        .await
+        .unwrap();
+    let chunks: Vec<String> = export.into_stream().try_collect().await.unwrap();
+    assert!(chunks.len() >= 3 && chunks.iter().all(|chunk| chunk.lines().count() <= 1_000));
+    assert_eq!(
+        chunks.concat(),
+        whole(&house, &query, ExportFormat::Ndjson).await
+    );
+    let proof = proofs(&house).export(&house.a).await.unwrap();
+    let newest = &house.entries(&house.a).await[0];
+    assert_eq!(newest.action, "audit.exported");
+    let chunks: Vec<String> = proof.into_stream().try_collect().await.unwrap();
+    assert!(chunks.concat().starts_with("{\"header\":"));
 }

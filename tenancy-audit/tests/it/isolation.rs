@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::support::House;
 use tenancy_audit::{AuditLog, AuditQuery, CountBy, ErrorKind, ExportFormat};
 use tenancy_core::{
-    AuditSink, Authorizer as _, Event, OwnerAuthorizer, Permission as _, Principal, ServiceKey,
+    ApiKeyId, AuditSink, Authorizer as _, Event, OwnerAuthorizer, Permission as _, Principal,
+    ServiceKey,
     testing::{self, FakeAuthorizer},
 };
 
@@ -87,7 +88,9 @@ async fn an_entry_is_signed_with_the_actor_of_its_context() {
         .unwrap();
     let (actor, whom) = (house.a.user().unwrap(), member.user().unwrap());
     let support = testing::acting_for(&house.a, actor, whom);
-    for ctx in [&member, &service, &support] {
+    let key = ApiKeyId::new();
+    let by_key = testing::imagined(house.a.tenant(), Principal::api_key(key, vec![]));
+    for ctx in [&by_key, &member, &service, &support] {
         house
             .audit
             .record(ctx, Event::new("thing.made"))
@@ -96,9 +99,17 @@ async fn an_entry_is_signed_with_the_actor_of_its_context() {
     }
 
     let entries = house.entries(&house.a).await;
-    let [by_support, by_service, by_member] = &entries[..] else {
+    let [by_support, by_service, by_member, by_key] = &entries[..] else {
         panic!("{entries:?}")
     };
+    assert_eq!(
+        (
+            by_key.actor.kind.as_str(),
+            by_key.actor.id.as_str(),
+            by_key.actor.user
+        ),
+        ("api_key", key.to_string().as_str(), None)
+    );
     assert_eq!(
         (by_member.actor.kind.as_str(), by_member.actor.user),
         ("user", member.user())
@@ -167,6 +178,24 @@ async fn a_change_and_its_entry_are_one() {
 }
 
 #[tokio::test]
+async fn each_entry_of_a_transaction_has_a_time_of_its_own() {
+    let house = House::new().await;
+    let mut tx = house.db.app.write(&house.a).await.unwrap();
+    for action in ["thing.begun", "thing.ended"] {
+        house
+            .audit
+            .record_in(&mut tx, Event::new(action))
+            .await
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    tx.commit().await.unwrap();
+    let entries = house.entries(&house.a).await;
+    assert!(entries[0].created_at > entries[1].created_at);
+    assert!(entries[0].occurred_at() > entries[1].occurred_at());
+}
+
+#[tokio::test]
 async fn an_event_that_is_refused_leaves_the_transaction_usable() {
     let house = House::new().await;
     let mut tx = house.db.app.write(&house.a).await.unwrap();
@@ -181,6 +210,10 @@ async fn an_event_that_is_refused_leaves_the_transaction_usable() {
         (
             Event::new("a.b").target("a", "x".repeat(300)),
             "audit_target_too_long",
+        ),
+        (
+            (0..33).fold(Event::new("a.b"), |event, at| event.target("thing", at)),
+            "audit_targets_too_many",
         ),
     ] {
         let error = house.audit.record_in(&mut tx, event).await.unwrap_err();

@@ -76,6 +76,8 @@ fn plain_routes() -> Router {
         )
         .route("/fails", post(fails))
         .route("/refuses", post(|| async { StatusCode::FORBIDDEN }))
+        .route("/locked", post(|| async { StatusCode::LOCKED }))
+        .route("/unknown", post(|| async { StatusCode::UNAUTHORIZED }))
         .route("/invitations/{token}/accept", post(|| async {}))
 }
 
@@ -94,11 +96,23 @@ async fn mutations_of_any_router_are_recorded_and_reads_are_not() {
             200
         );
     }
+    // What is no method of HTTP's own may change things, too.
+    for method in ["PURGE", "PROPFIND"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(send(&router, &house.a, method, "/things/7").await, 200);
+    }
     let entries = house.entries(&house.a).await;
     let actions: Vec<_> = entries.iter().rev().map(|e| e.action.as_str()).collect();
     assert_eq!(
         actions,
-        ["http.post", "http.put", "http.patch", "http.delete"]
+        [
+            "http.post",
+            "http.put",
+            "http.patch",
+            "http.delete",
+            "http.other",
+            "http.other"
+        ]
     );
     let entry = &entries[0];
     assert_eq!(entry.resource.as_deref(), Some("path:/things/7"));
@@ -139,6 +153,8 @@ async fn the_outcome_follows_the_status_and_unknown_routes_are_recorded_too() {
     for (path, status, outcome) in [
         ("/fails", 500, Outcome::Error),
         ("/refuses", 403, Outcome::Denied),
+        ("/unknown", 401, Outcome::Denied),
+        ("/locked", 423, Outcome::Denied),
         ("/nowhere", 404, Outcome::Error),
     ] {
         assert_eq!(send(&router, &house.a, Method::POST, path).await, status);
@@ -149,6 +165,38 @@ async fn the_outcome_follows_the_status_and_unknown_routes_are_recorded_too() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_latency_is_the_time_until_the_answer() {
+    let house = House::new().await;
+    let slow = || tokio::time::sleep(Duration::from_millis(60));
+    let router = app(
+        &house,
+        Router::new().route("/slow", post(slow)),
+        layer(&house),
+    );
+    assert_eq!(send(&router, &house.a, Method::POST, "/slow").await, 200);
+    let latency = house.entries(&house.a).await[0].meta["latency_ms"]
+        .as_u64()
+        .unwrap();
+    assert!((60..60_000).contains(&latency), "{latency} ms");
+}
+
+#[tokio::test]
+async fn a_browser_that_is_no_text_is_kept_as_one() {
+    let house = House::new().await;
+    let router = app(&house, plain_routes(), layer(&house));
+    let mut request = request(&house.a, Method::POST, "/things/7");
+    let agent = http::HeaderValue::from_bytes(b"odd \xff\xed\xa0\x80/1").unwrap();
+    request.headers_mut().insert("user-agent", agent);
+    assert_eq!(router.oneshot(request).await.unwrap().status(), 200);
+    let origin = house.entries(&house.a).await[0].origin();
+    assert!(
+        origin
+            .user_agent
+            .is_some_and(|agent| agent.starts_with("odd ") && agent.ends_with("/1"))
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Months are made ahead of time, by whoever is asked to.
 
-use crate::support::House;
-use tenancy_audit::{COMPONENT, PartitionState, Partitions};
+use crate::{seals::signer, support::House};
+use tenancy_audit::{COMPONENT, PartitionState, Partitions, Sealer};
 use tenancy_core::{AuditSink as _, Event};
 
 #[tokio::test]
@@ -97,6 +97,11 @@ async fn a_month_with_entries_in_the_default_partition_is_named_and_stops_no_oth
         "and can be watched"
     );
     assert_eq!(house.entries(&house.a).await.len(), 1, "the log works on");
+    let sealer = Sealer::new(house.db.worker.clone(), signer("one").0);
+    assert!(
+        sealer.health().await.unwrap().stray_entries,
+        "and health says so"
+    );
 }
 
 #[tokio::test]

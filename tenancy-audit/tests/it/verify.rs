@@ -2,14 +2,13 @@
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-
 use crate::{
+    proof_files::{Dice, Files, of_kind},
     seals::{proofs, record, seal_all, signer},
     support::House,
 };
 use tenancy_audit::{Ed25519Signer, Fault, ProofReport, SealKeys, SealOptions, Sealer, Verifier};
-use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantId};
+use tenancy_core::{AuditSink as _, Event, TenantCtx};
 
 pub(crate) async fn export(house: &House, ctx: &TenantCtx) -> Vec<u8> {
     let mut file = Vec::new();
@@ -26,289 +25,9 @@ pub(crate) async fn report(house: &House, ctx: &TenantCtx, keys: &SealKeys) -> P
         .unwrap()
 }
 
-/// A small log of two tenants in several seals, as files, with the heads that an anchor kept.
-struct Files {
-    ours: Vec<String>,
-    theirs: Vec<String>,
-    heads: Vec<u8>,
-    tenant: TenantId,
-    keys: SealKeys,
-}
-
-impl Files {
-    async fn new() -> Self {
-        let house = House::new().await;
-        let (signer, keys) = signer("one");
-        for ctx in [&house.a, &house.b] {
-            for at in 0..24 {
-                let mut event = Event::new("thing.made")
-                    .target("thing", at)
-                    .meta("at", json!({ "n": [at, 1.5] }));
-                if at % 3 == 0 {
-                    event = event.personal("email", format!("{at}@example.com"));
-                }
-                house.audit.record(ctx, event).await.unwrap();
-            }
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("heads");
-        let anchor = Arc::new(tenancy_audit::FileAnchor::new(&path));
-        let sealer = Sealer::new(house.db.worker.clone(), signer)
-            .with_options(SealOptions::default().with_batch(5))
-            .with_anchor(anchor);
-        seal_all(&house, &sealer, 48).await;
-        let lines = |file: Vec<u8>| {
-            String::from_utf8(file)
-                .unwrap()
-                .lines()
-                .map(ToOwned::to_owned)
-                .collect()
-        };
-        Self {
-            ours: lines(export(&house, &house.a).await),
-            theirs: lines(export(&house, &house.b).await),
-            heads: std::fs::read(path).unwrap(),
-            tenant: house.a.tenant(),
-            keys,
-        }
-    }
-
-    fn verifier(&self) -> Verifier {
-        Verifier::new(self.tenant, self.keys.clone())
-    }
-
-    fn verify(&self, lines: &[String]) -> ProofReport {
-        let file = lines
-            .iter()
-            .flat_map(|line| [line.as_str(), "\n"])
-            .collect::<String>();
-        let verifier = self.verifier().with_anchor(&*self.heads).unwrap();
-        verifier.verify(file.as_bytes()).unwrap()
-    }
-}
-
-/// A small generator, so that a seed gives the same run everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % below as u64).unwrap()
-    }
-
-    fn pick(&mut self, from: &[usize]) -> usize {
-        from[self.roll(from.len())]
-    }
-}
-
-fn of_kind(lines: &[String], kind: &str) -> Vec<usize> {
-    let begin = format!("{{\"{kind}\":");
-    (0..lines.len())
-        .filter(|at| lines[*at].starts_with(&begin))
-        .collect()
-}
-
-/// Changes one value somewhere below; false if there is none.
-fn disturb(dice: &mut Dice, value: &mut Value) -> bool {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            let key = map.keys().nth(dice.roll(map.len())).unwrap().clone();
-            disturb(dice, &mut map[&key])
-        }
-        Value::Array(items) if !items.is_empty() => {
-            let at = dice.roll(items.len());
-            disturb(dice, &mut items[at])
-        }
-        Value::String(text) => {
-            let at = dice.roll(text.len() + 1);
-            // A digit, a letter, or one more of them: never another spelling of the same.
-            match text.get(at..=at).and_then(|c| c.chars().next()) {
-                Some(c) if c.is_ascii_alphanumeric() => {
-                    let other = if c == '7' { "8" } else { "7" };
-                    text.replace_range(at..=at, other);
-                }
-                _ => text.push('7'),
-            }
-            true
-        }
-        Value::Number(number) => {
-            *value = json!(number.as_f64().unwrap_or(0.0).trunc() + 7.0);
-            true
-        }
-        Value::Bool(flag) => {
-            *flag = !*flag;
-            true
-        }
-        Value::Null => {
-            *value = json!("7");
-            true
-        }
-        Value::Object(_) | Value::Array(_) => false,
-    }
-}
-
-/// Where a mutation has to show: on this line, or of this entry.
-type Where = (Option<usize>, Option<String>);
-
-fn entry_of(line: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    value["entry"]["record"]["id"]
-        .as_str()
-        .map(ToOwned::to_owned)
-}
-
-#[expect(clippy::too_many_lines, reason = "one arm for each kind of mutation")]
-fn mutate(
-    dice: &mut Dice,
-    files: &Files,
-    lines: &mut Vec<String>,
-) -> Option<(&'static str, Vec<Where>)> {
-    let (entries, seals) = (of_kind(lines, "entry"), of_kind(lines, "seal"));
-    let at = dice.pick(&entries);
-    let id = entry_of(&lines[at]);
-    Some(match dice.roll(12) {
-        0..=2 => {
-            let mut value: Value = serde_json::from_str(&lines[at]).unwrap();
-            if !disturb(dice, &mut value["entry"]) {
-                return None;
-            }
-            lines[at] = value.to_string();
-            ("edit", vec![(Some(at), id)])
-        }
-        3 => {
-            lines.remove(at);
-            ("delete", vec![(None, id)])
-        }
-        4 => {
-            let place = dice.pick(&entries) + 1;
-            let copy = if dice.roll(2) == 0 {
-                lines[at].clone()
-            } else {
-                lines[at].replace(&id?, &uuid::Uuid::now_v7().to_string())
-            };
-            lines.insert(place, copy);
-            (
-                "insert",
-                vec![(Some(place), None), (Some(at), None), (Some(at + 1), None)],
-            )
-        }
-        5 | 6 => {
-            let other = dice.pick(&entries);
-            if at == other {
-                return None;
-            }
-            lines.swap(at, other);
-            ("reorder", vec![(Some(at), None), (Some(other), None)])
-        }
-        7 => {
-            let left = 1 + dice.roll(lines.len() - 1);
-            lines.truncate(left);
-            ("truncate", vec![(Some(left), None)])
-        }
-        8 => {
-            let theirs = dice.pick(&of_kind(&files.theirs, "entry"));
-            lines[at].clone_from(&files.theirs[theirs]);
-            if dice.roll(2) == 0 {
-                let tenant = |lines: &[String]| {
-                    serde_json::from_str::<Value>(&lines[0]).unwrap()["header"]["tenant_id"]
-                        .as_str()
-                        .unwrap()
-                        .to_owned()
-                };
-                lines[at] = lines[at].replace(&tenant(&files.theirs), &tenant(&files.ours));
-            }
-            ("swap between tenants", vec![(Some(at), None)])
-        }
-        9 => {
-            let seal = dice.pick(&seals);
-            let mut value: Value = serde_json::from_str(&lines[seal]).unwrap();
-            disturb(dice, &mut value["seal"]);
-            lines[seal] = value.to_string();
-            ("edit of a seal", vec![(Some(seal), None)])
-        }
-        10 => {
-            let seal = dice.pick(&seals);
-            let behind = seals
-                .iter()
-                .copied()
-                .find(|at| *at > seal)
-                .unwrap_or(entries.last()? + 1);
-            lines.drain(seal..behind);
-            ("a seal and its entries gone", vec![(Some(seal), None)])
-        }
-        _ => {
-            // Everything behind a seal is gone, and the first line and the last say so.
-            let cut = 1 + dice.roll(seals.len() - 1);
-            let head = head_of(&lines[seals[cut - 1]]);
-            let mut header: Value = serde_json::from_str(&lines[0]).unwrap();
-            header["header"]["head"] = head;
-            lines[0] = header.to_string();
-            lines.truncate(seals[cut]);
-            let count = of_kind(lines, "entry").len();
-            lines.push(json!({ "end": { "seals": cut, "entries": count } }).to_string());
-            (
-                "tail gone from the database",
-                vec![(Some(lines.len()), None)],
-            )
-        }
-    })
-}
-
-/// The head that a seal's line implies.
-fn head_of(line: &str) -> Value {
-    let value: Value = serde_json::from_str(line).unwrap();
-    let seal: tenancy_audit::Seal = serde_json::from_value(value["seal"]["seal"].clone()).unwrap();
-    serde_json::to_value(seal.head()).unwrap()
-}
-
-#[tokio::test]
-async fn random_mutations_are_found_where_they_were_made() {
-    let files = Files::new().await;
-    assert!(files.verify(&files.ours).is_intact());
-    let seed = std::env::var("TENANCY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| (u64::from(std::process::id()) * 0x9e37_79b9) | 1);
-    let rounds = std::env::var("TENANCY_MUTATIONS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(500);
-    println!("seed {seed}, {rounds} mutations");
-    let (mut dice, mut done) = (Dice(seed), 0);
-    while done < rounds {
-        let mut lines = files.ours.clone();
-        let Some((kind, expected)) = mutate(&mut dice, &files, &mut lines) else {
-            continue;
-        };
-        if lines == files.ours {
-            continue;
-        }
-        let report = files.verify(&lines);
-        let shows = |(line, id): &Where| {
-            report.findings.iter().any(|finding| {
-                let entry = finding.entry.map(|id| id.to_string());
-                line.is_some_and(|line| finding.line == line as u64 + 1)
-                    || (id.is_some() && entry == *id)
-            })
-        };
-        assert!(
-            !report.is_intact(),
-            "{kind} was not found (seed {seed}, {done})"
-        );
-        assert!(
-            expected.iter().any(shows),
-            "{kind} was not located: {expected:?} {:?}",
-            report.findings
-        );
-        done += 1;
-    }
-}
-
 #[tokio::test]
 async fn each_kind_of_mutation_has_its_word() {
-    let files = Files::new().await;
+    let files = Files::plain().await;
     let entries = of_kind(&files.ours, "entry");
     let faults = |change: &dyn Fn(&mut Vec<String>)| {
         let mut lines = files.ours.clone();
@@ -356,7 +75,7 @@ async fn each_kind_of_mutation_has_its_word() {
 
 #[tokio::test]
 async fn files_of_any_kind_get_an_answer() {
-    let files = Files::new().await;
+    let files = Files::plain().await;
     let verifier = files.verifier();
     let huge = vec![b'x'; 20 * 1024 * 1024];
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
@@ -434,7 +153,7 @@ async fn files_of_any_kind_get_an_answer() {
 
 #[tokio::test]
 async fn a_line_that_can_be_read_in_two_ways_is_malformed() {
-    let files = Files::new().await;
+    let files = Files::plain().await;
     let first = of_kind(&files.ours, "entry")[0];
     let line = &files.ours[first];
     assert!(line.contains(r#""n":[0,1.5]"#) && line.contains(r#""action":"thing.made""#));
@@ -472,7 +191,7 @@ async fn a_line_that_can_be_read_in_two_ways_is_malformed() {
 
 #[tokio::test]
 async fn another_tenants_log_is_not_the_one_that_was_asked_for() {
-    let files = Files::new().await;
+    let files = Files::plain().await;
     let theirs = files.theirs.join("\n");
     let report = files.verifier().verify(theirs.as_bytes()).unwrap();
     let Fault::LogForeign(tenant) = report.findings[0].fault else {
@@ -501,7 +220,7 @@ async fn another_tenants_log_is_not_the_one_that_was_asked_for() {
 
 #[tokio::test]
 async fn bytes_that_were_damaged_at_random_get_an_answer() {
-    let files = Files::new().await;
+    let files = Files::plain().await;
     let (file, verifier) = (files.ours.join("\n").into_bytes(), files.verifier());
     let mut dice = Dice(0x1234_5678_9abc_def1);
     for _ in 0..500 {
@@ -524,8 +243,8 @@ async fn bytes_that_were_damaged_at_random_get_an_answer() {
 
 #[tokio::test]
 async fn history_that_was_written_anew_differs_from_the_anchor() {
-    let files = Files::new().await;
-    let other = Files::new().await;
+    let files = Files::plain().await;
+    let other = Files::plain().await;
     // The same key can't be had by another log here: the other's anchor is of another tenant.
     let verifier = files.verifier().with_anchor(&*other.heads).unwrap();
     let report = verifier.verify(files.ours.join("\n").as_bytes()).unwrap();

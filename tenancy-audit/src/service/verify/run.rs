@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenancy_core::TenantId;
+use uuid::Uuid;
 
 use super::{
     Heads, Verifier, is_same,
@@ -22,6 +23,9 @@ use crate::{
 /// missing ones are reported as missing at once.
 const MOST_STRETCHES: usize = 1_000_000;
 
+/// The most entries that did not come of which the ids are remembered; of more, the places are.
+const MOST_NAMES: usize = 1_000_000;
+
 pub(super) struct Run<'a> {
     keys: &'a SealKeys,
     heads: Option<&'a Heads>,
@@ -39,8 +43,12 @@ pub(super) struct Run<'a> {
     next: u64,
     open: Option<Open>,
     missing: Vec<Missing>,
+    /// How many ids these have in all.
+    named: usize,
     removed: Vec<(u64, u64)>,
     ended: bool,
+    /// The last line, if what it counts is not what came.
+    unfit: Option<u64>,
     /// How many lines were entries.
     entries: u64,
     line: u64,
@@ -65,7 +73,8 @@ struct Missing {
     last: u64,
     seal: u64,
     line: u64,
-    entry: AuditEntryId,
+    /// Their ids, or the first of them.
+    entries: Vec<Uuid>,
 }
 
 impl<'a> Run<'a> {
@@ -99,8 +108,10 @@ impl<'a> Run<'a> {
             next: 1,
             open: None,
             missing: Vec::new(),
+            named: 0,
             removed: Vec::new(),
             ended: false,
+            unfit: None,
             entries: 0,
             line: 1,
             encoder: Encoder::scratch(),
@@ -162,6 +173,9 @@ impl<'a> Run<'a> {
         let removed = Ranges::merged(std::mem::take(&mut self.removed));
         for stretch in std::mem::take(&mut self.missing) {
             self.explain(&stretch, &removed);
+        }
+        if let Some(line) = self.unfit.filter(|_| self.report.found == 0) {
+            self.report.add(Fault::Truncated.at(line));
         }
         self.report
     }
@@ -337,14 +351,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the last line counts is a second look, for a file in which all else fits.
+    /// What the last line counts is a second look, for a file in which all else turns out to fit.
     fn end(&mut self, end: &End) {
         self.close();
         self.ended = true;
         let fits = (end.seals, end.entries) == (self.next - 1, self.entries);
-        if !fits && self.report.found == 0 && self.missing.is_empty() {
-            self.add(Fault::Truncated);
-        }
+        self.unfit = (!fits).then_some(self.line);
     }
 
     /// Looks for what did not come of the seal that was read.
@@ -353,14 +365,19 @@ impl<'a> Run<'a> {
         let (mut stretches, line) = (Vec::<Missing>::new(), self.line);
         for (place, id) in open.missing() {
             let place = open.seal.first.saturating_add(place as u64);
+            let name = (self.named < MOST_NAMES).then_some(id);
+            self.named += usize::from(name.is_some());
             match stretches.last_mut() {
-                Some(stretch) if stretch.last.checked_add(1) == Some(place) => stretch.last = place,
+                Some(stretch) if stretch.last.checked_add(1) == Some(place) => {
+                    stretch.last = place;
+                    stretch.entries.extend(name);
+                }
                 _ => stretches.push(Missing {
                     first: place,
                     last: place,
                     seal: open.seal.number,
                     line,
-                    entry: AuditEntryId::from_uuid(id),
+                    entries: name.into_iter().collect(),
                 }),
             }
         }
@@ -375,7 +392,9 @@ impl<'a> Run<'a> {
 
     /// Entries that are missing were removed, or are a finding.
     fn explain(&mut self, stretch: &Missing, removed: &Ranges) {
+        let mut names = stretch.entries.iter().copied();
         for place in stretch.first..=stretch.last {
+            let name = names.next();
             if removed.contains(place) {
                 self.report.removed += 1;
                 continue;
@@ -384,8 +403,8 @@ impl<'a> Run<'a> {
                 .at(stretch.line)
                 .seal(stretch.seal)
                 .place(place);
-            if place == stretch.first {
-                finding = finding.entry(stretch.entry);
+            if let Some(id) = name {
+                finding = finding.entry(AuditEntryId::from_uuid(id));
             }
             self.report.add(finding);
         }
