@@ -116,11 +116,6 @@ impl Encoder {
         self.begins(b'o')
     }
 
-    /// An object without keys.
-    pub(crate) fn empty_object(&mut self) {
-        self.begins(b'o');
-    }
-
     /// Says how many elements or keys it had.
     pub(crate) fn counted(&mut self, place: Counted, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);

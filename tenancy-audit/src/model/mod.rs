@@ -56,7 +56,7 @@ pub(crate) use canonical::Encoder;
 pub(crate) use entry::{resource_of, targets_json};
 pub(crate) use erasure::ERASED;
 pub(crate) use filter::like;
-pub(crate) use line::EntrySeen;
+pub(crate) use line::{EntrySeen, Scratch};
 pub(crate) use log_tree::{Nodes, consistency_parts, needed, root_of};
 pub(crate) use personal::{ORIGIN_DETAILS, Personal, SALT_LEN};
 pub(crate) use proof_document::{

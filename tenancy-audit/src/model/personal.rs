@@ -89,6 +89,20 @@ pub(crate) fn gone(
         .partition(|name| !left_out.contains(&name.as_str())))
 }
 
+/// Begins the bytes of a detail's commitment; the value follows.
+pub(crate) fn begin_commitment(
+    encoder: &mut Encoder,
+    (tenant, entry): (TenantId, AuditEntryId),
+    name: &str,
+    salt: &[u8],
+) {
+    encoder.restart(DOMAIN);
+    encoder.bytes(tenant.as_uuid().as_bytes());
+    encoder.bytes(entry.as_uuid().as_bytes());
+    encoder.text(name);
+    encoder.bytes(salt);
+}
+
 fn commitment(
     tenant: TenantId,
     entry: AuditEntryId,
@@ -96,11 +110,8 @@ fn commitment(
     salt: &[u8],
     value: &Value,
 ) -> [u8; 32] {
-    let mut encoder = Encoder::new(DOMAIN);
-    encoder.bytes(tenant.as_uuid().as_bytes());
-    encoder.bytes(entry.as_uuid().as_bytes());
-    encoder.text(name);
-    encoder.bytes(salt);
+    let mut encoder = Encoder::scratch();
+    begin_commitment(&mut encoder, (tenant, entry), name, salt);
     encoder.json(value);
     encoder.sha256()
 }

@@ -10,7 +10,7 @@ use tenancy_core::{Event, Principal, TenantCtx, TenantId, UserId, testing::imagi
 use super::MemoryAuditStore;
 use crate::{
     AuditWriter, Error, ErrorKind, Limits, Oversize, Record, Redaction, SealKeys, SealedAs,
-    model::{Encoder, EntrySeen, Place, ProofLine},
+    model::{EntrySeen, Place, ProofLine, Scratch},
 };
 
 /// The longest message of an error; what it repeats of the input is cut off.
@@ -52,7 +52,7 @@ pub fn text(text: &str) {
 
 /// A line of a proof: what is scanned is what the parser of JSON says.
 pub fn line(line: &[u8]) {
-    let Some(seen) = EntrySeen::scan(line, &mut Encoder::scratch()) else {
+    let Some(seen) = EntrySeen::scan(line, &mut Scratch::new()) else {
         return;
     };
     let parsed = match serde_json::from_slice::<ProofLine<'_>>(line) {

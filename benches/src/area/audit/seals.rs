@@ -38,7 +38,7 @@ pub(crate) async fn run() -> Result {
     let proofs = AuditProofs::new(kit.app.clone(), authorizer, Arc::new(audit.clone()));
     let mut sealing = Sample::default();
     for round in 0..ROUNDS {
-        write(&kit, &audit, &ctx).await?;
+        write(&kit, &audit, &ctx, false).await?;
         let begun = Instant::now();
         let done = sealer.seal().await?;
         sealing.push(rate(done.entries, begun)?);
@@ -48,6 +48,10 @@ pub(crate) async fn run() -> Result {
         }
     }
     let file = export(&proofs, &ctx).await?;
+    let from_requests = tenant(&kit.app).await?;
+    write(&kit, &audit, &from_requests, true).await?;
+    sealer.seal().await?;
+    let with_origin = export(&proofs, &from_requests).await?;
     let metrics = [
         Metric::alone(
             "sealer, one hot tenant",
@@ -56,13 +60,22 @@ pub(crate) async fn run() -> Result {
             Better::Higher,
             150_000.0,
         ),
-        verify(&Verifier::new(ctx.tenant(), keys), &file)?,
+        verify(
+            "verifier, of one core's time",
+            &Verifier::new(ctx.tenant(), keys.clone()),
+            &file,
+        )?,
+        verify(
+            "verifier, entries with address and browser",
+            &Verifier::new(from_requests.tenant(), keys),
+            &with_origin,
+        )?,
         prove(&kit, &proofs, &ctx).await?,
     ];
     publish("audit-seals", &metrics)
 }
 
-fn verify(verifier: &Verifier, file: &[u8]) -> Result<Metric> {
+fn verify(name: &'static str, verifier: &Verifier, file: &[u8]) -> Result<Metric> {
     let mut rates = Sample::default();
     for _ in 0..ROUNDS {
         let begun = on_core()?;
@@ -73,7 +86,6 @@ fn verify(verifier: &Verifier, file: &[u8]) -> Result<Metric> {
         let took = on_core()?.saturating_sub(begun);
         rates.push(f64::from(u32::try_from(report.entries)?) / took.as_secs_f64());
     }
-    let name = "verifier, of one core's time";
     Ok(Metric::alone(
         name,
         "entries/s",
@@ -107,14 +119,20 @@ async fn prove(kit: &Db, proofs: &AuditProofs, ctx: &TenantCtx) -> Result<Metric
     Ok(Metric::alone(name, "ms", &tenths, Better::Lower, 1.0))
 }
 
-async fn write(kit: &Db, audit: &PgAuditLog, ctx: &TenantCtx) -> Result {
+/// With an origin, as the layer records each request.
+async fn write(kit: &Db, audit: &PgAuditLog, ctx: &TenantCtx, with_origin: bool) -> Result {
     for batch in 0..ENTRIES / BATCH {
         let mut tx = kit.app.write(ctx).await?;
         let events = (0..BATCH).map(|at| {
-            Event::new("template.updated")
+            let mut event = Event::new("template.updated")
                 .target("template", batch * BATCH + at)
                 .meta("fields", ["name", "body"])
-                .meta("at", at)
+                .meta("at", at);
+            if with_origin {
+                event.origin.ip = Some("192.0.2.77".to_owned());
+                event.origin.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64)".to_owned());
+            }
+            event
         });
         audit.record_batch_in(&mut tx, events.collect()).await?;
         tx.commit().await?;

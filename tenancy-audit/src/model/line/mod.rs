@@ -4,6 +4,7 @@
 //! writes it (fields in their order, no blanks, keys of objects sorted) is hashed while it is scanned. Any other
 //! line is left to the parser of JSON, which says what is wrong with it.
 
+mod details;
 mod scan;
 mod time;
 mod value;
@@ -30,6 +31,22 @@ pub(crate) struct EntrySeen {
     pub(crate) verdict: Verdict,
 }
 
+/// The memory in which entries are hashed.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    entry: Encoder,
+    detail: Encoder,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self {
+            entry: Encoder::scratch(),
+            detail: Encoder::scratch(),
+        }
+    }
+}
+
 impl EntrySeen {
     pub(crate) fn of(record: &Record, stored: SealedAs, keys: &SealKeys) -> Self {
         Self {
@@ -41,23 +58,28 @@ impl EntrySeen {
     }
 
     /// From a line as an export writes it; `None` of any other.
-    pub(crate) fn scan(line: &[u8], encoder: &mut Encoder) -> Option<Self> {
+    pub(crate) fn scan(line: &[u8], scratch: &mut Scratch) -> Option<Self> {
+        let Scratch {
+            entry: encoder,
+            detail,
+        } = scratch;
         // Another form of the line's rare parts makes it slower and changes nothing.
         let line = std::str::from_utf8(line).ok()?;
         let mut scan = Scan::new(line);
         scan.literal(r#"{"entry":{"transaction":""#)?;
         let transaction = scan.while_(|byte| byte.is_ascii_digit()).parse().ok()?;
         scan.literal(r#"","record":{"schema_version":1,"id":""#)?;
-        let head = Head::scan(&mut scan, encoder)?;
+        let Head {
+            tenant,
+            id,
+            created_at,
+        } = Head::scan(&mut scan, encoder)?;
         scan.literal(r#","request_id":"#)?;
         let request = uuid_or_null(&mut scan)?;
         scan.literal(r#","context":"#)?;
         value::object(&mut scan, encoder)?;
         scan.literal(r#","personal":"#)?;
-        // Of details about a person, and of those that are gone, the parser finds out what they come to.
-        scan.literal("{}")?;
-        scan.literal(r#","commitments":{}"#)?;
-        encoder.empty_object();
+        details::details(&mut scan, encoder, detail, (tenant, id))?;
         encoder.uuid(request);
         scan.literal(r#","meta":"#)?;
         value::object(&mut scan, encoder)?;
@@ -71,11 +93,6 @@ impl EntrySeen {
         if !scan.is_empty() {
             return None;
         }
-        let Head {
-            tenant,
-            id,
-            created_at,
-        } = head;
         let verdict = if encoder.sha256() == content_hash {
             Verdict::Intact
         } else {

@@ -22,8 +22,7 @@ fn object_at(scan: &mut Scan<'_>, encoder: &mut Encoder, depth: usize) -> Option
             scan.literal(",")?;
         }
         let key = scan.string()?;
-        // In order means that no key is there twice.
-        if before.is_some_and(|before| before.as_bytes() >= key.as_bytes()) {
+        if !follows(before.as_ref(), &key) {
             return None;
         }
         scan.literal(":")?;
@@ -36,7 +35,13 @@ fn object_at(scan: &mut Scan<'_>, encoder: &mut Encoder, depth: usize) -> Option
     Some(())
 }
 
-fn value(scan: &mut Scan<'_>, encoder: &mut Encoder, depth: usize) -> Option<()> {
+/// Whether a key stands behind the one before: in order means that none is there twice.
+pub(super) fn follows(before: Option<&Cow<'_, str>>, key: &str) -> bool {
+    before.is_none_or(|before| before.as_bytes() < key.as_bytes())
+}
+
+/// A value that lies so deep.
+pub(super) fn value(scan: &mut Scan<'_>, encoder: &mut Encoder, depth: usize) -> Option<()> {
     match scan.peek()? {
         b'{' if depth < DEEPEST => object_at(scan, encoder, depth + 1),
         b'[' if depth < DEEPEST => array(scan, encoder, depth + 1),

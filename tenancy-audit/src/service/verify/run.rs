@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Adoption, AuditEntryId, Error, LostSeal, Removal, SealHead, SealKeys,
     model::{
-        Chain, Damaged, Encoder, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, SealLine,
+        Chain, Damaged, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, Scratch, SealLine,
         Unsealed, numbers_are_exact,
     },
 };
@@ -53,7 +53,7 @@ pub(super) struct Run<'a> {
     entries: u64,
     line: u64,
     /// The memory in which entries are hashed.
-    encoder: Encoder,
+    scratch: Scratch,
 }
 
 /// What is known of the seal before.
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
             unfit: None,
             entries: 0,
             line: 1,
-            encoder: Encoder::scratch(),
+            scratch: Scratch::new(),
         };
         if tenant_id != tenant {
             run.add(Fault::LogForeign(tenant_id));
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
             return self.add(Fault::Malformed);
         }
         let bytes = line.bytes().unwrap_or_default();
-        if let Some(seen) = EntrySeen::scan(bytes, &mut self.encoder) {
+        if let Some(seen) = EntrySeen::scan(bytes, &mut self.scratch) {
             self.entries += 1;
             return self.entry(seen);
         }
