@@ -52,7 +52,6 @@ pub use seal::{
 };
 pub use verdict::{Change, Verdict};
 
-pub(crate) use canonical::Encoder;
 pub(crate) use entry::{resource_of, targets_json};
 pub(crate) use erasure::ERASED;
 pub(crate) use filter::like;
