@@ -76,7 +76,11 @@ async fn a_look_into_a_large_transaction_reads_a_page_of_it() {
     let mut worker = house.db.worker.pool().acquire().await.unwrap();
     let read = include_str!("../../src/postgres/sql/stream_read.sql");
     let nobody = "'00000000-0000-0000-0000-000000000000'";
-    let arguments = format!("'siem', 2, '1000', {nobody}, {nobody}, 200");
+    let fence: i64 = sqlx::query_scalar("SELECT fence FROM tenancy.audit_streams")
+        .fetch_one(&house.superuser().await)
+        .await
+        .unwrap();
+    let arguments = format!("'siem', {fence}, '1000', {nobody}, {nobody}, 200");
     let plan = explained(&mut worker, read, &arguments).await;
     assert_eq!(
         plan[0]["Plan"]["Actual Rows"].as_f64(),
