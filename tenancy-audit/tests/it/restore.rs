@@ -108,8 +108,8 @@ async fn a_dump_in_another_cluster_is_verified_adopted_and_written_on() {
 
     let adopter = Adopter::new(there.operator.clone(), signer, keys.clone());
     let adopter = adopter.with_anchor(&*heads).unwrap();
-    let adopted = adopter.adopt("from the dump of 3 a.m.").await.unwrap();
-    assert_eq!(adopted.lost, [(house.a.tenant(), 1)]);
+    let done = adopter.adopt("from the dump of 3 a.m.").await.unwrap();
+    assert_eq!(done.lost, [(house.a.tenant(), 1)]);
     let mut tail = there.log.tail(&there.a, &all).await.unwrap();
     for at in 8..10 {
         there.made(at).await;

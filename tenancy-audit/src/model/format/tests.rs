@@ -197,6 +197,9 @@ fn is_a_cloud_event(event: &Value) {
     is_a_line(&event["data"]);
 }
 
+/// Panics at what is none of its format.
+type Check = fn(&Value);
+
 #[test]
 fn an_entry_is_a_document_of_its_format_and_so_is_what_is_told_of_a_long_one() {
     let mut record = entry().into_record();
@@ -215,7 +218,7 @@ fn an_entry_is_a_document_of_its_format_and_so_is_what_is_told_of_a_long_one() {
         on_behalf_of: None,
     };
     let odd = Entry::new(record, entry().created_at);
-    let formats: [(ExportFormat, fn(&Value), &str); 3] = [
+    let formats: [(ExportFormat, Check, &str); 3] = [
         (ExportFormat::Ndjson, is_a_line, "/omitted"),
         (ExportFormat::Ocsf, is_ocsf, "/unmapped/omitted"),
         (ExportFormat::CloudEvents, is_a_cloud_event, "/omitted"),
