@@ -59,8 +59,8 @@ async fn what_was_handed_out_before_an_erasure_verifies_after_it() {
         .collect();
     let by_hand = DetailRule::new(house.a.tenant(), ids, "asked for");
     assert_eq!(retention.erase_details(&by_hand).await.unwrap(), 1);
-    let before = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
-    let logins = RetentionRule::new(house.a.tenant(), before, "past its time")
+    let soon = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
+    let logins = RetentionRule::new(house.a.tenant(), soon, "past its time")
         .with_action(ActionFilter::prefix("login.").unwrap());
     assert_eq!(retention.remove(&logins).await.unwrap(), 1);
 
@@ -77,9 +77,9 @@ async fn what_was_handed_out_before_an_erasure_verifies_after_it() {
         .verify(&*file)
         .unwrap();
     assert!(report.is_intact(), "{:?}", report.findings);
-    let sealed = crate::seals::sealed(&house.superuser().await).await;
+    let before = crate::seals::sealed(&house.superuser().await).await;
     record(&house, &house.a, 1).await;
-    seal_all(&house, &sealer, sealed + 1).await;
+    seal_all(&house, &sealer, before + 1).await;
     let grown = proofs.consistency(&house.a, 1, 3).await.unwrap();
     assert!(
         grown.verify(&keys),

@@ -8,7 +8,7 @@ use crate::{
     support::House,
     verify::{export, report},
 };
-use tenancy_audit::{Fault, Finding, Sealer, Verifier};
+use tenancy_audit::{AuditEntryId, Fault, Finding, Sealer, Verifier};
 use tenancy_core::{AuditSink as _, Event};
 
 /// Changes one value somewhere below; false if there is none.
@@ -360,9 +360,9 @@ async fn a_seal_of_another_history_does_not_follow() {
     // The second seal is made anew over other entries, and a third one follows that.
     restore(&house, house.a.tenant()).await;
     for _ in 0..2 {
-        let sealed = sealed(&house.superuser().await).await;
+        let all = sealed(&house.superuser().await).await;
         record(&house, &house.a, 2).await;
-        seal_all(&house, &sealer, sealed + 2).await;
+        seal_all(&house, &sealer, all + 2).await;
     }
     let after = lines(export(&house, &house.a).await);
     let verify = |lines: &[String]| {
@@ -453,7 +453,7 @@ async fn every_change_of_any_column_in_the_database_is_found() {
         run(sql, id).await;
         // Mostly nothing else shows: an entry whose transaction is another one may stand elsewhere, too.
         let found = report(&house, &house.a, &keys).await.findings;
-        let entry = |finding: &Finding| finding.entry.map(|entry| entry.as_uuid());
+        let entry = |finding: &Finding| finding.entry.map(AuditEntryId::as_uuid);
         assert!(!found.is_empty(), "{sql}");
         assert!(
             found.iter().all(|finding| entry(finding) == Some(id)),

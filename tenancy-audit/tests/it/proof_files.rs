@@ -30,15 +30,15 @@ pub(crate) struct Files {
 impl Files {
     /// Entries in seals, and nothing else.
     pub(crate) async fn plain() -> Self {
-        let made = Making::begin().await;
+        let made = Box::pin(Making::begin()).await;
         made.files().await
     }
 
     /// With all that happens to a log: sealed details, a person erased by key and one by the operator, entries
     /// removed in the middle, a restore that lost a seal, and more behind it.
     pub(crate) async fn lived() -> Self {
-        let made = Making::begin().await;
-        made.live().await;
+        let made = Box::pin(Making::begin()).await;
+        Box::pin(made.live()).await;
         made.files().await
     }
 
@@ -180,9 +180,9 @@ impl Making {
         let adopter = self.adopter.clone().with_anchor(&*self.heads()).unwrap();
         let done = adopter.adopt("restored").await.unwrap();
         assert_eq!(done.lost, [(house.a.tenant(), 1)]);
-        let sealed = crate::seals::sealed(&house.superuser().await).await;
+        let before = crate::seals::sealed(&house.superuser().await).await;
         record(house, &house.a, 4).await;
-        seal_all(house, &self.sealer, sealed + 4).await;
+        seal_all(house, &self.sealer, before + 4).await;
     }
 
     fn heads(&self) -> Vec<u8> {
