@@ -171,13 +171,12 @@ impl<'a> Sanitizer<'a> {
     fn key(&mut self, key: String) -> Result<Option<String>, Error> {
         let most = self.limits.meta_key_bytes;
         let key = self.without_nul(key);
-        let key = if key.len() > most {
+        if key.len() > most {
             let message = format!("a key of meta is longer than {most} bytes");
             self.refuse("audit_meta_key_too_long", message)?;
-            shortened(&key, most).to_owned()
-        } else {
-            key
-        };
+        }
+        // Maps by token or by connection string have their secrets here.
+        let key = self.cut(&key, Place::Text, most);
         Ok(self.take(key.len())?.then_some(key))
     }
 
@@ -273,6 +272,27 @@ mod tests {
 
     fn nested(depth: usize) -> Value {
         (0..depth).fold(json!({}), |inner, _| json!({ "a": inner }))
+    }
+
+    #[test]
+    fn a_key_that_is_a_secret_goes() {
+        let (limits, redaction) = (Limits::default(), Redaction::new());
+        let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+        let by_token =
+            json!({ token: 1, "by": { "postgres://ann:hunter2@db/x": true }, "plain": 2 });
+        let Value::Object(map) = by_token else {
+            panic!("an object")
+        };
+        let mut sanitizer = Sanitizer::new(&limits, &redaction);
+        let clean = Value::Object(sanitizer.object(map).unwrap()).to_string();
+        assert!(
+            sanitizer.redacted && !clean.contains("ghp_0123") && !clean.contains("hunter2"),
+            "{clean}"
+        );
+        assert!(
+            clean.contains("\"plain\":2") && clean.contains(":1"),
+            "{clean}"
+        );
     }
 
     #[test]

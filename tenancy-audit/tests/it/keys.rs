@@ -6,8 +6,10 @@ use std::{
 };
 
 use crate::support::House;
-use tenancy_audit::{BufferOptions, BufferedAudit, ErrorKind, IdempotencyKeys, Sealer};
-use tenancy_core::{AuditSink as _, Event, TenantTx};
+use tenancy_audit::{
+    AuditStore as _, BufferOptions, BufferedAudit, ErrorKind, IdempotencyKeys, Sealer,
+};
+use tenancy_core::{AuditSink as _, Event, Outcome, TenantTx};
 
 fn event(key: &str) -> Event {
     Event::new("import.finished")
@@ -74,6 +76,7 @@ async fn a_key_that_was_used_for_something_else_is_a_conflict_and_the_transactio
     for other in [
         event("import:1").meta("rows", 8),
         event("import:1").target("file", 1),
+        event("import:1").outcome(Outcome::Denied),
         event("import:1").personal("phone", "1"),
     ] {
         let refused = house.audit.record_in(&mut tx, other).await.unwrap_err();
@@ -333,4 +336,27 @@ async fn a_sealer_that_runs_forgets_keys_that_nobody_forgot() {
     let stop = tokio::time::sleep(Duration::from_millis(500));
     sealer.run(stop).await;
     assert_eq!(keys(&house).await, 1);
+}
+
+#[tokio::test]
+async fn a_batch_has_one_actor() {
+    let house = House::new().await;
+    let member = house.member(&house.a).await;
+    for ctx in [&house.a, &member] {
+        house
+            .audit
+            .record(ctx, Event::new("thing.made"))
+            .await
+            .unwrap();
+    }
+    let mut drafts = Vec::new();
+    for entry in house.entries(&house.a).await {
+        let mut record = entry.into_record();
+        record.id = tenancy_audit::AuditEntryId::new();
+        record.content_hash = record.hash();
+        drafts.push(record.into());
+    }
+    let mut tx = house.db.app.write(&house.a).await.unwrap();
+    let refused = house.store().append_in(&mut tx, &drafts).await.unwrap_err();
+    assert_eq!(refused.code(), "audit_batch_mixed");
 }

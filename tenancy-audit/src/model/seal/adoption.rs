@@ -87,7 +87,7 @@ impl Adoption {
         (adoption, bytes)
     }
 
-    fn to_sign(&self) -> Vec<u8> {
+    pub(super) fn to_sign(&self) -> Vec<u8> {
         let mut encoder = Encoder::new("tenancy.audit.adoption.v1");
         encoder.bytes(self.id.as_bytes());
         encoder.bytes(self.tenant.as_uuid().as_bytes());

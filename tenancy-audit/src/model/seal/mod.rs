@@ -20,3 +20,6 @@ pub(crate) use key::{invalid as invalid_key, named as named_key};
 pub(crate) use leaf::{LEAF_RECORD, Leaf};
 pub(crate) use removal::{MAX_REASON, Ranges};
 pub(crate) use sealed::{Batch, Chain};
+
+#[cfg(test)]
+mod tests;
