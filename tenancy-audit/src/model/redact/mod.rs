@@ -88,14 +88,27 @@ impl Redaction {
 
     /// The text with its secrets replaced; `None` if it has none.
     pub(crate) fn scrub(&self, text: &str, place: Place) -> Option<String> {
-        self.replace(text, values::find(text), place)
+        let clean = self.replace(text, values::find(text), place)?;
+        Some(self.settled(clean, place))
     }
 
     /// The same of the beginning of a text: what may be one of a secret at its end is taken for it.
     pub(crate) fn scrub_beginning(&self, text: &str, place: Place) -> Option<String> {
         let mut found = values::find(text);
         found.extend(values::cut_off(text));
-        self.replace(text, found, place)
+        let clean = self.replace(text, found, place)?;
+        Some(self.settled(clean, place))
+    }
+
+    /// What stands beside a label may be a secret that it was not beside the secret itself.
+    fn settled(&self, mut clean: String, place: Place) -> String {
+        for _ in 0..MOST_LOOKS {
+            match self.replace(&clean, values::find(&clean), place) {
+                Some(next) if next != clean => clean = next,
+                _ => break,
+            }
+        }
+        clean
     }
 
     fn replace(&self, text: &str, mut found: Vec<Found>, place: Place) -> Option<String> {
@@ -105,6 +118,9 @@ impl Redaction {
         (!found.is_empty()).then(|| replaced(text, found))
     }
 }
+
+/// How often a text is looked at again in which something was found.
+const MOST_LOOKS: usize = 4;
 
 /// Whether this is nothing but what stands in place of a secret.
 fn is_label(value: &str) -> bool {
@@ -153,6 +169,17 @@ mod tests {
 
     fn scrub(text: &str) -> Option<String> {
         Redaction::new().scrub(text, Place::Text)
+    }
+
+    #[test]
+    fn what_was_cleaned_is_clean() {
+        for text in [
+            "password=apiKey -----BEGIN RSA PRIVATE KEY-----",
+            "4111111111111111-----BEGIN RSA PRIVATE KEY-----",
+        ] {
+            let clean = scrub(text).unwrap();
+            assert!(scrub(&clean).is_none_or(|again| again == clean), "{clean}");
+        }
     }
 
     #[test]
