@@ -39,7 +39,7 @@ SELECT line COLLATE "C" FROM (
     UNION ALL
     SELECT format('grant %s.%s: %s to %s', o.relname, a.attname, x.privilege_type, coalesce(r.rolname, 'public'))
     FROM ours o
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid AND a.attacl IS NOT NULL,
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped,
     aclexplode(a.attacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
     UNION ALL
     SELECT format('function %s.%s(%s): owner %s, %s%s%s, executed by %s, body %s', p.pronamespace::regnamespace, p.proname,
