@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     UNION
     SELECT acl.grantee, acl.privilege_type
     FROM pg_catalog.pg_attribute a CROSS JOIN aclexplode(a.attacl) acl
-    WHERE a.attrelid = t.rel
+    WHERE a.attrelid = t.rel AND NOT a.attisdropped
 ) AS held
 WHERE held.privilege_type IN ('TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN') AND held.grantee <> 0
   AND EXISTS (SELECT FROM unnest($3::oid[]) AS app (role) WHERE pg_has_role(app.role, held.grantee, 'USAGE'))

@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     UNION
     SELECT acl.grantee, acl.privilege_type
     FROM pg_catalog.pg_attribute a CROSS JOIN aclexplode(a.attacl) acl
-    WHERE a.attrelid = t.rel
+    WHERE a.attrelid = t.rel AND NOT a.attisdropped
 ) AS held
 WHERE held.grantee = 0
 GROUP BY t.rel
