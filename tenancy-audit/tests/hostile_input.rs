@@ -1,7 +1,9 @@
 //! The properties that the fuzz targets check, for some hundred inputs each: near misses and noise.
 
+use std::path::Path;
+
 use proptest::prelude::*;
-use tenancy_audit::testing::fuzz;
+use tenancy_audit::{SealKeys, Verifier, testing::fuzz};
 
 /// Texts put together from what matters to redaction and to the parsers.
 fn text() -> impl Strategy<Value = String> {
@@ -122,9 +124,78 @@ proptest! {
     }
 
     #[test]
+    fn proofs(bytes in prop::collection::vec(any::<u8>(), 0..300), json in json()) {
+        fuzz::proof(&bytes);
+        fuzz::damaged_proof(&bytes[..bytes.len() % 17]);
+        fuzz::anchor(&bytes);
+        // Behind a first line that is one, and in the place of a line.
+        let file = &fuzz::made().unwrap().file;
+        let begin = file.lines().next().unwrap();
+        fuzz::proof(format!("{begin}\n{json}\n").as_bytes());
+        for kind in ["seal", "entry", "removal", "adoption", "unsealed", "damaged", "end", "inclusion", "consistency"] {
+            fuzz::proof(format!("{begin}\n{{\"{kind}\":{json}}}\n").as_bytes());
+        }
+        fuzz::proof(format!("{{\"inclusion\":{json}}}").as_bytes());
+        fuzz::anchor(json.as_bytes());
+    }
+
+    #[test]
+    fn damaged(damage in prop::collection::vec(any::<u8>(), 4..24)) {
+        fuzz::damaged_proof(&damage);
+    }
+
+    #[test]
+    fn keys(text in text(), bytes in any::<[u8; 32]>()) {
+        fuzz::keys(&text);
+        fuzz::keys(&format!("{text}:{}", hex::encode(bytes)));
+        fuzz::keys(&format!("name:{text}"));
+    }
+
+    #[test]
     fn lines(bytes in prop::collection::vec(any::<u8>(), 0..300), json in json()) {
         fuzz::line(&bytes);
         fuzz::line(json.as_bytes());
+    }
+}
+
+/// The seeds of the targets that verify, each a file that verifies under the key of the log that is made here.
+/// `TENANCY_BLESS=1` writes them anew.
+#[test]
+fn the_seeds_are_what_verifies() {
+    let made = fuzz::made().unwrap();
+    let is_entry = |line: &&str| line.starts_with("{\"entry\"");
+    let entry = made.file.lines().find(is_entry).unwrap().to_owned();
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+    let all = [
+        ("audit_proof/log", &made.file),
+        ("audit_proof/entry", &made.inclusion),
+        ("audit_proof/states", &made.consistency),
+        ("audit_anchor/heads", &made.heads),
+        ("audit_keys/public", &made.key),
+        ("audit_line/entry", &entry),
+    ];
+    if std::env::var("TENANCY_BLESS").as_deref() == Ok("1") {
+        for (name, text) in all {
+            let path = seeds.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+    let seed = |name: &str| std::fs::read_to_string(seeds.join(name)).unwrap();
+    let keys = SealKeys::parse(&seed("audit_keys/public")).unwrap();
+    let verifier = Verifier::new(made.tenant, keys);
+    let heads = seed("audit_anchor/heads");
+    let with_heads = verifier.clone().with_anchor(heads.as_bytes()).unwrap();
+    for (name, verifier) in [
+        ("audit_proof/log", &with_heads),
+        ("audit_proof/entry", &verifier),
+        ("audit_proof/states", &verifier),
+    ] {
+        let report = verifier.verify(seed(name).as_bytes()).unwrap();
+        assert!(report.is_intact(), "{name}: {:?}", report.findings);
+    }
+    for (name, text) in all {
+        assert!(text.len() < 8_192, "{name} is small: {}", text.len());
     }
 }
 

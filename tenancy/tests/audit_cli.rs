@@ -372,6 +372,15 @@ async fn a_person_is_erased_by_hand() -> Result {
         .execute(&superuser)
         .await?;
     let tenant = ctx.tenant().to_string();
+    let hold = "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')";
+    let placed = sqlx::query(hold).bind(ctx.tenant());
+    placed.execute(&superuser).await?;
+    let (code, words) = erase(&[&tenant, "lead:7"])?;
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("is under a legal hold"), "{words}");
+    sqlx::query("DELETE FROM tenancy.tenant_holds")
+        .execute(&superuser)
+        .await?;
     let done = erase(&[&tenant, "lead:7", "--list", &list])?;
     assert_eq!(done, (Some(0), "erased\n".to_owned()));
     let restore = "DELETE FROM tenancy.subject_keys;
@@ -568,5 +577,222 @@ async fn streams_are_listed_with_their_lag() -> Result {
     );
     assert_eq!(shop.read(&["streams", "resume", "nobody"])?.0, Some(2));
     assert_eq!(shop.read(&["streams", "remove", "siem"])?.0, Some(0));
+    Ok(())
+}
+
+impl Shop {
+    /// Verifies what comes on standard input, in a process that knows of no database.
+    fn offline(&self, file: &str, more: &[&str]) -> Result<(Option<i32>, String)> {
+        use std::io::Write as _;
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .args(["audit", "verify", "-", "--tenant"])
+            .arg(self.ctx.tenant().to_string())
+            .args(more)
+            .env_clear()
+            .current_dir(self.folder.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        // It may end before it has read all.
+        drop(
+            verify
+                .stdin
+                .take()
+                .ok_or("no input")?
+                .write_all(file.as_bytes()),
+        );
+        let output = verify.wait_with_output()?;
+        let words = String::from_utf8([output.stdout, output.stderr].concat())?;
+        Ok((output.status.code(), words))
+    }
+}
+
+/// What somebody does to the lines of a file.
+type Change<'a> = &'a dyn Fn(&mut Vec<String>);
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of all that can be found")]
+async fn an_export_and_a_public_key_are_enough_to_say_what_was_changed_and_where() -> Result {
+    let shop = Shop::new().await?;
+    for sealed in [6, 12] {
+        shop.record(3).await?;
+        shop.seal(sealed).await?;
+    }
+    let tenant = shop.ctx.tenant().to_string();
+    let (_, public) = shop.said(&["public-key"])?;
+    std::fs::write(shop.path("keys"), format!("# of 2026\n\n{public}"))?;
+    let (keys, heads) = (["--keys", "keys"], ["--keys", "keys", "--anchor", "heads"]);
+    let whole = String::from_utf8(shop.run(&["prove", &tenant])?.stdout)?;
+    for with in [&keys[..], &heads] {
+        let (code, text) = shop.offline(&whole, with)?;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.ends_with("nothing was changed\n"), "{text}");
+    }
+
+    let lines: Vec<&str> = whole.lines().collect();
+    let at = |kind: &str| -> Vec<usize> {
+        let begin = format!("{{\"{kind}\":");
+        (0..lines.len())
+            .filter(|at| lines[*at].starts_with(&begin))
+            .collect()
+    };
+    let (seals, entries) = (at("seal"), at("entry"));
+    let first = entries[0];
+    let entry: serde_json::Value = serde_json::from_str(lines[first])?;
+    let id = entry["entry"]["record"]["id"].as_str().ok_or("no id")?;
+    let last_seal = *seals.last().ok_or("no seal")?;
+    let numbers = (seals.len(), lines.len());
+    let changes: [(Change<'_>, String); 10] = [
+        (
+            &|file| file[first] = file[first].replacen("login.begun", "login.ended", 1),
+            format!(
+                "line {}, seal 1, place 1, entry {id}: the entry was changed\n",
+                first + 1
+            ),
+        ),
+        (
+            &|file| file[first] = file[first].replacen("\"at\":0", "\"at\":7", 1),
+            format!(
+                "line {}, seal 1, place 1, entry {id}: the entry was changed\n",
+                first + 1
+            ),
+        ),
+        (
+            &|file| drop(file.remove(first)),
+            format!("seal 1, place 1, entry {id}: the entry is missing\n"),
+        ),
+        (
+            &|file| file.insert(first + 1, file[first].clone()),
+            format!(
+                "line {}, seal 1, place 1, entry {id}: the entry was added\n",
+                first + 2
+            ),
+        ),
+        (
+            &|file| file[first] = "{}".to_owned(),
+            format!("malformed line {}\n", first + 1),
+        ),
+        (
+            &|file| file[seals[0]] = file[seals[0]].replacen("\"count\":", "\"count\":1", 1),
+            format!("line {}, seal 1: the seal was changed\n", seals[0] + 1),
+        ),
+        (
+            &|file| drop(file.drain(seals[0]..seals[1])),
+            format!("line {}: the seals 1 to 1 are missing\n", seals[0] + 1),
+        ),
+        (
+            &|file| file[0] = file[0].replacen("\"entries\":6", "\"entries\":5", 1),
+            "line 1: the newest seal that is named is not signed\n".to_owned(),
+        ),
+        (
+            &|file| drop(file.pop()),
+            format!("line {}: the file ends in the middle\n", numbers.1),
+        ),
+        (
+            &|file| file.truncate(last_seal),
+            format!("the seals {0} to {0} are missing\n", numbers.0),
+        ),
+    ];
+    for (change, said) in changes {
+        let mut file: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        change(&mut file);
+        let file = file.join("\n") + "\n";
+        assert_ne!(file, whole, "{said}");
+        let (code, text) = shop.offline(&file, &keys)?;
+        assert_eq!(code, Some(1), "{said}: {text}");
+        assert!(text.contains(&said), "{said}: {text}");
+        assert!(text.ends_with("THE LOG WAS CHANGED\n"), "{text}");
+    }
+
+    // A tail that was taken away before the export was made shows by the anchor alone.
+    let left = numbers.0 - 1;
+    let head = std::fs::read_to_string(shop.path("heads"))?
+        .lines()
+        .filter(|line| line.contains(&tenant))
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find(|head| head["number"] == left)
+        .ok_or("no head")?;
+    let mut header: serde_json::Value = serde_json::from_str(lines[0])?;
+    header["header"]["head"] = head;
+    let count = entries.iter().filter(|at| **at < last_seal).count();
+    let end = serde_json::json!({ "end": { "seals": left, "entries": count } });
+    let cut = format!("{header}\n{}\n{end}\n", lines[1..last_seal].join("\n"));
+    let (code, text) = shop.offline(&cut, &keys)?;
+    assert_eq!(code, Some(0), "nothing in it tells: {text}");
+    let (code, text) = shop.offline(&cut, &heads)?;
+    assert_eq!(code, Some(1), "{text}");
+    let ahead = format!(": the anchor knows seals up to {}\n", numbers.0);
+    assert!(text.contains(&ahead), "{text}");
+
+    let other = "2026-a:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    for (with, said) in [
+        (["--key", other], "the seal was changed\n"),
+        (
+            ["--key", &other.replace("2026-a", "2027")],
+            "there is no key `2026-a`\n",
+        ),
+    ] {
+        let (code, text) = shop.offline(&whole, &with)?;
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+    for with in [&["--keys", "nowhere"][..], &["--key", "no key"], &[]] {
+        let (code, text) = shop.offline(&whole, with)?;
+        assert_eq!(code, Some(2), "{with:?}: {text}");
+    }
+    let (code, text) = shop.offline("", &keys)?;
+    assert_eq!(code, Some(2), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_took_has_no_proof_and_the_rest_has() -> Result {
+    let shop = Shop::new().await?;
+    shop.record(2).await?;
+    shop.seal(4).await?;
+    let tenant = shop.ctx.tenant().to_string();
+    let ids: Vec<tenancy::audit::AuditEntryId> =
+        sqlx::query_scalar("SELECT id FROM tenancy.audit_logs WHERE tenant_id = $1 ORDER BY id")
+            .bind(shop.ctx.tenant())
+            .fetch_all(&shop.db.superuser().await?)
+            .await?;
+    let gone = ids[0].to_string();
+    let remove = [
+        "remove",
+        &*tenant,
+        "--older-than",
+        "0",
+        "--action",
+        "login.*",
+        "--reason",
+        "x",
+    ];
+    assert_eq!(shop.said(&remove)?.0, Some(0));
+    let (code, text) = shop.said(&["prove", &tenant, "--entry", &gone])?;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains(&format!("there is no entry `{gone}`")),
+        "{text}"
+    );
+    shop.record(1).await?;
+    shop.seal(6).await?;
+    let left: tenancy::audit::AuditEntryId =
+        sqlx::query_scalar("SELECT id FROM tenancy.audit_logs WHERE tenant_id = $1")
+            .bind(shop.ctx.tenant())
+            .fetch_one(&shop.db.superuser().await?)
+            .await?;
+    let file = shop.folder.path().join("proof");
+    let left = left.to_string();
+    for what in [
+        vec!["--entry", &left],
+        vec!["--from", "1", "--to", "2"],
+        vec![],
+    ] {
+        let arguments = [vec!["prove", &tenant], what].concat();
+        std::fs::write(&file, shop.run(&arguments)?.stdout)?;
+        let (code, text) = shop.verify(&file)?;
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+    }
     Ok(())
 }

@@ -304,6 +304,110 @@ async fn an_export_is_whole_and_a_purge_leaves_its_certificate_and_the_neighbour
     Ok(())
 }
 
+impl Cli {
+    /// `tenancy audit …` with these keys, as the operator and the worker.
+    fn audit(&self, key: &str, words: &[&str]) -> Result<Done> {
+        let server = &self.db.server;
+        let output = Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .arg("audit")
+            .args(words)
+            .env("TENANCY_OPERATOR_URL", server.operator_url())
+            .env("TENANCY_WORKER_URL", server.worker_url())
+            .env("TENANCY_AUDIT_SEAL_KEY", key)
+            .output()?;
+        let code = output.status.code().ok_or("ended by a signal")?;
+        let (out, err) = (output.stdout, output.stderr);
+        Ok(Done(code, String::from_utf8(out)?, String::from_utf8(err)?))
+    }
+
+    /// Other tests' transactions hold the horizon up.
+    async fn seal(&self, key: &str) -> Result {
+        let waiting = "SELECT (SELECT count(*) FROM tenancy.audit_logs)
+            > (SELECT coalesce(sum(entries), 0) FROM tenancy.audit_seals)";
+        for _ in 0..600 {
+            self.audit(key, &["seal"])?.out()?;
+            if !sqlx::query_scalar::<_, bool>(waiting)
+                .fetch_one(&self.superuser)
+                .await?
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Err("not sealed".into())
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_a_tenant_that_was_purged_is_proved_as_before() -> Result {
+    let cli = Cli::new().await?;
+    let (acme, bolt) = (cli.create("acme")?, cli.create("bolt")?);
+    let key = cli.audit("", &["keygen", "2026-a"])?.out()?;
+    let key = key.trim();
+    let public = cli.audit(key, &["public-key"])?.out()?;
+    cli.seal(key).await?;
+    assert_eq!(cli.code(&["delete", &acme, "--grace-days", "0"])?, 0);
+    cli.run(&["purge", &acme])?.out()?;
+    // What was recorded of the deletion is sealed when nobody is there any more.
+    cli.seal(key).await?;
+
+    let folder = tempfile::tempdir()?;
+    let verify = |tenant: &str, proof: String| -> Result<String> {
+        let file = folder.path().join("proof");
+        std::fs::write(&file, proof)?;
+        let file = file.to_string_lossy();
+        let words = ["verify", &*file, "--tenant", tenant, "--key", public.trim()];
+        cli.audit("", &words)?.out()
+    };
+    for tenant in [&acme, &bolt] {
+        let sql = "SELECT id::text FROM tenancy.audit_logs WHERE tenant_id = $1::uuid ORDER BY id";
+        let ids = sqlx::query_scalar(sql).bind(tenant);
+        let ids: Vec<String> = ids.fetch_all(&cli.superuser).await?;
+        assert!(!ids.is_empty());
+        let text = verify(tenant, cli.audit(key, &["prove", tenant])?.out()?)?;
+        let whole = format!("{} entries as they were sealed", ids.len());
+        assert!(text.contains(&whole), "{text}");
+        for id in &ids {
+            let proof = cli.audit(key, &["prove", tenant, "--entry", id])?.out()?;
+            verify(tenant, proof)?;
+        }
+    }
+    let actions = "SELECT action FROM tenancy.audit_logs WHERE tenant_id = $1::uuid ORDER BY id";
+    let actions = sqlx::query_scalar(actions).bind(&acme);
+    let actions: Vec<String> = actions.fetch_all(&cli.superuser).await?;
+    assert!(
+        actions.contains(&"tenant.created".to_owned()),
+        "{actions:?}"
+    );
+    let states = ["prove", &*acme, "--from", "1", "--to", "2"];
+    verify(&acme, cli.audit(key, &states)?.out()?)?;
+
+    // A hold and retention go on behind it, too.
+    assert_eq!(cli.audit(key, &["hold", &acme, "case-7"])?.0, 0);
+    let remove = [
+        "remove",
+        &*acme,
+        "--older-than",
+        "0",
+        "--reason",
+        "its time is over",
+    ];
+    let held = cli.audit(key, &remove)?;
+    assert!(held.0 == 2 && held.2.contains("legal hold"), "{held:?}");
+    assert_eq!(cli.audit(key, &["release", &acme, "case-7"])?.0, 0);
+    let removed = cli.audit(key, &remove)?.out()?;
+    assert_eq!(removed, format!("{} entries removed\n", actions.len()));
+    let text = verify(&acme, cli.audit(key, &["prove", &acme])?.out()?)?;
+    let gone = format!("{} removed by retention", actions.len());
+    assert!(
+        text.contains(&gone) && text.contains(", 0 entries as they"),
+        "{text}"
+    );
+    let text = verify(&bolt, cli.audit(key, &["prove", &bolt])?.out()?)?;
+    assert!(text.contains(" 0 removed by retention"), "{text}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_no_tenant_is_1() -> Result {
     let cli = Cli::new().await?;

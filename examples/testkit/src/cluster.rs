@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 use tenancy_devdb::{BoxError, DevDb};
 
 use crate::user;
 
 /// A server of its own on a port of this machine, ended with this value. Whoever logs in needs
-/// his password (SCRAM); the superuser is `postgres`.
+/// his password (SCRAM); the superuser is `postgres`. It takes transactions in two phases.
 #[derive(Debug)]
 pub struct Cluster {
     process: Child,
@@ -119,10 +119,43 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts the server again where it was, after [`stop`](Self::stop).
+    /// Starts the server again where it was, after [`stop`](Self::stop) or [`kill`](Self::kill).
     pub async fn start_again(&mut self) -> Result<(), BoxError> {
+        let deadline = Instant::now() + Duration::from_secs(20);
         self.process = spawn(&self.bin, &self.dir, self.port)?;
-        self.answering().await
+        loop {
+            // As long as a process of the one before is at its end, a new server refuses to start.
+            if self.process.try_wait()?.is_some() && Instant::now() < deadline {
+                self.process = spawn(&self.bin, &self.dir, self.port)?;
+            }
+            // Not a pool, which would go on trying.
+            let answer = sqlx::PgConnection::connect(&self.superuser_url("postgres")).await;
+            if answer.is_ok() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return self.answering().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Kills the server with all of its processes, as a machine does that goes down: nothing is put in order.
+    pub fn kill(&mut self) -> Result<(), BoxError> {
+        let processes = children(self.process.id())?;
+        self.process.kill()?;
+        for process in processes {
+            kill(process)?;
+        }
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Kills one process of the server, a connection's for one; its others end by themselves then, and the
+    /// server starts anew. Whether it was there.
+    pub fn kill_backend(&self, process: u32) -> Result<bool, BoxError> {
+        let is_ours = children(self.process.id())?.contains(&process);
+        Ok(is_ours && kill(process)?)
     }
 
     /// Ends the server at once, as a crash does.
@@ -166,12 +199,38 @@ impl Drop for Cluster {
     }
 }
 
+fn kill(process: u32) -> Result<bool, BoxError> {
+    let mut kill = Command::new("kill");
+    kill.args(["-KILL", &process.to_string()]);
+    Ok(kill.stderr(Stdio::null()).status()?.success())
+}
+
+/// The processes that this one started.
+fn children(of: u32) -> Result<Vec<u32>, BoxError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that has just ended has none.
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let parent = behind_name.split_whitespace().nth(1);
+        if parent.and_then(|parent| parent.parse().ok()) == Some(of) {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
 fn spawn(bin: &Path, dir: &TempDir, port: u16) -> Result<Child, BoxError> {
     let mut command = Command::new(bin.join("postgres"));
     command
         .arg("-D")
         .arg(dir.path().join("data"))
         .args(["-p", &port.to_string(), "-c", "fsync=off"])
+        .args(["-c", "max_prepared_transactions=8"])
         .args([
             "-c",
             "listen_addresses=127.0.0.1",

@@ -90,6 +90,11 @@ const STEPS: &[Migration] = &[
         "audit_snapshots",
         include_str!("../../migrations/0011_audit_snapshots.sql"),
     ),
+    Migration::new(
+        13,
+        "audit_samples",
+        include_str!("../../migrations/0013_audit_samples.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the grants: nothing in the log is changed or removed but by the functions

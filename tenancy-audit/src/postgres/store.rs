@@ -28,6 +28,15 @@ impl PgAuditStore {
     pub fn new(db: TenantDb) -> Self {
         Self { db }
     }
+
+    /// Whether the context's tenant is under a legal hold.
+    pub(crate) async fn is_held(&self, ctx: &TenantCtx) -> Result<bool, Error> {
+        let mut tx = self.db.read(ctx).await?;
+        Ok(sqlx::query_scalar(include_str!("sql/is_held_here.sql"))
+            .bind(ctx.tenant())
+            .fetch_one(&mut *tx)
+            .await?)
+    }
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use tenancy_core::{
     TenantCtx, TenantDb,
 };
 
-use super::{export::Export, perm, subjects, tail::Tail};
+use super::{export::Export, perm, retention::held, subjects, tail::Tail};
 use crate::{
     ActionFilter, AuditEntryId, AuditQuery, AuditStore, Change, CountBy, Counts, Entry, Error,
     ErrorKind, ExportFormat, Filter, Order, Page, PgAuditStore, ResourceFilter, SealKeys, Verdict,
@@ -47,6 +47,8 @@ pub struct AuditLog {
     audit: Arc<dyn AuditSink>,
     cipher: Option<Arc<dyn SubjectCipher>>,
     keys: Option<SealKeys>,
+    /// Where legal holds stand, of a log on Postgres.
+    holds: Option<PgAuditStore>,
 }
 
 /// What verifying a stretch of the log found.
@@ -66,10 +68,13 @@ pub struct Verification {
 impl AuditLog {
     /// Puts the service together, on Postgres.
     pub fn new(db: TenantDb, authorizer: Arc<dyn Authorizer>, audit: Arc<dyn AuditSink>) -> Self {
-        Self::with_store(Arc::new(PgAuditStore::new(db)), authorizer, audit)
+        let store = PgAuditStore::new(db);
+        let mut log = Self::with_store(Arc::new(store.clone()), authorizer, audit);
+        log.holds = Some(store);
+        log
     }
 
-    /// Puts the service together, on another store.
+    /// Puts the service together, on another store, which knows of no legal holds.
     pub fn with_store(
         store: Arc<dyn AuditStore>,
         authorizer: Arc<dyn Authorizer>,
@@ -81,6 +86,7 @@ impl AuditLog {
             audit,
             cipher: None,
             keys: None,
+            holds: None,
         }
     }
 
@@ -125,10 +131,17 @@ impl AuditLog {
     /// [`Retention::erase_details`](crate::Retention::erase_details).
     ///
     /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) `audit_held` while the tenant is under a legal hold;
     /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers, which asks
     /// for its own permission.
     pub async fn erase_subject(&self, ctx: &TenantCtx, subject: &Subject) -> Result<(), Error> {
-        self.cipher()?.erase_subject(ctx, subject).await?;
+        let cipher = self.cipher()?;
+        if let Some(holds) = &self.holds
+            && holds.is_held(ctx).await?
+        {
+            return Err(held(ctx.tenant()));
+        }
+        cipher.erase_subject(ctx, subject).await?;
         if self.shows_erasure(ctx, subject).await? {
             return Ok(());
         }

@@ -12,7 +12,8 @@ use super::{
     verify::{ProofReport, Verifier},
 };
 use crate::{
-    AuditEntryId, ConsistencyProof, Error, ErrorKind, InclusionProof, SealHead, merkle, model,
+    AuditEntryId, ConsistencyProof, Error, ErrorKind, InclusionProof, SealHead, merkle,
+    model::{self, ProofLine},
     postgres::{Reader, Reading},
 };
 
@@ -133,8 +134,8 @@ impl AuditProofs {
     }
 }
 
-/// Proofs for whoever runs the database, also about the log of a tenant that is gone. Each is a line of text
-/// that [`Verifier::verify`] takes as a file.
+/// Proofs for whoever runs the database, also about the log of a tenant that is gone. Each is a line of text, with a
+/// line for each time that the log was adopted behind it, that [`Verifier::verify`] takes as a file.
 #[derive(Debug)]
 pub struct OperatorProofs(Reader);
 
@@ -153,7 +154,8 @@ impl OperatorProofs {
         let proof = inclusion(&mut reading, tenant, entry).await?;
         let found = reading.entries_of(tenant, &[entry.as_uuid()]).await?;
         let (entry, stored) = found.first().ok_or_else(|| not_sealed(entry))?;
-        model::inclusion_line(entry, *stored, &proof)
+        let line = model::inclusion_line(entry, *stored, &proof)?;
+        with_adoptions(&mut reading, tenant, line).await
     }
 
     /// The proof that what stood at one seal is the beginning of what stood at a later one.
@@ -161,9 +163,10 @@ impl OperatorProofs {
     /// # Errors
     /// As [`AuditProofs::consistency`].
     pub async fn consistency(&self, from: u64, to: u64) -> Result<String, Error> {
-        let mut reading = self.0.begin().await?;
-        let proof = consistency(&mut reading, self.0.tenant(), (from, to)).await?;
-        model::consistency_line(&proof)
+        let (tenant, mut reading) = (self.0.tenant(), self.0.begin().await?);
+        let proof = consistency(&mut reading, tenant, (from, to)).await?;
+        let line = model::consistency_line(&proof)?;
+        with_adoptions(&mut reading, tenant, line).await
     }
 }
 
@@ -207,6 +210,18 @@ async fn consistency(
         to: second.head(),
         path: path.collect::<Option<_>>().ok_or_else(unknown)?,
     })
+}
+
+/// A proof with the log's adoptions, which say what an anchor knows and is lost.
+async fn with_adoptions(
+    reading: &mut Reading,
+    tenant: TenantId,
+    mut lines: String,
+) -> Result<String, Error> {
+    for adoption in reading.adoptions(tenant).await? {
+        ProofLine::adoption(adoption).write(&mut lines)?;
+    }
+    Ok(lines)
 }
 
 fn not_sealed(entry: AuditEntryId) -> Error {

@@ -3,24 +3,26 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
+    proof_files::restore,
     seals::{record, seal_all, signer},
     support::House,
     verify::export,
 };
 use tenancy_audit::{
-    Adopter, Ed25519Signer, Fault, FileAnchor, ProofReport, SealKeys, Sealer, Verifier,
+    Adopter, Ed25519Signer, Fault, FileAnchor, OperatorProofs, ProofReport, SealKeys, Sealer,
+    Verifier,
 };
 
-struct Moved {
-    house: House,
+pub(crate) struct Moved {
+    pub(crate) house: House,
     signer: Arc<Ed25519Signer>,
     keys: SealKeys,
-    sealer: Sealer,
+    pub(crate) sealer: Sealer,
     heads: tempfile::TempDir,
 }
 
 impl Moved {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (house, heads) = (House::new().await, tempfile::tempdir().unwrap());
         let (signer, keys) = signer("one");
         let anchor = Arc::new(FileAnchor::new(heads.path().join("heads")));
@@ -34,24 +36,28 @@ impl Moved {
         }
     }
 
-    fn anchored(&self) -> Vec<u8> {
+    pub(crate) fn anchored(&self) -> Vec<u8> {
         let path: &Path = &self.heads.path().join("heads");
         std::fs::read(path).unwrap_or_default()
     }
 
-    fn adopter(&self) -> Adopter {
+    pub(crate) fn adopter(&self) -> Adopter {
         let operator = self.house.db.operator.clone();
         Adopter::new(operator, self.signer.clone(), self.keys.clone())
     }
 
-    async fn report(&self) -> ProofReport {
-        let file = export(&self.house, &self.house.a).await;
+    /// Of A's log, with the heads of the anchor.
+    pub(crate) fn verifier(&self) -> Verifier {
         let verifier = Verifier::new(self.house.a.tenant(), self.keys.clone());
-        let verifier = verifier.with_anchor(&*self.anchored()).unwrap();
-        verifier.verify(&*file).unwrap()
+        verifier.with_anchor(&*self.anchored()).unwrap()
     }
 
-    async fn as_superuser(&self, sql: &'static str) {
+    pub(crate) async fn report(&self) -> ProofReport {
+        let file = export(&self.house, &self.house.a).await;
+        self.verifier().verify(&*file).unwrap()
+    }
+
+    pub(crate) async fn as_superuser(&self, sql: &'static str) {
         let mut tx = self.house.superuser().await.begin().await.unwrap();
         sqlx::raw_sql("SET LOCAL session_replication_role = replica")
             .execute(&mut *tx)
@@ -161,4 +167,130 @@ async fn seals_that_a_restore_took_away_are_told_as_lost_and_later_ones_are_not_
     let found = moved.report().await;
     assert_eq!(found.findings[0].fault, Fault::AdoptionForged);
     assert!(found.restores.is_empty());
+}
+
+impl Moved {
+    /// Three seals of A, of which a backup has the first.
+    async fn with_two_lost() -> Self {
+        let moved = Self::new().await;
+        for all in [2, 4, 6] {
+            record(&moved.house, &moved.house.a, 2).await;
+            seal_all(&moved.house, &moved.sealer, all).await;
+        }
+        for _ in 0..2 {
+            restore(&moved.house, moved.house.a.tenant()).await;
+        }
+        moved
+    }
+
+    async fn adopt(&self, lost: u64) {
+        let adopter = self.adopter().with_anchor(&*self.anchored()).unwrap();
+        let done = adopter.adopt("restored").await.unwrap();
+        assert_eq!(done.lost, [(self.house.a.tenant(), lost)]);
+    }
+
+    async fn go_on(&self, sealed: [i64; 2]) {
+        for all in sealed {
+            record(&self.house, &self.house.a, 2).await;
+            seal_all(&self.house, &self.sealer, all).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_seal_that_is_made_anew_under_the_number_of_a_lost_one_is_not_excused() {
+    let moved = Moved::with_two_lost().await;
+    moved.adopt(2).await;
+    moved.go_on([4, 6]).await;
+    let report = moved.report().await;
+    assert!(report.is_intact(), "{:?}", report.findings);
+    assert_eq!(report.restores[0].lost, 2);
+    // The third one goes once more, and nobody adopts: the export above is sealed in its place.
+    restore(&moved.house, moved.house.a.tenant()).await;
+    moved.go_on([7, 9]).await;
+    let found = moved.report().await;
+    for expected in [Fault::AnchorDiffers, Fault::AnchorForked] {
+        let mut of_third = found.findings.iter().filter(|found| found.seal == Some(3));
+        assert!(
+            of_third.any(|found| found.fault == expected),
+            "{expected}: {:?}",
+            found.findings
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_restore_lost_is_named_although_the_sealer_has_gone_on_meanwhile() {
+    let moved = Moved::with_two_lost().await;
+    // The cluster is the same: nothing stops the sealer, which makes other seals of these numbers.
+    moved.go_on([4, 6]).await;
+    moved.adopt(2).await;
+    moved.go_on([8, 10]).await;
+    let report = moved.report().await;
+    assert!(report.is_intact(), "{:?}", report.findings);
+    let restore = &report.restores[0];
+    assert_eq!(
+        (report.restores.len(), restore.seals, restore.lost),
+        (1, 3, 2)
+    );
+}
+
+#[tokio::test]
+async fn all_that_an_adoption_says_is_signed() {
+    let moved = Moved::with_two_lost().await;
+    moved.adopt(2).await;
+    moved.go_on([4, 6]).await;
+    moved
+        .as_superuser("CREATE TABLE public.kept AS SELECT * FROM tenancy.audit_adoptions")
+        .await;
+    for set in [
+        // Another seal of the same number would be excused.
+        "lost_hashes = sha256('x') || sha256('y')",
+        "lost_numbers = '{2,4}'",
+        "lost_numbers = '{2}', lost_hashes = substr(lost_hashes, 1, 32)",
+        "number = number + 1",
+        "entries = entries + 1",
+        "loose = loose + 1",
+        "reason = 'another'",
+        "adopted_at = adopted_at + interval '1 s'",
+        "signature = sha256('x') || sha256('y')",
+    ] {
+        let sql: &'static str = format!("UPDATE tenancy.audit_adoptions SET {set}").leak();
+        moved.as_superuser(sql).await;
+        let found = moved.report().await;
+        assert_eq!(found.findings[0].fault, Fault::AdoptionForged, "{set}");
+        assert!(found.restores.is_empty(), "{set}");
+        assert!(found.found > 1, "{set}: and nothing is excused");
+        let as_it_was = "DELETE FROM tenancy.audit_adoptions;
+            INSERT INTO tenancy.audit_adoptions SELECT * FROM public.kept";
+        moved.as_superuser(as_it_was).await;
+    }
+    assert!(moved.report().await.is_intact());
+}
+
+#[tokio::test]
+async fn a_single_proof_brings_along_what_was_adopted() {
+    let moved = Moved::with_two_lost().await;
+    moved.adopt(2).await;
+    moved.go_on([4, 6]).await;
+    let (house, verifier) = (&moved.house, moved.verifier());
+    let proofs = OperatorProofs::new(house.db.operator.clone(), house.a.tenant());
+    let mut lines = vec![proofs.consistency(1, 3).await.unwrap()];
+    for entry in house.entries(&house.a).await {
+        lines.push(proofs.inclusion(entry.id).await.unwrap());
+    }
+    assert_eq!(lines.len(), 7);
+    for line in &lines {
+        let found = verifier.verify(line.as_bytes()).unwrap();
+        assert!(found.is_intact(), "{:?}", found.findings);
+        assert_eq!(found.restores[0].lost, 2);
+        let forged = line.replace(r#""reason":"restored""#, r#""reason":"x""#);
+        let found = verifier.verify(forged.as_bytes()).unwrap();
+        assert_eq!(found.findings[0].fault, Fault::AdoptionForged);
+        assert!(found.restores.is_empty());
+    }
+    // Without it nothing tells why the anchor saw another seal.
+    let (alone, _) = lines[0].split_once('\n').unwrap();
+    let found = verifier.verify(alone.as_bytes()).unwrap();
+    assert_eq!(found.findings[0].fault, Fault::AnchorDiffers);
 }

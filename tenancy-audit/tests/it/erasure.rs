@@ -3,28 +3,28 @@
 use std::sync::Arc;
 
 use crate::{
-    seals::{proofs, seal_all, signer},
+    seals::{proofs, seal_all, sealed, signer},
     support::House,
     verify::{export, report},
 };
 use tenancy_audit::{
-    AuditLog, AuditQuery, BufferOptions, BufferedAudit, Change, CountBy, DetailRule, Entry, Fault,
-    PgAuditLog, Retention, Sealer, Verdict,
+    AuditEntryId, AuditLog, AuditQuery, BufferOptions, BufferedAudit, Change, CountBy, DetailRule,
+    Entry, ErrorKind, Fault, PgAuditLog, Retention, SealOptions, Sealer, Verdict,
 };
 use tenancy_core::{
     AuditSink as _, Event, Subject, SubjectCipher as _, TenantCtx,
     testing::{FakeAuthorizer, FakeSubjectCipher},
 };
 
-struct Sealing {
-    house: House,
+pub(crate) struct Sealing {
+    pub(crate) house: House,
     cipher: FakeSubjectCipher,
-    audit: PgAuditLog,
-    log: AuditLog,
+    pub(crate) audit: PgAuditLog,
+    pub(crate) log: AuditLog,
 }
 
 impl Sealing {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
         let cipher = FakeSubjectCipher::new();
         let audit = house.audit.clone().with_cipher(Arc::new(cipher.clone()));
@@ -184,6 +184,44 @@ async fn a_key_that_went_without_a_record_shows_no_erasure() {
     assert!(!format!("{:?}", facts.collect::<Vec<_>>()).contains("lead:7"));
 }
 
+#[tokio::test]
+async fn a_person_is_not_erased_while_the_tenant_is_under_a_legal_hold() {
+    let sealing = Sealing::new().await;
+    let (house, lead) = (&sealing.house, Subject::parse("lead:7").unwrap());
+    for ctx in [&house.a, &house.b] {
+        sealing.record(ctx, invited(&lead)).await;
+    }
+    let superuser = house.superuser().await;
+    let of_a = async |sql: &'static str| {
+        let of_a = sqlx::query(sql).bind(house.a.tenant());
+        of_a.execute(&superuser).await.unwrap();
+    };
+    let place = "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')";
+    of_a(place).await;
+    let refused = sealing.log.erase_subject(&house.a, &lead).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.code()),
+        (ErrorKind::Conflict, "audit_held")
+    );
+    let kept = sealing.revealed(&house.a, "lead.invited").await;
+    assert_eq!(kept.personal_detail("email").unwrap(), "ann@example.com");
+    assert_eq!(
+        house.entries(&house.a).await.len(),
+        1,
+        "and nothing says so"
+    );
+    sealing.log.erase_subject(&house.b, &lead).await.unwrap();
+    let other = sealing.revealed(&house.b, "lead.invited").await;
+    let erased = Verdict::Erased(vec!["email".to_owned()]);
+    assert_eq!(other.verify(), erased, "whom nobody holds");
+
+    of_a("DELETE FROM tenancy.tenant_holds WHERE tenant_id = $1").await;
+    sealing.log.erase_subject(&house.a, &lead).await.unwrap();
+    let shown = sealing.revealed(&house.a, "lead.invited").await;
+    assert_eq!(shown.verify(), erased);
+}
+
 async fn update(house: &House, sql: &'static str) {
     house
         .as_owner("ALTER TABLE tenancy.audit_logs DISABLE TRIGGER audit_append_only")
@@ -303,6 +341,50 @@ async fn details_recorded_in_clear_are_erased_by_the_operator_and_signed_for() {
         retention.erase_details(&none).await.unwrap_err().code(),
         "audit_entries_invalid"
     );
+}
+
+#[tokio::test]
+async fn details_of_an_entry_that_waits_for_its_seal_stay() {
+    let house = House::new().await;
+    let (signer, keys) = signer("one");
+    let retention = Retention::new(house.db.operator.clone(), signer.clone(), keys.clone());
+    let mut tx = house.db.app.write(&house.a).await.unwrap();
+    let event = || Event::new("thing.made").personal("phone", "+49 30 7");
+    let events = (0..5).map(|_| event()).collect();
+    let mut ids = house.audit.record_batch_in(&mut tx, events).await.unwrap();
+    tx.commit().await.unwrap();
+    ids.sort_unstable();
+    let rule =
+        |ids: &[AuditEntryId]| DetailRule::new(house.a.tenant(), ids.iter().copied(), "asked for");
+    let refused = async |ids: &[AuditEntryId]| {
+        let refused = retention.erase_details(&rule(ids)).await.unwrap_err();
+        assert_eq!(refused.code(), "audit_entry_not_sealed");
+        for entry in house.entries(&house.a).await {
+            assert_eq!(entry.personal_detail("phone").unwrap(), "+49 30 7");
+        }
+    };
+    refused(&ids[..1]).await;
+    refused(&ids).await;
+    // One round, which takes a part of the transaction.
+    let (some, superuser) = (
+        SealOptions::default().with_batch(2),
+        house.superuser().await,
+    );
+    let sealer = Sealer::new(house.db.worker.clone(), signer);
+    let sealer = sealer.with_options(some);
+    while sealed(&superuser).await < 2 {
+        sealer.run(async {}).await;
+    }
+    assert_eq!(sealed(&superuser).await, 2);
+    for id in &ids[2..] {
+        refused(&[*id]).await;
+        refused(&[ids[0], *id]).await;
+    }
+    assert_eq!(retention.erase_details(&rule(&ids[..2])).await.unwrap(), 2);
+    seal_all(&house, &sealer, 5).await;
+    assert_eq!(retention.erase_details(&rule(&ids)).await.unwrap(), 3);
+    let whole = report(&house, &house.a, &keys).await;
+    assert_eq!((whole.found, whole.erased), (0, 5), "{:?}", whole.findings);
 }
 
 /// Every row of the log as text.

@@ -34,7 +34,7 @@ impl Kept {
         }
     }
 
-    fn all_of_a(&self) -> RetentionRule {
+    pub(crate) fn all_of_a(&self) -> RetentionRule {
         RetentionRule::new(
             self.house.a.tenant(),
             Utc::now() + TimeDelta::minutes(1),
@@ -207,7 +207,7 @@ pub(crate) async fn take_away(house: &House, entry: AuditEntryId) {
 }
 
 /// Without triggers.
-async fn past_the_net(
+pub(crate) async fn past_the_net(
     house: &House,
     query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
 ) {

@@ -41,7 +41,7 @@ fn target(url: &str) -> WebhookTarget {
         .with_most(7)
 }
 
-fn quick() -> StreamOptions {
+pub(crate) fn quick() -> StreamOptions {
     StreamOptions::default()
         .with_first_wait(Duration::from_millis(5))
         .with_interval(Duration::from_millis(20))
@@ -58,7 +58,7 @@ async fn time_is_over(house: &House) {
         .unwrap();
 }
 
-async fn open(house: &House, url: &str, options: StreamOptions) -> AuditStream {
+pub(crate) async fn open(house: &House, url: &str, options: StreamOptions) -> AuditStream {
     let (worker, target) = (house.db.worker.clone(), Arc::new(target(url)));
     AuditStream::open_with(worker, "siem", StreamStart::Beginning, target, options)
         .await
@@ -84,7 +84,10 @@ async fn deliver(house: &House, stream: &AuditStream, total: u64) {
 }
 
 /// Rounds until one is as it is wanted.
-async fn outcome(stream: &AuditStream, wanted: impl Fn(&StreamRound) -> bool) -> StreamRound {
+pub(crate) async fn outcome(
+    stream: &AuditStream,
+    wanted: impl Fn(&StreamRound) -> bool,
+) -> StreamRound {
     let begun = Instant::now();
     loop {
         let round = stream.round().await.unwrap();

@@ -8,7 +8,7 @@ use super::{Retention, check_reason, held};
 use crate::{
     AuditEntryId, Entry, Erasure, Error, ErrorKind, SealedAs,
     model::{ERASED, is_sealed},
-    postgres::Removing,
+    postgres::{Reading, Removing},
 };
 
 /// How many entries one rule names at most.
@@ -90,14 +90,8 @@ impl Retention {
         ids.sort_unstable();
         ids.dedup();
         let reading = removing.reading(rule.tenant).await?;
-        let horizon = reading.horizon().await?;
         let entries = reading.entries_of(rule.tenant, &ids).await?;
-        let found = |id: &Uuid| {
-            let same = |(entry, _): &&(Entry, SealedAs)| entry.id.as_uuid() == *id;
-            let entry = entries.iter().find(same);
-            entry.is_some_and(|(_, stored)| stored.transaction <= horizon)
-        };
-        if let Some(unknown) = ids.iter().find(|id| !found(id)) {
+        if let Some(unknown) = first_unsealed(reading, &ids, &entries).await? {
             let message = format!("there is no entry `{unknown}`, or it waits for its seal");
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -150,4 +144,28 @@ impl Retention {
         }
         Ok(changes)
     }
+}
+
+/// The first of these that is not there, or waits for its seal.
+async fn first_unsealed(
+    reading: &mut Reading,
+    ids: &[Uuid],
+    entries: &[(Entry, SealedAs)],
+) -> Result<Option<Uuid>, Error> {
+    let horizon = reading.horizon().await?;
+    for id in ids {
+        let found = entries.iter().find(|(entry, _)| entry.id.as_uuid() == *id);
+        let sealed = match found {
+            // Of the transaction at which the sealer stands it may have taken a part.
+            Some((entry, stored)) if stored.transaction == horizon => {
+                reading.holding(entry.tenant, entry.id).await?.is_some()
+            }
+            Some((_, stored)) => stored.transaction < horizon,
+            None => false,
+        };
+        if !sealed {
+            return Ok(Some(*id));
+        }
+    }
+    Ok(None)
 }

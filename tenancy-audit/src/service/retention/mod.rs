@@ -283,7 +283,7 @@ pub(in crate::service) fn check_reason(reason: &str) -> Result<(), Error> {
     Err(Error::invalid("audit_reason_invalid", message))
 }
 
-fn held(tenant: TenantId) -> Error {
+pub(in crate::service) fn held(tenant: TenantId) -> Error {
     let message = format!("tenant `{tenant}` is under a legal hold");
     Error::new(ErrorKind::Conflict, "audit_held", message)
 }

@@ -107,7 +107,8 @@ impl Verifier {
     }
 
     /// Verifies a file: an export with its seals, or a single proof, as
-    /// [`OperatorProofs`](crate::OperatorProofs) hands them out. What follows a single proof is not looked at.
+    /// [`OperatorProofs`](crate::OperatorProofs) hands them out. Of what follows a single proof only adoptions are
+    /// looked at.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_proof_format` if the first line is not
@@ -116,11 +117,12 @@ impl Verifier {
     pub fn verify(&self, file: impl BufRead) -> Result<ProofReport, Error> {
         let mut lines = Lines::new(file);
         let first = lines.next()?;
-        let single = first.as_ref().and_then(Line::bytes);
-        if let Some(report) = single.and_then(|line| single::verify(self, line)) {
+        let first = first.as_ref().and_then(Line::bytes).map(<[u8]>::to_vec);
+        let first = first.unwrap_or_default();
+        if let Some(report) = single::verify(self, &first, &mut lines)? {
             return Ok(report);
         }
-        let mut run = Run::begin(self, first.as_ref())?;
+        let mut run = Run::begin(self, Some(&Line::of(1, &first)))?;
         while let Some(line) = lines.next()? {
             run.line(&line);
         }

@@ -1,6 +1,9 @@
 //! What has to hold for any bytes that come in: for the fuzz targets in `fuzz/` and for property
 //! tests. Each function panics where a promise is broken.
 
+mod made;
+mod proofs;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -12,6 +15,9 @@ use crate::{
     AuditWriter, Error, ErrorKind, Limits, Oversize, Record, Redaction, SealKeys, SealedAs,
     model::{EntrySeen, Place, ProofLine, Scratch},
 };
+
+pub use made::{Made, made};
+pub use proofs::{anchor, damaged_proof, keys, proof};
 
 /// The longest message of an error; what it repeats of the input is cut off.
 const MAX_MESSAGE: usize = 1_024;
