@@ -75,3 +75,27 @@ impl AuthzOptions {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_memory_is_a_second_old_at_most_unless_another_bound_is_set() {
+        let options = AuthzOptions::default();
+        assert_eq!(options.bound, Duration::from_secs(1));
+        let none = options.clone().with_bound(Duration::ZERO);
+        assert_eq!(none.bound, Duration::ZERO);
+        let most = options.with_bound(Duration::from_hours(2));
+        assert_eq!(most.bound, Duration::from_hours(1), "an hour at most");
+    }
+
+    #[test]
+    fn each_denial_is_an_entry_and_changes_are_announced_unless_it_is_said_otherwise() {
+        let options = AuthzOptions::default();
+        assert!(options.fold_denials.is_zero() && options.announces);
+        let folding = options.with_folded_denials(Duration::from_hours(1));
+        assert_eq!(folding.fold_denials, Duration::from_mins(1));
+        assert!(!folding.without_announcements().announces);
+    }
+}

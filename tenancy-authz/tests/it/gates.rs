@@ -1,15 +1,11 @@
 //! Gates, in code and on the routes of a real router.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{Router, body::Body, extract::FromRef, routing::get};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::Value;
 use tenancy_authz::{
     AuthzOptions, ErrorKind, PgAuthorizer,
@@ -23,9 +19,7 @@ use tenancy_core::{
 };
 use tower::ServiceExt as _;
 
-use crate::support::{
-    NoAuditToday, PURGE, READ, Result, World, authorizer, definitions, perm, user,
-};
+use crate::support::{PURGE, READ, Result, World, authorizer, definitions, perm, user};
 
 #[derive(Clone)]
 struct AppState {
@@ -71,13 +65,13 @@ fn routes(world: &World, authz: Arc<PgAuthorizer>) -> Result<Router> {
         .with_state(state))
 }
 
-fn app(world: &World, authz: Arc<PgAuthorizer>) -> Result<Router> {
+pub(crate) fn app(world: &World, authz: Arc<PgAuthorizer>) -> Result<Router> {
     let source = TenantSource::Header("x-tenant".to_owned());
     let tenants = TenantLayer::new(world.db.app.clone(), Arc::new(TestLogin), [source]);
     Ok(routes(world, authz)?.layer(tenants))
 }
 
-async fn call(
+pub(crate) async fn call(
     app: &Router,
     path: &str,
     ctx: Option<&TenantCtx>,
@@ -251,9 +245,14 @@ async fn a_database_that_does_not_answer_is_503_and_no_denial() -> Result {
 
     own.close().await;
     tokio::time::sleep(bound).await;
-    let (status, kind, body) = call(&app, "/templates", Some(&reader)).await?;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
-    assert_eq!(kind, "application/problem+json");
+    // Who holds it and who does not, of a layer and of an extractor alike.
+    for path in ["/templates", "/typed", "/purge"] {
+        for asking in [&reader, &world.owner] {
+            let (status, kind, body) = call(&app, path, Some(asking)).await?;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {body}");
+            assert_eq!(kind, "application/problem+json");
+        }
+    }
     assert!(
         world.audit.of("access.denied").is_empty(),
         "nobody was denied anything"
@@ -264,6 +263,41 @@ async fn a_database_that_does_not_answer_is_503_and_no_denial() -> Result {
         (CoreKind::Unavailable, "authorization_unavailable")
     );
     assert!(error.retry().is_retryable());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_cut_off_is_unavailable_to_who_asks_in_it_and_no_denial() -> Result {
+    let world = World::new().await?;
+    let reader = world.member(&["viewer"]).await?;
+    let superuser = world.db.superuser().await?;
+    for asking in ["check", "key", "type", "roles"] {
+        // Of something he holds, and has been told so a moment ago.
+        let mut tx = world.db.app.read(&reader).await?;
+        world.authz.require_key_in(&mut tx, &READ).await?;
+        let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut *tx)
+            .await?;
+        sqlx::query("SELECT pg_terminate_backend($1, 10000)")
+            .bind(backend)
+            .execute(&superuser)
+            .await?;
+        let failed = match asking {
+            "check" => world.authz.check_in(&mut tx, &READ).await.map(drop),
+            "key" => world.authz.require_key_in(&mut tx, &READ).await,
+            "type" => {
+                let read = perm::TemplatesRead::get();
+                world.authz.require_in(&mut tx, read).await.map(drop)
+            }
+            _ => world.authz.roles_in(&mut tx).await.map(drop),
+        };
+        assert_eq!(
+            failed.map_err(|error| (error.kind(), error.code())),
+            Err((CoreKind::Unavailable, "authorization_unavailable")),
+            "{asking}"
+        );
+    }
+    assert!(world.audit.of("access.denied").is_empty());
     Ok(())
 }
 
@@ -351,73 +385,4 @@ impl AuditSink for SlowAudit {
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
         self.0.record_in(tx, event).await
     }
-}
-
-/// Counts the denials that are not on record.
-#[derive(Default)]
-struct Unrecorded(Arc<AtomicU64>);
-
-impl Recorder for Unrecorded {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        match key.name() {
-            "tenancy_denials_unrecorded_total" => Counter::from_arc(self.0.clone()),
-            _ => Counter::noop(),
-        }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
-#[tokio::test]
-async fn with_the_audit_log_down_a_denial_is_a_denial_and_the_loss_is_counted() -> Result {
-    let world = World::new().await?;
-    let reader = world.member(&["viewer"]).await?;
-    let recorder = Unrecorded::default();
-    // This runtime has one thread, so the recorder sees every task of the test.
-    let _counting = metrics::set_default_local_recorder(&recorder);
-    let authz = Arc::new(PgAuthorizer::new(
-        world.db.app.clone(),
-        Arc::new(NoAuditToday),
-    ));
-    let app = app(&world, authz)?;
-    assert_eq!(
-        call(&app, "/purge", Some(&reader)).await?.0,
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(recorder.0.load(Ordering::SeqCst), 1);
-    assert_eq!(
-        call(&app, "/templates", Some(&reader)).await?.0,
-        StatusCode::OK
-    );
-    assert_eq!(recorder.0.load(Ordering::SeqCst), 1);
-    Ok(())
-}
-
-#[tokio::test]
-async fn of_denials_folded_into_one_entry_that_is_lost_each_is_counted() -> Result {
-    let world = World::new().await?;
-    let reader = world.member(&["viewer"]).await?;
-    let recorder = Unrecorded::default();
-    let _counting = metrics::set_default_local_recorder(&recorder);
-    let window = std::time::Duration::from_mins(1);
-    let options = AuthzOptions::default().with_folded_denials(window);
-    let authz = PgAuthorizer::with_options(world.db.app.clone(), Arc::new(NoAuditToday), options);
-    for _ in 0..5 {
-        let denied = authz.require_key(&reader, &PURGE).await.unwrap_err();
-        assert_eq!(denied.kind(), CoreKind::Denied);
-    }
-    assert_eq!(recorder.0.load(Ordering::SeqCst), 1);
-    authz.flush_denials().await;
-    assert_eq!(recorder.0.load(Ordering::SeqCst), 5);
-    Ok(())
 }

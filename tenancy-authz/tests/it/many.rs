@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tenancy_authz::{AuthzOptions, ErrorKind, PgAuthorizer};
-use tenancy_core::{Decision, PermissionKey, ServiceKey, TenantDb, UserId, testing::acting_for};
+use tenancy_core::{
+    Authorizer as _, Decision, PermissionKey, Principal, ServiceKey, TenantCtx, TenantDb, UserId,
+    testing::acting_for,
+};
 
 use crate::support::{PURGE, READ, Result, WRITE, World, authorizer, definitions, perm, user};
 
@@ -282,23 +285,30 @@ async fn equal_denials_can_be_folded_and_none_gets_lost() -> Result {
     Ok(())
 }
 
+/// A key of the member's, with these permissions.
+async fn key_of(world: &World, maker: &TenantCtx, brought: &[PermissionKey]) -> Result<TenantCtx> {
+    let key = tenancy_core::ApiKeyId::new();
+    let permissions: Vec<_> = brought.iter().map(PermissionKey::as_str).collect();
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+         VALUES ($1, $2, 'key', 'tk', $3, $4, now() + interval '1 day')",
+    )
+    .bind(maker.tenant())
+    .bind(key)
+    .bind(permissions)
+    .bind(user(maker))
+    .execute(&world.db.superuser().await?)
+    .await?;
+    let key = Principal::api_key(key, brought.to_vec());
+    Ok(world.db.app.enter_as(maker.tenant(), key).await?)
+}
+
 #[tokio::test]
 async fn a_key_goes_no_further_than_its_maker_whichever_way_it_is_asked() -> Result {
     let world = World::new().await?;
-    let (here, maker) = (world.owner.tenant(), world.member(&["viewer"]).await?);
-    let key = tenancy_core::ApiKeyId::new();
-    sqlx::query(
-        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
-         VALUES ($1, $2, 'key', 'tk', '{templates.read,templates.purge}', $3, now() + interval '1 day')",
-    )
-    .bind(here)
-    .bind(key)
-    .bind(user(&maker))
-    .execute(&world.db.superuser().await?)
-    .await?;
+    let maker = world.member(&["viewer"]).await?;
     let brought = vec![READ, PURGE];
-    let key = tenancy_core::Principal::api_key(key, brought.clone());
-    let ctx = world.db.app.enter_as(here, key).await?;
+    let ctx = key_of(&world, &maker, &brought).await?;
     for _ in 0..2 {
         // The second time from memory.
         let rights = world.authz.permissions(&ctx).await?;
@@ -318,6 +328,62 @@ async fn a_key_goes_no_further_than_its_maker_whichever_way_it_is_asked() -> Res
         assert_eq!(read.map(Decision::is_allowed), Some(true));
         let purge = world.authz.peek(&ctx, purge);
         assert_eq!(purge.map(Decision::is_allowed), Some(false));
+    }
+    Ok(())
+}
+
+/// What somebody is told of each permission, in all ways that there are.
+async fn told(authz: &PgAuthorizer, ctx: &TenantCtx) -> Result<[bool; 4]> {
+    let manage = tenancy_authz::perm::RolesManage::get();
+    let peeked = [
+        authz.peek(ctx, perm::TemplatesRead::get()),
+        authz.peek(ctx, perm::TemplatesWrite::get()),
+        authz.peek(ctx, perm::TemplatesPurge::get()),
+        authz.peek(ctx, manage),
+    ];
+    let peeked = peeked.map(|said| said.map(Decision::is_allowed));
+    let rights = authz.permissions(ctx).await?;
+    let mut told = [false; 4];
+    for (at, key) in [READ, WRITE, PURGE, MANAGE].iter().enumerate() {
+        told[at] = authz.check(ctx, key).await?.is_allowed();
+        assert_eq!(peeked[at], Some(told[at]), "{key} from memory");
+        assert_eq!(rights.allows_key(key), told[at], "{key} of all rights");
+        let required = authz.require_key(ctx, key).await;
+        assert_eq!(required.is_ok(), told[at], "{key} required");
+    }
+    Ok(told)
+}
+
+#[tokio::test]
+async fn who_is_answered_from_the_same_entry_is_not_answered_for_each_other() -> Result {
+    let world = World::new().await?;
+    let hour = AuthzOptions::default().with_bound(Duration::from_hours(1));
+    let authz = authorizer(&world.db.app, &world.audit, hour);
+    let member = world.member(&["admin"]).await?;
+    let support = acting_for(&world.owner, UserId::new(), user(&member));
+    let key = key_of(&world, &member, &[READ]).await?;
+    let wide = key_of(&world, &member, &[READ, WRITE, PURGE, MANAGE]).await?;
+    let lesser = world.member(&["viewer"]).await?;
+    let of_lesser = key_of(&world, &lesser, &[READ, PURGE]).await?;
+    // One question about each of the two members, and all the rest comes out of their entries.
+    authz.permissions(&member).await?;
+    authz.permissions(&lesser).await?;
+    for _ in 0..3 {
+        for (who, ctx, expected) in [
+            ("a member", &member, [true, true, true, true]),
+            ("his key", &key, [true, false, false, false]),
+            ("support", &support, [true, true, true, false]),
+            ("a wide key of his", &wide, [true, true, true, true]),
+            (
+                "a key of another one",
+                &of_lesser,
+                [true, false, false, false],
+            ),
+            ("support again", &support, [true, true, true, false]),
+            ("another one", &lesser, [true, false, false, false]),
+        ] {
+            assert_eq!(told(&authz, ctx).await?, expected, "{who}");
+        }
     }
     Ok(())
 }

@@ -17,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{READ, Result, World, authorizer, role, user};
 
 const CHILD: &str = "TENANCY_AUTHZ_CHILD";
-const ROUNDS: usize = 15;
+/// Revokes that are announced take milliseconds each, the others the bound.
+const TOLD: usize = 200;
+const UNTOLD: usize = 15;
+/// Far below the bound, and more than a busy machine takes as a rule.
+const SOON: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again, and says when the answer changes and when the last question began that was
@@ -101,12 +105,12 @@ async fn a_revoke_counts_within_the_bound_in_another_process() -> Result {
         return watch(&told).await;
     }
     let world = World::new().await?;
-    for (bound, listens) in [(1_000, "listens"), (200, "hears nothing")] {
+    for (bound, listens, rounds) in [(1_000, "listens", TOLD), (200, "hears nothing", UNTOLD)] {
         let member = world.member(&["viewer"]).await?;
         let (url, tenant, watched) = (world.db.server.app_url(), member.tenant(), user(&member));
         let mut other = Watcher::start(&format!("{url} {tenant} {watched} {bound} {listens}"))?;
-        let mut longest = Duration::ZERO;
-        for _ in 0..ROUNDS {
+        let mut delays = Vec::new();
+        for _ in 0..rounds {
             other.until(true).await?;
             world
                 .roles
@@ -114,16 +118,23 @@ async fn a_revoke_counts_within_the_bound_in_another_process() -> Result {
                 .await?;
             let revoked = SystemTime::now();
             let last_allowed = other.until(false).await?;
-            longest = longest.max(last_allowed.duration_since(revoked).unwrap_or_default());
+            delays.push(last_allowed.duration_since(revoked).unwrap_or_default());
             world
                 .roles
                 .assign(&world.owner, watched, &role("viewer"), None)
                 .await?;
         }
-        eprintln!("{ROUNDS} revokes, another process {listens}: {longest:?} at most");
+        delays.sort();
+        let (median, longest) = (delays[rounds / 2], delays[rounds - 1]);
+        eprintln!("{rounds} revokes, another process {listens}: {median:?}, {longest:?} at most");
         assert!(
             longest <= Duration::from_millis(bound),
             "a check that began {longest:?} after the revoke was still allowed"
+        );
+        let is_told = listens == "listens";
+        assert!(
+            !is_told || median <= SOON,
+            "who listens heard after {median:?}"
         );
     }
     Ok(())

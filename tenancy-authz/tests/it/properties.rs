@@ -15,15 +15,10 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::json;
-use tenancy_authz::{
-    AuthzOptions, Change, PgAuthorizer, PgPolicyStore, PolicyStore as _, RoleName,
-    testing::{self, MemoryPolicyStore},
-};
-use tenancy_core::{
-    Authorizer as _, PermissionKey, RoleKey, TenantCtx, UserId, testing::MemoryAudit,
-};
+use tenancy_authz::{AuthzOptions, PgAuthorizer, testing};
+use tenancy_core::{Authorizer as _, PermissionKey, TenantCtx, testing::MemoryAudit};
 
-use crate::support::{PURGE, READ, Result, WRITE, World, definitions, role, user};
+use crate::support::{Result, World, user};
 
 const PERMISSIONS: &[&str] = &[
     "templates.read",
@@ -100,7 +95,7 @@ fn made() -> impl Strategy<Value = Made> {
     )
 }
 
-fn runner() -> TestRunner {
+pub(crate) fn runner() -> TestRunner {
     let seed = std::env::var("TENANCY_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
@@ -114,7 +109,7 @@ fn runner() -> TestRunner {
     )
 }
 
-fn make_up<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> Result<S::Value> {
+pub(crate) fn make_up<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> Result<S::Value> {
     Ok(strategy
         .new_tree(runner)
         .map_err(|reason| reason.to_string())?
@@ -126,7 +121,7 @@ fn entropy() -> u64 {
     u64::from(now.subsec_nanos()) | (now.as_secs() << 32)
 }
 
-fn cases(default: usize) -> usize {
+pub(crate) fn cases(default: usize) -> usize {
     std::env::var("TENANCY_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
@@ -241,210 +236,4 @@ async fn sql_snapshot_and_a_naive_model_agree_on_made_up_policies() -> Result {
         "{allowed} of {decisions} allowed: too one-sided to prove much"
     );
     Ok(())
-}
-
-const CHANGED_ROLES: &[&str] = &["alpha", "beta", "owner", "admin", "viewer", "ghost"];
-
-/// A change by one of the users, with everything it could be about.
-fn change() -> impl Strategy<Value = (usize, Change, bool)> {
-    let a_role = || proptest::sample::select(CHANGED_ROLES).prop_map(RoleKey::from_static);
-    let a_permission = || {
-        let manage = PermissionKey::from_static("roles.manage");
-        let unheard = PermissionKey::from_static("no.such");
-        proptest::sample::select(vec![READ, WRITE, PURGE, manage, unheard])
-    };
-    let a_wildcard = || {
-        let patterns = ["templates.*", "roles.*", "members.*", "no.*"];
-        proptest::sample::select(patterns.map(crate::support::wildcard).to_vec())
-    };
-    let nobody = UserId::from_uuid(uuid::Uuid::nil());
-    let far = || {
-        let day = |year| format!("{year}-01-01T00:00:00Z").parse().expect("a day");
-        proptest::sample::select(vec![
-            None,
-            Some(day(2001)),
-            Some(day(2800)),
-            Some(day(2900)),
-        ])
-    };
-    let name = || RoleName::parse("x").expect("a name");
-    let kind = prop_oneof![
-        2 => a_role().prop_map(move |role| Change::Create { role, name: name() }),
-        1 => a_role().prop_map(|role| Change::Delete { role }),
-        4 => (a_role(), a_permission()).prop_map(|(role, permission)| Change::Grant { role, permission }),
-        3 => (a_role(), a_permission()).prop_map(|(role, permission)| Change::Revoke { role, permission }),
-        5 => (a_role(), far()).prop_map(move |(role, expires_at)| Change::Assign { member: nobody, role, expires_at }),
-        3 => a_role().prop_map(move |role| Change::Unassign { member: nobody, role }),
-        1 => a_role().prop_map(move |role| Change::Rename { role, name: name() }),
-        1 => (a_role(), a_role()).prop_map(move |(role, from)| Change::Clone { role, from, name: name() }),
-        3 => (a_role(), a_wildcard()).prop_map(|(role, wildcard)| Change::GrantWildcard { role, wildcard }),
-        2 => (a_role(), a_wildcard()).prop_map(|(role, wildcard)| Change::RevokeWildcard { role, wildcard }),
-        4 => (a_role(), a_role()).prop_map(|(role, parent)| Change::AddParent { role, parent }),
-        2 => (a_role(), a_role()).prop_map(|(role, parent)| Change::RemoveParent { role, parent }),
-    ];
-    let by = prop_oneof![3 => Just(0), 4 => 0..USERS];
-    (by, kind, proptest::bool::weighted(0.9))
-}
-
-/// Puts a member, or a stranger, where the made-up change has nobody.
-fn about(change: Change, whom: UserId) -> Change {
-    match change {
-        Change::Assign {
-            role, expires_at, ..
-        } => Change::Assign {
-            member: whom,
-            role,
-            expires_at,
-        },
-        Change::Unassign { role, .. } => Change::Unassign { member: whom, role },
-        other => other,
-    }
-}
-
-#[tokio::test]
-async fn the_functions_refuse_and_do_what_the_rules_in_rust_do() -> Result {
-    let world = World::new().await?;
-    let memory = Arc::new(MemoryPolicyStore::new(&definitions())?);
-    let in_memory = Arc::new(PgAuthorizer::over(
-        memory.clone(),
-        Arc::new(MemoryAudit::new()),
-        AuthzOptions::default(),
-    ));
-    let postgres = PgPolicyStore::new(world.db.app.clone());
-    let strategy = vec((change(), 0..USERS), 40);
-    let mut runner = runner();
-    let (mut made, mut refused) = (0, BTreeMap::<&str, usize>::new());
-    for _ in 0..cases(40) / 2 {
-        let (contexts, strangers) = same_tenant_in_both(&world, &in_memory, &memory).await?;
-        for ((by, change, a_member), whom) in make_up(&strategy, &mut runner)? {
-            let whom = if a_member {
-                user(&contexts[whom])
-            } else {
-                strangers
-            };
-            let change = about(change, whom);
-            let mut tx = world.db.app.write(&contexts[by]).await?;
-            let real = postgres
-                .change_in(&mut tx, &change)
-                .await
-                .map_err(|error| error.code());
-            let rules = memory
-                .change_in(&mut tx, &change)
-                .await
-                .map_err(|error| error.code());
-            tx.commit().await?;
-            let same_outcome = match (&real, &rules) {
-                // How an absent moment is written differs; that it was there does not.
-                (Ok(real), Ok(rules)) => {
-                    std::mem::discriminant(real) == std::mem::discriminant(rules)
-                }
-                (real, rules) => real == rules,
-            };
-            assert!(
-                same_outcome,
-                "{change:?} by {by}: {real:?} in SQL, {rules:?} in Rust"
-            );
-            match real {
-                Ok(_) => made += 1,
-                Err(code) => *refused.entry(code).or_default() += 1,
-            }
-        }
-        for ctx in &contexts {
-            let mut tx = world.db.app.read(ctx).await?;
-            let real = postgres.member_permissions_in(&mut tx, user(ctx)).await?;
-            assert_eq!(
-                real,
-                memory.member_permissions_in(&mut tx, user(ctx)).await?
-            );
-            for permission in [READ, WRITE, PURGE] {
-                let real = postgres.explain_in(&mut tx, user(ctx), &permission).await?;
-                let rules = memory.explain_in(&mut tx, user(ctx), &permission).await?;
-                assert_eq!(real.to_string(), rules.to_string());
-            }
-            let (mut real, mut rules) = (
-                postgres.policy_in(&mut tx).await?,
-                memory.policy_in(&mut tx).await?,
-            );
-            (real.epoch, rules.epoch) = (None, None);
-            assert_eq!(real, rules);
-        }
-    }
-    eprintln!("{made} changes made; refused: {refused:?}");
-    for code in [
-        "permission_denied",
-        "exceeds_own_permissions",
-        "role_fixed",
-        "granted_otherwise",
-        "parent_cycle",
-    ] {
-        assert!(
-            refused.contains_key(code),
-            "no case of `{code}` came up: {refused:?}"
-        );
-    }
-    Ok(())
-}
-
-/// One tenant, known to both stores: an owner, an admin, one who manages roles with little else,
-/// and a viewer. The last value is nobody.
-async fn same_tenant_in_both(
-    world: &World,
-    in_memory: &Arc<PgAuthorizer>,
-    memory: &MemoryPolicyStore,
-) -> Result<(Vec<TenantCtx>, UserId)> {
-    use tenancy_core::RoleDirectory as _;
-
-    let owner = testing::tenant(&world.db.app, &world.authz).await?;
-    let manage = PermissionKey::from_static("roles.manage");
-    let chief = role("chief");
-    let new = tenancy_authz::NewRole::new(chief.clone(), RoleName::parse("x")?)
-        .with_permission(manage.clone())
-        .with_permission(READ);
-    world.roles.create(&owner, new).await?;
-    let alpha = tenancy_authz::NewRole::new(role("alpha"), RoleName::parse("x")?)
-        .with_wildcard(crate::support::wildcard("templates.*"));
-    world.roles.create(&owner, alpha).await?;
-    let beta =
-        tenancy_authz::NewRole::new(role("beta"), RoleName::parse("x")?).with_parent(role("alpha"));
-    world.roles.create(&owner, beta).await?;
-    let mut contexts = vec![owner.clone()];
-    let mut tx = world.db.app.write(&owner).await?;
-    in_memory.seed_in(&mut tx, user(&owner)).await?;
-    let made = |key: &RoleKey| {
-        let (role, name) = (key.clone(), RoleName::parse("x"));
-        name.map(|name| Change::Create { role, name })
-    };
-    let grant = |permission| Change::Grant {
-        role: chief.clone(),
-        permission,
-    };
-    memory.change_in(&mut tx, &made(&chief)?).await?;
-    for permission in [manage, READ] {
-        memory.change_in(&mut tx, &grant(permission)).await?;
-    }
-    // One below the other, with a wildcard above.
-    let (alpha, beta) = (role("alpha"), role("beta"));
-    for change in [
-        made(&alpha)?,
-        made(&beta)?,
-        Change::GrantWildcard {
-            role: alpha.clone(),
-            wildcard: crate::support::wildcard("templates.*"),
-        },
-        Change::AddParent {
-            role: beta,
-            parent: alpha,
-        },
-    ] {
-        memory.change_in(&mut tx, &change).await?;
-    }
-    for has in ["admin", "chief", "viewer"] {
-        let ctx = testing::member(&world.db.app, &world.authz, &owner, &[has]).await?;
-        memory
-            .assign_invited_in(&mut tx, user(&ctx), user(&owner), &[role(has)])
-            .await?;
-        contexts.push(ctx);
-    }
-    tx.commit().await?;
-    Ok((contexts, UserId::new()))
 }

@@ -3,10 +3,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tenancy_authz::{AuthzOptions, PgAuthorizer};
-use tenancy_core::{Authorizer as _, DbOptions, TenantCtx, TenantDb};
+use tenancy_core::{Authorizer as _, DbOptions, PermissionKey, TenantCtx, TenantDb};
 use tenancy_testkit::Proxy;
 
-use crate::support::{READ, Result, World, authorizer, role, user};
+use crate::support::{PURGE, READ, Result, WRITE, World, authorizer, role, user};
 
 const HOUR: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,10 +41,13 @@ impl Wire {
         Ok(wire)
     }
 
-    /// The answer, and how many round trips it took.
     async fn allowed(&self, ctx: &TenantCtx) -> Result<(bool, usize)> {
-        let key = READ;
-        let check = self.authz.check(ctx, &key);
+        self.asked(ctx, &READ).await
+    }
+
+    /// The answer, and how many round trips it took.
+    async fn asked(&self, ctx: &TenantCtx, key: &PermissionKey) -> Result<(bool, usize)> {
+        let check = self.authz.check(ctx, key);
         let asked = tokio::time::timeout(PATIENCE, self.proxy.awaited(check));
         let (said, round_trips) = asked.await?;
         // Until the connection is back: its transaction is ended together with the pool's ping.
@@ -72,6 +75,13 @@ async fn a_snapshot_is_loaded_confirmed_and_loaded_anew_by_one_query() -> Result
     let member = wire.world.member(&["viewer"]).await?;
     assert_eq!(wire.allowed(&member).await?, (true, OPEN_AND_ASK), "cold");
     assert_eq!(wire.allowed(&member).await?, (true, 0), "from memory");
+
+    // What else he may came with it, and what he may not.
+    let writer = wire.world.member(&["member"]).await?;
+    assert_eq!(wire.asked(&writer, &READ).await?, (true, OPEN_AND_ASK));
+    assert_eq!(wire.asked(&writer, &WRITE).await?, (true, 0));
+    assert_eq!(wire.asked(&writer, &PURGE).await?, (false, 0));
+    assert_eq!(wire.asked(&member, &WRITE).await?, (false, 0));
 
     wire.authz.forget(&HashSet::from([member.tenant()]));
     assert_eq!(wire.allowed(&member).await?, (true, OPEN_AND_ASK));

@@ -224,7 +224,9 @@ impl PolicyStore for MemoryPolicyStore {
         is_owner: bool,
     ) -> Result<(), Error> {
         let mut policy = self.seen(tx);
-        policy.set_owner(member, is_owner);
+        policy
+            .set_owner(member, is_owner, Utc::now())
+            .map_err(|refusal| refusal.into_error(OWNER))?;
         self.stage(tx, policy);
         Ok(())
     }

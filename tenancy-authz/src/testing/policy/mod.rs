@@ -181,24 +181,36 @@ impl Policy {
         Ok(Applied::Changed(json!({ "roles": had })))
     }
 
-    /// Lets the role `owner` follow the ownership of a member.
-    pub(super) fn set_owner(&mut self, member: UserId, is_owner: bool) {
-        let row = self.members.entry(member).or_insert(MemberRow {
+    /// Lets the role `owner` follow the ownership of a member, or refuses it and stays as it was.
+    pub(super) fn set_owner(
+        &mut self,
+        member: UserId,
+        is_owner: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let mut changed = self.clone();
+        let row = changed.members.entry(member).or_insert(MemberRow {
             is_active: true,
             is_owner,
         });
         row.is_owner = is_owner;
         let role = (member, RoleKey::from_static(OWNER));
         if is_owner {
-            self.assigned.insert(role, None);
+            changed.assigned.insert(role, None);
         } else {
-            let had = self.assigned.remove(&role).is_some();
+            let had = changed.assigned.remove(&role).is_some();
             let admin = RoleKey::from_static("admin");
-            if had && self.assigned_to(member).next().is_none() && self.roles.contains_key(&admin) {
-                self.assigned.insert((member, admin), None);
+            let has_none = changed.assigned_to(member).next().is_none();
+            if had && has_none && changed.roles.contains_key(&admin) {
+                changed.assigned.insert((member, admin), None);
+            }
+            if !changed.has_administrator(now) {
+                return Err(Refusal::LastAdministrator);
             }
         }
-        self.epoch += 1;
+        changed.epoch += 1;
+        *self = changed;
+        Ok(())
     }
 
     fn assigned_to(&self, member: UserId) -> impl Iterator<Item = &RoleKey> {

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct Policies {
     /// The permissions that are registered.
+    #[serde(default)]
     pub permissions: BTreeSet<String>,
     /// The tenants, by a name of this suite.
+    #[serde(default)]
     pub tenants: BTreeMap<String, TenantOf>,
 }
 
