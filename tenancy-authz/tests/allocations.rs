@@ -10,13 +10,16 @@ use std::{
 
 use allocation_counter::measure;
 use tenancy_authz::{
-    AuthzOptions, MockPolicyStore, PgAuthorizer, RegisteredPermission, Snapshot, perm::RolesRead,
+    AuthzOptions, COMPONENT, MockPolicyStore, PgAuthorizer, RegisteredPermission, Snapshot,
+    perm::RolesRead, sync_permissions,
 };
 use tenancy_core::{
-    Authorizer as _, Decision, Permission as _, PermissionKey, Principal, RoleKey, TenantCtx,
-    TenantId, UserId,
+    Authorizer as _, Decision, Permission as _, PermissionDef, PermissionKey, Principal, RoleKey,
+    TenantCtx, TenantId, UserId,
+    migrate::CORE,
     testing::{MemoryAudit, imagined},
 };
+use tenancy_testkit::Db;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -110,5 +113,87 @@ fn two_thousand_snapshots_take_less_than_a_mebibyte() -> Result {
         .iter()
         .all(|ctx| authz.peek(ctx, RolesRead::get()).is_some());
     assert!(all_there, "all of them are in memory");
+    Ok(())
+}
+
+/// A hundred tenants with ten roles over a hundred permissions each, the first granting ten of them and the
+/// last all; $1 tenants, $2 users, each of whom is in two tenants with two roles.
+const SETTING: &[&str] = &[
+    "INSERT INTO tenancy.tenants (id, name) SELECT t, 'x' FROM unnest($1::uuid[]) t WHERE $2::uuid[] IS NOT NULL",
+    "INSERT INTO tenancy.tenant_epoch (tenant_id) SELECT t FROM unnest($1::uuid[]) t WHERE $2::uuid[] IS NOT NULL",
+    "INSERT INTO tenancy.roles (tenant_id, key, name)
+     SELECT t, 'r' || r, 'role' FROM unnest($1::uuid[]) t, generate_series(0, 9) r WHERE $2::uuid[] IS NOT NULL",
+    "INSERT INTO tenancy.role_permissions (tenant_id, role_key, permission_key)
+     SELECT t, 'r' || r, 'area.k' || p
+     FROM unnest($1::uuid[]) t, generate_series(0, 9) r, generate_series(0, 10 * r + 9) p
+     WHERE $2::uuid[] IS NOT NULL",
+    "INSERT INTO tenancy.memberships (tenant_id, user_id)
+     SELECT ($1::uuid[])[(1 + (n + o) % 100)::int], u
+     FROM unnest($2::uuid[]) WITH ORDINALITY us(u, n), generate_series(0, 1) o",
+    "INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key)
+     SELECT ($1::uuid[])[(1 + (n + o) % 100)::int], u, 'r' || (n + r) % 10
+     FROM unnest($2::uuid[]) WITH ORDINALITY us(u, n), generate_series(0, 1) o, generate_series(0, 1) r",
+    "ANALYZE",
+];
+
+/// The setting in a database, and everybody in it, in both of his tenants.
+async fn setting() -> Result<(Db, Vec<TenantCtx>)> {
+    let db = Db::new(&[&CORE, &COMPONENT]).await?;
+    // Leaked: definitions are constants of code.
+    let made = (0..100).map(|at| PermissionDef::new(format!("area.k{at}").leak(), "x", &[]));
+    let known = [
+        CORE.permissions,
+        COMPONENT.permissions,
+        &made.collect::<Vec<_>>(),
+    ]
+    .concat();
+    sync_permissions(&db.operator, &known).await?;
+    let tenants: Vec<_> = (0..100).map(|_| TenantId::new()).collect();
+    let users: Vec<_> = (0..1_000).map(|_| UserId::new()).collect();
+    let superuser = db.superuser().await?;
+    for sql in SETTING {
+        let mut query = sqlx::query(*sql);
+        if sql.contains('$') {
+            query = query.bind(&tenants).bind(&users);
+        }
+        query.execute(&superuser).await?;
+    }
+    let seats = users.iter().enumerate().flat_map(|(at, user)| {
+        let his = tenants.iter().cycle().skip(at % 100 + 1).take(2);
+        his.map(move |tenant| imagined(*tenant, Principal::user(*user)))
+    });
+    let seats = seats.collect();
+    Ok((db, seats))
+}
+
+#[test]
+fn so_do_two_thousand_that_a_database_told_of() -> Result {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build()?;
+    let _inside = runtime.enter();
+    let (db, everybody) = runtime.block_on(setting())?;
+    let options = AuthzOptions::default().with_bound(HOUR);
+    let audit = Arc::new(MemoryAudit::new());
+    let authz = PgAuthorizer::with_options(db.app.clone(), audit, options);
+    // The registry, the connection and its statements are no part of them.
+    let (first, rest) = everybody.split_at(10);
+    let ask = |whom: &[TenantCtx]| {
+        runtime.block_on(async {
+            let mut holding = 0;
+            for ctx in whom {
+                let rights = authz.permissions(ctx).await?;
+                holding += usize::from(rights.keys()?.len() >= 20);
+            }
+            Ok::<_, tenancy_authz::Error>(holding)
+        })
+    };
+    let warm = ask(first)?;
+    let mut holding = Ok(0);
+    let kept = measure(|| holding = ask(rest)).bytes_current;
+    eprintln!("{kept} bytes for {} snapshots of a database", rest.len());
+    assert_eq!(holding? + warm, everybody.len(), "each holds two roles");
+    assert!((1..=1 << 20).contains(&kept), "{kept} bytes");
+    let is_there = |ctx| authz.peek(ctx, RolesRead::get()).is_some();
+    assert!(everybody.iter().all(is_there), "all of them are in memory");
     Ok(())
 }
