@@ -18,7 +18,10 @@ async fn main() -> ExitCode {
         ["audit", "seals"] => area::audit::seals().await,
         ["soak", "audit", rest @ ..] => area::audit::soak(rest.first().copied()),
         ["audit", "writes"] => area::audit::writes().await,
-        ["authz"] => area::authz::run().await,
+        ["authz", rest @ ..] => match area::authz::run(rest).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         ["core"] => area::core::run().await,
         ["soak", rest @ ..] => area::soak::run(rest.first().copied(), rest.get(1).copied()).await,
         ["devdb"] => area::devdb::run().await,
@@ -26,7 +29,7 @@ async fn main() -> ExitCode {
         ["devdb-start", cache] => area::devdb::start_once(cache).await,
         _ => {
             eprintln!(
-                "usage: tenancy-bench audit (lag|search|seals|writes)|authz|core|devdb|soak [cancels [seed]]|soak audit [seed]"
+                "usage: tenancy-bench audit (lag|search|seals|writes)|authz [--gate] [checks]|core|devdb|soak [cancels [seed]]|soak audit [seed]"
             );
             return ExitCode::from(2);
         }

@@ -121,6 +121,10 @@ pub(crate) fn publish(area: &str, metrics: &[Metric]) -> Result {
             if metric.met { "met" } else { "MISSED" }
         );
     }
+    let (missed, of) = (missed(metrics), metrics.len());
+    if missed > 0 {
+        println!("{missed} of {of} goals are missed");
+    }
     let folder = Path::new("target/bench");
     std::fs::create_dir_all(folder)?;
     std::fs::write(
@@ -130,6 +134,11 @@ pub(crate) fn publish(area: &str, metrics: &[Metric]) -> Result {
     std::fs::write(folder.join(format!("{area}.svg")), chart(area, metrics)?)?;
     println!("written: target/bench/{area}.json and .svg");
     Ok(())
+}
+
+/// How many of the goals are missed.
+pub(crate) fn missed(metrics: &[Metric]) -> usize {
+    metrics.iter().filter(|metric| !metric.met).count()
 }
 
 /// One bar a metric: how far the figure is from its goal, which is the line in the middle.

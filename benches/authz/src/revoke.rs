@@ -76,7 +76,8 @@ async fn watch_one(authz: Arc<PgAuthorizer>, ctx: TenantCtx, lane: usize) -> Res
     }
 }
 
-/// Milliseconds by which the last check that was still allowed began after its revoke, a round.
+/// Milliseconds by which the last check that was still allowed began after its revoke, a round: after it was
+/// committed, which is what the bound is about, or where the other process is told, after it was asked for.
 pub(crate) async fn delays(
     db: &Db,
     setting: &Setting,
@@ -174,10 +175,11 @@ pub(crate) async fn delays(
             };
             for _ in 0..rounds {
                 until(true).await?;
+                let sent = UNIX_EPOCH.elapsed()?;
                 roles.unassign(&owner, user, &one).await?;
-                let revoked = UNIX_EPOCH.elapsed()?;
+                let committed = UNIX_EPOCH.elapsed()?;
                 let last = until(false).await?;
-                let delay = last.saturating_sub(revoked).as_secs_f64() * 1e3;
+                let delay = last.saturating_sub(if listens { sent } else { committed }).as_secs_f64() * 1e3;
                 found.lock().map_err(|_| "poisoned")?.push(delay);
                 roles.assign(&owner, user, &one, None).await?;
             }
