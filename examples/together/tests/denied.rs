@@ -6,15 +6,19 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenancy_audit::{AuditQuery, AuditStore as _, PgAuditLog, PgAuditStore};
+use tenancy_audit::{AuditLog, AuditQuery, AuditStore as _, PgAuditLog, PgAuditStore};
 use tenancy_authz::{PgAuthorizer, perm, sync_permissions, testing};
 use tenancy_core::{
-    Authorizer, AuthorizerExt as _, Error, JobHandler, JobKind, JobRun, TenantCtx, TenantTx,
+    Authorizer, AuthorizerExt as _, Error, ErrorKind, JobHandler, JobId, JobKind, JobRun,
+    Permission as _, SecretText, TenantCtx, TenantTx,
     migrate::{CORE, Component},
     testing::FakeCredentials,
 };
-use tenancy_jobs::{Job, JobQueue, TxHandler, Worker};
-use tenancy_mcp::{ErrorKind as McpErrorKind, InvokeOptions, ToolRouter, testing::FakeTransport};
+use tenancy_jobs::{BatchHandler, Checkpoint, Chunk, Job, JobQueue, TxHandler, Worker};
+use tenancy_mcp::{
+    ErrorKind as McpErrorKind, InvokeOptions, NewConnection, ToolRouter, testing::FakeTransport,
+};
+use tenancy_secrets::{LocalKeyring, PutMode, SecretId, SecretPath, SecretQuery, SecretVault};
 use tenancy_testkit::Db;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +31,7 @@ const PARTS: &[&Component] = &[
     &tenancy_authz::COMPONENT,
     &tenancy_jobs::COMPONENT,
     &tenancy_mcp::COMPONENT,
+    &tenancy_secrets::COMPONENT,
 ];
 
 struct Host {
@@ -96,7 +101,36 @@ impl Job for CleanInTransaction {
     const KIND: JobKind = JobKind::from_static("roles.clean_in");
 }
 
-/// Asks for a permission in the handler of a job, by itself and in its transaction.
+#[derive(Deserialize, Serialize)]
+struct CleanInSteps;
+
+impl Job for CleanInSteps {
+    const KIND: JobKind = JobKind::from_static("roles.clean_steps");
+}
+
+#[derive(Deserialize, Serialize)]
+struct CleanGuarded;
+
+impl Job for CleanGuarded {
+    const KIND: JobKind = JobKind::from_static("roles.clean_guarded");
+}
+
+/// A handler that the worker guards: nobody gets here without the permission.
+struct Unreached;
+
+#[async_trait]
+impl JobHandler for Unreached {
+    fn kind(&self) -> JobKind {
+        CleanGuarded::KIND
+    }
+
+    async fn run(&self, _: &TenantCtx, _: &JobRun) -> Result<Value, Error> {
+        Ok(json!("reached"))
+    }
+}
+
+/// Asks for a permission in the handler of a job: by itself, in its transaction, and in the second step
+/// of a batch.
 struct Cleaner(Arc<PgAuthorizer>);
 
 #[async_trait]
@@ -124,6 +158,26 @@ impl TxHandler for Cleaner {
     }
 }
 
+#[async_trait]
+impl BatchHandler for Cleaner {
+    fn kind(&self) -> JobKind {
+        CleanInSteps::KIND
+    }
+
+    async fn total(&self, _: &mut TenantTx, _: &JobRun) -> Result<Option<u64>, Error> {
+        Ok(Some(2))
+    }
+
+    async fn chunk(&self, tx: &mut TenantTx, _: &JobRun, at: &Checkpoint) -> Result<Chunk, Error> {
+        if at.done == 0 {
+            return Ok(Chunk::more(1, 1));
+        }
+        let authorizer: Arc<dyn Authorizer> = self.0.clone();
+        authorizer.require_in(tx, perm::RolesManage::get()).await?;
+        Ok(Chunk::end(1, "cleaned"))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
     let host = Host::new().await?;
@@ -135,7 +189,11 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
         host.audit.clone(),
     )
     .handler(cleaner.clone())
-    .tx_handler(cleaner)
+    .tx_handler(cleaner.clone())
+    .batch_handler(cleaner)
+    .handler(Arc::new(Unreached))
+    .require(CleanGuarded::KIND, perm::RolesManage::KEY)
+    .authorizer(host.authz.clone())
     .waker(&jobs.waker())
     .build()?;
     let stop = CancellationToken::new();
@@ -148,6 +206,8 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
     for id in [
         jobs.enqueue(&host.viewer, Clean).await?,
         jobs.enqueue(&host.viewer, CleanInTransaction).await?,
+        jobs.enqueue(&host.viewer, CleanInSteps).await?,
+        jobs.enqueue(&host.viewer, CleanGuarded).await?,
     ] {
         // It is parked with the reason, and not tried again.
         let ended = async {
@@ -163,7 +223,7 @@ async fn a_denial_in_the_handler_of_a_job_is_one_entry() -> Result {
         assert_eq!(fault.code, "permission_denied");
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(host.denials(&host.owner).await?, [missing.clone(), missing]);
+    assert_eq!(host.denials(&host.owner).await?, vec![missing; 4]);
     assert_eq!(host.denials(&host.other).await?, []);
     stop.cancel();
     working.await??;
@@ -203,4 +263,93 @@ async fn a_denial_in_a_call_of_a_tool_is_one_entry_and_nothing_is_called() -> Re
     assert!(transport.done().is_empty() && transport.connects() == 0);
     assert_eq!(host.denials(&host.other).await?, []);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_of_several_permissions_at_once_is_one_entry() -> Result {
+    let host = Host::new().await?;
+    let viewer = host.viewer.user().ok_or("a user")?.to_string();
+    let keys = [perm::RolesManage::KEY, "jobs.manage".parse()?];
+    let named: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    for at in 1..=3 {
+        let refused = host.authz.require_all(&host.viewer, &keys).await;
+        assert!(refused.is_err());
+        assert_eq!(
+            host.denials(&host.owner).await?,
+            vec![(viewer.clone(), named.clone()); at]
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of services")]
+async fn a_denial_in_a_service_of_another_crate_is_one_entry() -> Result {
+    let host = Host::new().await?;
+    let (app, authz, audit) = (&host.db.app, &host.authz, &host.audit);
+    let keys = LocalKeyring::parse(&LocalKeyring::generate_entry("one")?)?;
+    let vault = SecretVault::new(app.clone(), keys, authz.clone(), audit.clone());
+    let jobs = JobQueue::new(app.clone(), authz.clone(), audit.clone());
+    let log = AuditLog::new(app.clone(), authz.clone(), audit.clone());
+    let transport = Arc::new(FakeTransport::default());
+    let router = ToolRouter::builder(app.clone(), transport.clone())
+        .authorizer(authz.clone())
+        .credentials(Arc::new(FakeCredentials::new()))
+        .audit(audit.clone())
+        .build()?;
+    let (who, secret) = (&host.viewer, SecretId::new());
+    let path = SecretPath::new("crm".parse()?);
+    let text = SecretText::new("a secret".to_owned());
+    let registry = router.registry();
+    let refused: [(&str, Result<(), Error>); 10] = [
+        (
+            "secrets.write",
+            core(vault.put(who, &path, text, PutMode::Upsert).await),
+        ),
+        ("secrets.read", core(vault.get(who, secret).await)),
+        ("secrets.read", core(vault.get_at(who, &path).await)),
+        (
+            "secrets.read",
+            core(vault.list(who, &SecretQuery::default()).await),
+        ),
+        ("secrets.write", core(vault.delete(who, secret).await)),
+        ("jobs.manage", core(jobs.cancel(who, JobId::new()).await)),
+        ("jobs.manage", core(jobs.retry(who, JobId::new()).await)),
+        (
+            "audit.read",
+            core(log.search(who, &AuditQuery::new()).await),
+        ),
+        // In a transaction of its own that ends with the denial.
+        (
+            "mcp.connections.manage",
+            core(
+                registry
+                    .connect(who, NewConnection::new("crm".parse()?))
+                    .await,
+            ),
+        ),
+        (
+            "mcp.connections.manage",
+            core(registry.discover(who, &"crm".parse()?).await),
+        ),
+    ];
+    let viewer = who.user().ok_or("a user")?.to_string();
+    let mut expected = Vec::new();
+    for (permission, refused) in refused {
+        let error = refused.err().ok_or(permission)?;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{permission}: {error}");
+        assert!(error.is_on_record(), "{permission}");
+        expected.push((viewer.clone(), vec![permission.to_owned()]));
+    }
+    let mut denials = host.denials(&host.owner).await?;
+    denials.sort();
+    expected.sort();
+    assert_eq!(denials, expected);
+    assert_eq!(host.denials(&host.other).await?, []);
+    assert_eq!(transport.connects(), 0);
+    Ok(())
+}
+
+fn core<T, E: Into<Error>>(done: Result<T, E>) -> Result<(), Error> {
+    done.map(drop).map_err(Into::into)
 }
