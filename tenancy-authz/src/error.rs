@@ -37,7 +37,8 @@ pub enum ErrorKind {
     MemberUnknown,
     /// The policy was changed since it was exported.
     PolicyChanged,
-    /// Permissions or templates were not registered, or not as they have to be.
+    /// Permissions or templates were not registered, or not as they have to be; or a table has a row that the
+    /// schema does not take.
     Misconfigured,
     /// Nobody registered such a permission.
     PermissionUnknown,

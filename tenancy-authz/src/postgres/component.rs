@@ -82,6 +82,11 @@ const STEPS: &[Migration] = &[
         "policy_changes_at_once",
         include_str!("../../migrations/0015_policy_changes_at_once.sql"),
     ),
+    Migration::new(
+        16,
+        "closed_and_checked",
+        include_str!("../../migrations/0016_closed_and_checked.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the functions that write: whatever else changes roles, grants,

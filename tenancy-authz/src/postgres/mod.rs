@@ -8,6 +8,7 @@ mod reads;
 mod record;
 mod reviews;
 mod store;
+mod stored;
 mod sync;
 
 pub(crate) use announce::PgAnnounce;

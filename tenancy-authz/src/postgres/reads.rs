@@ -4,25 +4,22 @@ use std::time::Duration;
 
 use tenancy_core::{Decision, DenyReason, PermissionKey, RoleKey, TenantTx, UserId};
 
-use super::db;
-use crate::{
-    Epoch, Error, ErrorKind, RegisteredPermission, Role, RolePage, Snapshot, model::Refusal,
+use super::{
+    db,
+    stored::{self, good_bit, good_key},
 };
+use crate::{Epoch, Error, RegisteredPermission, Role, RolePage, Snapshot, model::Refusal};
 
 pub(super) async fn registry(tx: &mut TenantTx) -> Result<Vec<RegisteredPermission>, Error> {
     let rows: Vec<(String, String, i32)> = sqlx::query_as(include_str!("sql/registry.sql"))
         .fetch_all(&mut **tx)
         .await
         .map_err(db)?;
-    rows.into_iter()
-        .map(|(key, description, at)| {
-            Ok(RegisteredPermission::new(
-                PermissionKey::parse(key)?,
-                description,
-                bit(at)?,
-            ))
-        })
-        .collect()
+    let registered = rows.into_iter().filter_map(|(key, description, at)| {
+        let (key, bit) = (good_key(key)?, good_bit(at)?);
+        Some(RegisteredPermission::new(key, description, bit))
+    });
+    Ok(registered.collect())
 }
 
 /// Epoch, membership, roles, bits, and the seconds until a role ends. All but the epoch are NULL
@@ -55,12 +52,12 @@ pub(super) async fn snapshot(
     if known == Some(epoch) {
         return Ok(None);
     }
-    let bits = bits.unwrap_or_default().into_iter().map(bit);
+    let (roles, bits) = (roles.unwrap_or_default(), bits.unwrap_or_default());
     Ok(Some(Snapshot {
         epoch,
         is_member: is_member.unwrap_or(false),
-        roles: role_keys(roles.unwrap_or_default())?,
-        permissions: bits.collect::<Result<_, _>>()?,
+        roles: roles.into_iter().filter_map(good_key).collect(),
+        permissions: bits.into_iter().filter_map(good_bit).collect(),
         valid_for: seconds.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
     }))
 }
@@ -97,7 +94,7 @@ pub(super) async fn my_roles(tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error> {
         .fetch_one(&mut **tx)
         .await
         .map_err(db)?;
-    role_keys(roles)
+    Ok(roles.into_iter().filter_map(good_key).collect())
 }
 
 pub(super) async fn list(tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {
@@ -112,7 +109,7 @@ pub(super) async fn list(tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>
     rows.into_iter()
         .map(|(key, name, is_system, count)| {
             let count = u32::try_from(count).unwrap_or_default();
-            Ok(Role::new(RoleKey::parse(key)?, name, is_system, count))
+            Ok(Role::new(stored::key(key)?, name, is_system, count))
         })
         .collect()
 }
@@ -129,7 +126,7 @@ pub(super) async fn role_permissions(
         .await
         .map_err(db)?;
     let unknown = || Refusal::RoleUnknown { role: None }.into_error(role.as_str());
-    permission_keys(keys.ok_or_else(unknown)?)
+    stored::keys(keys.ok_or_else(unknown)?)
 }
 
 pub(super) async fn member_permissions(
@@ -143,31 +140,5 @@ pub(super) async fn member_permissions(
         .fetch_all(&mut **tx)
         .await
         .map_err(db)?;
-    permission_keys(keys)
-}
-
-pub(super) fn role_keys(texts: Vec<String>) -> Result<Vec<RoleKey>, Error> {
-    texts
-        .into_iter()
-        .map(|text| Ok(RoleKey::parse(text)?))
-        .collect()
-}
-
-pub(super) fn permission_keys(texts: Vec<String>) -> Result<Vec<PermissionKey>, Error> {
-    texts
-        .into_iter()
-        .map(|text| Ok(PermissionKey::parse(text)?))
-        .collect()
-}
-
-/// The schema allows no other bits than those that fit.
-fn bit(stored: i32) -> Result<u16, Error> {
-    u16::try_from(stored).map_err(|_| {
-        let kind = ErrorKind::Core(tenancy_core::ErrorKind::Internal);
-        Error::new(
-            kind,
-            "bit_out_of_range",
-            format!("the registry has the bit {stored}"),
-        )
-    })
+    stored::keys(keys)
 }

@@ -6,13 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tenancy_core::{PermissionKey, RoleKey, TenantTx, UserId};
 
-use super::{
-    db,
-    reads::{permission_keys, role_keys},
-};
+use super::{db, stored};
 use crate::{
     Epoch, Error, ErrorKind, Explanation, Grant, Holder, MatrixRole, MemberState, PolicyDocument,
-    RolePage, Wildcard,
+    RolePage,
 };
 
 /// Role, its end, whether that has passed, whether it grants, through what parent, by what pattern.
@@ -55,11 +52,11 @@ pub(super) async fn explain(
         .await
         .map_err(db)?;
     for (role, expires_at, has_ended, grants, through, pattern) in roles {
-        let mut grant = Grant::new(RoleKey::parse(role)?, expires_at, grants);
+        let mut grant = Grant::new(stored::key(role)?, expires_at, grants);
         grant.has_ended = has_ended;
         if grants {
-            grant.through = through.map(RoleKey::parse).transpose()?;
-            grant.wildcard = pattern.map(Wildcard::parse).transpose()?;
+            grant.through = through.map(stored::key).transpose()?;
+            grant.wildcard = pattern.map(stored::key).transpose()?;
         }
         explanation.roles.push(grant);
     }
@@ -82,7 +79,7 @@ pub(super) async fn holders(
         .await
         .map_err(db)?;
     rows.into_iter()
-        .map(|(user, roles)| Ok(Holder::new(user, role_keys(roles)?)))
+        .map(|(user, roles)| Ok(Holder::new(user, stored::keys(roles)?)))
         .collect()
 }
 
@@ -98,9 +95,9 @@ pub(super) async fn matrix(tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Mat
             .map_err(db)?;
     rows.into_iter()
         .map(|(key, name, granted, by_name)| {
-            let granted = permission_keys(granted)?.into_iter().zip(by_name);
+            let granted = stored::keys(granted)?.into_iter().zip(by_name);
             let grants: BTreeMap<_, _> = granted.collect();
-            Ok(MatrixRole::new(RoleKey::parse(key)?, name, grants))
+            Ok(MatrixRole::new(stored::key(key)?, name, grants))
         })
         .collect()
 }
@@ -123,6 +120,9 @@ pub(super) async fn policy(tx: &mut TenantTx) -> Result<PolicyDocument, Error> {
 
 /// The schema lets in nothing that is no policy.
 fn unreadable(error: &serde_json::Error) -> Error {
-    let kind = ErrorKind::Core(tenancy_core::ErrorKind::Internal);
-    Error::new(kind, "policy_unreadable", error.to_string())
+    Error::new(
+        ErrorKind::Misconfigured,
+        "policy_unreadable",
+        error.to_string(),
+    )
 }

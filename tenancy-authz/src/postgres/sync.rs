@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tenancy_core::{OperatorDb, PermissionDef, PermissionKey, RoleKey, TenantId};
 
-use super::db;
+use super::{db, stored};
 use crate::{
     Error, ErrorKind, RoleTemplate, TEMPLATES,
     model::{ALL_PERMISSIONS, templates_as_json},
@@ -160,7 +160,7 @@ pub async fn edited_roles(
         .map(|(tenant, role, version, outcome)| {
             Ok(EditedRole {
                 tenant,
-                role: RoleKey::parse(role)?,
+                role: stored::key(role)?,
                 version: u16::try_from(version).unwrap_or(u16::MAX),
                 is_own: outcome == "taken",
             })

@@ -175,6 +175,14 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("TEN511", "ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_owner GRANT EXECUTE ON FUNCTIONS TO tenancy_app"),
     ("TEN511", "ALTER DEFAULT PRIVILEGES IN SCHEMA tenancy GRANT EXECUTE ON FUNCTIONS TO PUBLIC"),
     ("TEN511", "ALTER DEFAULT PRIVILEGES IN SCHEMA util GRANT EXECUTE ON ROUTINES TO tenancy_dev_app"),
+    (
+        "TEN511",
+        "CREATE ROLE doctor_group; ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_definer GRANT EXECUTE ON FUNCTIONS TO doctor_group",
+    ),
+    (
+        "TEN511",
+        "CREATE ROLE doctor_group; ALTER DEFAULT PRIVILEGES FOR ROLE tenancy_definer IN SCHEMA util GRANT EXECUTE ON FUNCTIONS TO doctor_group",
+    ),
     ("TEN601", "CREATE ROLE doctor_login LOGIN SUPERUSER; GRANT tenancy_app TO doctor_login"),
     (
         "TEN601",
