@@ -9,7 +9,8 @@ use tenancy_testkit::Db;
 
 use crate::support::{Result, World, user};
 
-/// A viewer, and a login of the app role that may make objects in a schema of its own.
+/// A viewer whose days as an administrator are over, and a login of the app role that may make objects in a
+/// schema of its own.
 async fn attacker() -> Result<(World, TenantCtx)> {
     let world = World::new().await?;
     let viewer = world.member(&["viewer"]).await?;
@@ -19,6 +20,13 @@ async fn attacker() -> Result<(World, TenantCtx)> {
     let sql = format!("CREATE SCHEMA attack AUTHORIZATION {login}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
         .execute(&world.db.superuser().await?)
+        .await?;
+    // A role that would give everything, had it not ended.
+    world
+        .as_superuser(
+            "INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key, expires_at)
+             SELECT tenant_id, user_id, 'admin', now() - interval '1 day' FROM tenancy.memberships WHERE NOT is_owner",
+        )
         .await?;
     Ok((world, viewer))
 }
@@ -163,16 +171,30 @@ async fn an_operator_of_ones_own_is_not_found() -> Result {
     Ok(())
 }
 
+/// With a clock of the attacker's no role has ended. The others are for a body that names its own carelessly.
 const FUNCTIONS: &str = "
+    CREATE FUNCTION attack.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS
+        'SELECT ''-infinity''::pg_catalog.timestamptz';
     CREATE FUNCTION attack.context_is(uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true';
     CREATE FUNCTION attack.user_has_permission(uuid, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-    CREATE FUNCTION attack.current_setting(text, boolean) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+    GRANT USAGE ON SCHEMA attack TO PUBLIC;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA attack TO PUBLIC;
     SET search_path = attack, pg_catalog";
 
 #[tokio::test]
 async fn functions_of_ones_own_are_not_found() -> Result {
     let (world, viewer) = attacker().await?;
     assert!(!attack(&world, &viewer, FUNCTIONS).await?);
+    let (world, viewer) = attacker().await?;
+    weaken(&world, "DECLARE", "DECLARE").await?;
+    assert!(
+        !attack(&world, &viewer, "SELECT").await?,
+        "by itself it says no"
+    );
+    assert!(
+        attack(&world, &viewer, FUNCTIONS).await?,
+        "the attack works where it is not prevented"
+    );
     Ok(())
 }
 
@@ -360,7 +382,7 @@ async fn no_helper_is_led_astray_by_tables_operators_functions_or_types_of_ones_
         Ok(sqlx::query_scalar(HELPERS).fetch_one(&mut *tx).await?)
     };
     let honest = ask("SELECT 1").await?;
-    assert_eq!(honest, "f templates.read viewer 0 not_granted");
+    assert_eq!(honest, "f templates.read viewer 0 ended,ended");
     for preparations in [TEMP_TABLES, OPERATORS, FUNCTIONS, DOMAINS] {
         assert_eq!(ask(preparations).await?, honest, "{preparations}");
     }
@@ -526,28 +548,47 @@ async fn every_function_is_closed_to_the_public_and_pins_its_search_path() -> Re
     Ok(())
 }
 
+/// A role that nobody granted anything, but for a way into the schemas.
+const OUTSIDER: &str = "
+    DO $$ BEGIN CREATE ROLE tenancy_test_outsider; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+    GRANT USAGE ON SCHEMA util, tenancy TO tenancy_test_outsider";
+
 #[tokio::test]
 async fn the_public_can_not_call_the_helper_even_where_the_defaults_say_so() -> Result {
     let world = World::new().await?;
-    world
-        .as_superuser("CREATE ROLE tenancy_test_outsider")
-        .await
-        .or_else(|error| {
-            error
-                .to_string()
-                .contains("already exists")
-                .then_some(())
-                .ok_or(error)
-        })?;
-    let mut conn = world.db.superuser().await?.acquire().await?.detach();
+    world.as_superuser(OUTSIDER).await?;
+    let superuser = world.db.superuser().await?;
+    let source: String = sqlx::query_scalar(
+        "SELECT pg_get_functiondef('util.user_has_permission(uuid, text)'::regprocedure)",
+    )
+    .fetch_one(&superuser)
+    .await?;
+    // The same but for what it is called, and as Postgres hands out what it is not told to keep closed.
+    let open = source.replace("util.user_has_permission", "util.open_to_everybody");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(open))
+        .execute(&superuser)
+        .await?;
+    let mut conn = superuser.acquire().await?.detach();
     sqlx::raw_sql("SET ROLE tenancy_test_outsider")
         .execute(&mut conn)
         .await?;
-    let asked = "SELECT util.user_has_permission(NULL, NULL)";
-    let refused = sqlx::raw_sql(asked).execute(&mut conn).await.unwrap_err();
-    assert_eq!(
-        refused.as_database_error().unwrap().code().unwrap(),
-        "42501"
-    );
+    for asked in [
+        "SELECT util.user_has_permission(NULL, NULL)",
+        "SELECT util.my_permissions(NULL)",
+        "SELECT util.subject_has_permission(NULL, NULL, NULL)",
+        "SELECT tenancy.bump_epoch()",
+    ] {
+        let refused = sqlx::raw_sql(asked).execute(&mut conn).await.unwrap_err();
+        let refused = refused.as_database_error().ok_or("another error")?;
+        assert_eq!(refused.code().as_deref(), Some("42501"), "{asked}");
+        assert!(
+            refused.message().contains("for function"),
+            "it is the function that is closed, and not its schema: {refused}"
+        );
+    }
+    let said: bool = sqlx::query_scalar("SELECT util.open_to_everybody(NULL, NULL)")
+        .fetch_one(&mut conn)
+        .await?;
+    assert!(!said, "it is called, where it is not closed");
     Ok(())
 }

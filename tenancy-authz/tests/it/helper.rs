@@ -1,5 +1,7 @@
 //! `util.user_has_permission`, in SQL and in a host's policy.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Connection as _, PgConnection};
 use tenancy_core::{ServiceKey, TenantDb, TenantId, TenantTx, UserId};
 
@@ -251,46 +253,6 @@ async fn a_key_holds_what_its_maker_holds_and_loses_what_he_loses() -> Result {
 }
 
 #[tokio::test]
-async fn a_member_kept_out_a_role_that_ended_and_a_closed_tenant_hold_nothing() -> Result {
-    let world = World::new().await?;
-    let member = world.member(&["viewer"]).await?;
-    let superuser = world.db.superuser().await?;
-    let after = async |statement: &'static str| -> Result<bool> {
-        sqlx::query(statement)
-            .bind(member.tenant())
-            .bind(user(&member))
-            .execute(&superuser)
-            .await?;
-        world.allowed_by_sql(&member, &READ).await
-    };
-    let mut held = Vec::new();
-    for statement in [
-        "UPDATE tenancy.memberships SET status = 'deactivated' WHERE tenant_id = $1 AND user_id = $2",
-        "UPDATE tenancy.memberships SET status = 'active' WHERE tenant_id = $1 AND user_id = $2",
-        "UPDATE tenancy.member_roles SET expires_at = now() - interval '1 s' WHERE tenant_id = $1 AND user_id = $2",
-        "UPDATE tenancy.member_roles SET expires_at = now() + interval '1 h' WHERE tenant_id = $1 AND user_id = $2",
-        "UPDATE tenancy.tenants SET status = 'suspended_blocked' WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "UPDATE tenancy.tenants SET status = 'suspended_read_only' WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "UPDATE tenancy.tenants SET status = 'deleting', status_before = 'active', delete_after = now() WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "UPDATE tenancy.tenants SET status = 'active', status_before = NULL, delete_after = NULL WHERE id = $1 AND $2::uuid IS NOT NULL",
-        "DELETE FROM tenancy.memberships WHERE tenant_id = $1 AND user_id = $2",
-    ] {
-        held.push(after(statement).await?);
-    }
-    assert_eq!(
-        held,
-        [false, true, false, true, false, true, false, true, false]
-    );
-    let left: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM tenancy.member_roles WHERE user_id = $1")
-            .bind(user(&member))
-            .fetch_one(&superuser)
-            .await?;
-    assert_eq!(left, 0, "who is no member has no role left");
-    Ok(())
-}
-
-#[tokio::test]
 async fn my_permissions_and_my_roles_answer_for_the_open_tenant_only() -> Result {
     let world = World::new().await?;
     let member = world.member(&["support", "viewer"]).await?;
@@ -403,6 +365,81 @@ async fn in_a_hosts_policy_it_is_called_once_for_a_statement() -> Result {
         seen_and_calls(&mut app.read(&reader).await?).await?,
         (2000, 1)
     );
+    Ok(())
+}
+
+/// How often each function of the family was called in this transaction.
+async fn calls_of_all(tx: &mut TenantTx) -> Result<BTreeMap<String, i64>> {
+    let calls: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT funcname::text, sum(calls)::bigint FROM pg_stat_xact_user_functions
+         WHERE schemaname IN ('tenancy', 'util') GROUP BY funcname",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(calls.into_iter().collect())
+}
+
+#[tokio::test]
+async fn whatever_it_calls_itself_is_called_once_for_a_statement_too() -> Result {
+    let world = World::new().await?;
+    let reader = world.member(&["viewer"]).await?;
+    let here = reader.tenant();
+    let key = tenancy_core::ApiKeyId::new();
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+         VALUES ($1, $2, 'key', 'tk', '{templates.read}', $3, now() + interval '1 day')",
+    )
+    .bind(here)
+    .bind(key)
+    .bind(user(&reader))
+    .execute(&world.db.superuser().await?)
+    .await?;
+    let principal = tenancy_core::Principal::api_key(key, vec![READ]);
+    let by_key = world.db.app.enter_as(here, principal).await?;
+    let service = ServiceKey::from_static("importer");
+    let service = world.db.app.enter_system(here, service, vec![READ]).await?;
+    // Of everything in the schemas, in whichever policy or function it stands.
+    let guarded = "CREATE POLICY readers ON public.templates FOR SELECT TO tenancy_app
+         USING (tenant_id = util.current_tenant()
+            AND (SELECT util.user_has_permission(util.current_tenant(), 'templates.read')))";
+    let by_row = "CREATE POLICY readers ON public.templates FOR SELECT TO tenancy_app
+         USING (tenant_id = util.current_tenant()
+            AND util.user_has_permission(util.current_tenant(), 'templates.read'))";
+    for (policy, times) in [(guarded, 1), (by_row, 1000)] {
+        let app = guarded_rows(&world, policy).await?;
+        for (ctx, for_support, within) in [
+            (&reader, false, None),
+            (&reader, true, Some("closed_to_support")),
+            (&by_key, false, Some("context_maker")),
+            (&service, false, Some("context_permissions")),
+        ] {
+            let mut tx = app.read(ctx).await?;
+            if for_support {
+                sqlx::query("SELECT set_config('tenancy.on_behalf_of', $1, true)")
+                    .bind(UserId::new().to_string())
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            let before = calls_of_all(&mut tx).await?;
+            let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM public.templates")
+                .fetch_one(&mut *tx)
+                .await?;
+            let mut after = calls_of_all(&mut tx).await?;
+            for (function, count) in &mut after {
+                *count -= before.get(function).copied().unwrap_or_default();
+            }
+            after.retain(|_, count| *count > 0);
+            assert_eq!(rows, 1000, "{within:?}");
+            let asked = within.into_iter().chain(["user_has_permission"]);
+            for function in asked {
+                assert!(after.contains_key(function), "{function}: {after:?}");
+            }
+            assert!(
+                after.values().all(|count| *count == times),
+                "{within:?}: {after:?}"
+            );
+        }
+    }
     Ok(())
 }
 

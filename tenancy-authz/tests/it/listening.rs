@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LISTENERS: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND query = 'LISTEN \"tenancy_authz\"'";
 
-struct Listening {
-    authz: Arc<PgAuthorizer>,
+pub(crate) struct Listening {
+    pub(crate) authz: Arc<PgAuthorizer>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 /// What another process has: a cache of its own, that believes its memory for an hour.
-async fn listening(world: &World) -> Result<Listening> {
+pub(crate) async fn listening(world: &World) -> Result<Listening> {
     listening_for(world, HOUR).await
 }
 

@@ -7,8 +7,10 @@
     reason = "a test fails by panicking, and a table of cases is long"
 )]
 
+mod at_once;
 mod attacks;
 mod conformance;
+mod defaults;
 mod denials;
 mod documents;
 mod epochs;
@@ -19,6 +21,9 @@ mod helper;
 mod history;
 mod hostile;
 mod imports;
+mod kept_out;
+mod keys;
+mod kinds;
 mod listening;
 mod lost;
 mod many;

@@ -1,5 +1,6 @@
 //! Who may do what and why: in SQL, and as a matrix.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tenancy_authz::{ErrorKind, NewRole, RolePage, testing};
 use tenancy_core::{ServiceKey, TenantCtx, TenantDb, TenantId, UserId};
@@ -109,6 +110,170 @@ async fn sql_explains_by_which_role_through_which_parent_and_wildcard() -> Resul
         assert_eq!(verdict(&member, here, "templates.read").await?, expected);
         assert!(!world.allowed_by_sql(&member, &READ).await?, "{expected}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sql_says_what_support_is_not_shown_and_what_the_maker_of_a_key_lost() -> Result {
+    let world = World::new().await?;
+    let here = world.owner.tenant();
+    let member = world.member(&["viewer", "admin"]).await?;
+    let asked = "SELECT DISTINCT verdict, util.user_has_permission($1, $2), $2 = ANY (util.my_permissions($1))
+        FROM util.explain_permission($1, $2)";
+    let said = async |ctx: &TenantCtx,
+                      behalf: Option<UserId>,
+                      key: &str|
+           -> Result<(String, bool, bool)> {
+        let mut tx = world.db.app.read(ctx).await?;
+        if let Some(behalf) = behalf {
+            sqlx::query("SELECT set_config('tenancy.on_behalf_of', $1, true)")
+                .bind(behalf.to_string())
+                .execute(&mut *tx)
+                .await?;
+        }
+        let query = sqlx::query_as(asked).bind(here).bind(key);
+        Ok(query.fetch_one(&mut *tx).await?)
+    };
+    let support = Some(UserId::new());
+    for (behalf, key, verdict) in [
+        (None, "roles.manage", "allowed"),
+        (support, "roles.manage", "closed_to_support"),
+        (support, "members.invite", "closed_to_support"),
+        (support, "tenant.manage", "closed_to_support"),
+        (support, "templates.purge", "allowed"),
+        (support, "no.such", "unregistered"),
+    ] {
+        let holds = verdict == "allowed";
+        let expected = (verdict.to_owned(), holds, holds);
+        assert_eq!(
+            said(&member, behalf, key).await?,
+            expected,
+            "{behalf:?} {key}"
+        );
+    }
+
+    let key = tenancy_core::ApiKeyId::new();
+    sqlx::query(
+        "INSERT INTO tenancy.api_keys (tenant_id, id, name, prefix, permissions, created_by, expires_at)
+         VALUES ($1, $2, 'key', 'tk', '{templates.read,templates.purge}', $3, now() + interval '1 day')",
+    )
+    .bind(here)
+    .bind(key)
+    .bind(user(&member))
+    .execute(&world.db.superuser().await?)
+    .await?;
+    let principal = tenancy_core::Principal::api_key(key, vec![READ, PURGE]);
+    let by_key = world.db.app.enter_as(here, principal).await?;
+    let of_key = async |verdicts: [&str; 3]| -> Result {
+        for (permission, verdict) in ["templates.read", "templates.purge", "templates.write"]
+            .into_iter()
+            .zip(verdicts)
+        {
+            let holds = verdict == "brought_along";
+            let expected = (verdict.to_owned(), holds, holds);
+            assert_eq!(
+                said(&by_key, None, permission).await?,
+                expected,
+                "{permission}"
+            );
+        }
+        Ok(())
+    };
+    of_key(["brought_along", "brought_along", "not_brought_along"]).await?;
+    let roles = &world.roles;
+    roles
+        .unassign(&world.owner, user(&member), &role("admin"))
+        .await?;
+    of_key(["brought_along", "maker_lacks", "not_brought_along"]).await?;
+    // With his place goes all that his key brings.
+    sqlx::query("UPDATE tenancy.memberships SET status = 'deactivated' WHERE user_id = $1")
+        .bind(user(&member))
+        .execute(&world.db.superuser().await?)
+        .await?;
+    of_key(["maker_lacks", "maker_lacks", "not_brought_along"]).await
+}
+
+#[tokio::test]
+async fn a_review_says_until_when_and_that_it_is_over() -> Result {
+    let world = World::new().await?;
+    let (roles, owner) = (&world.roles, &world.owner);
+    let member = world.member(&["viewer"]).await?;
+    let ends: DateTime<Utc> = "2999-01-01T00:00:00Z".parse()?;
+    roles
+        .assign(owner, user(&member), &role("support"), Some(ends))
+        .await?;
+    let in_sql = async || -> Result<Vec<(String, String, Option<DateTime<Utc>>)>> {
+        let mut tx = world.db.app.read(&member).await?;
+        let asked = "SELECT verdict, role_key, expires_at FROM util.explain_permission($1, 'templates.read')";
+        let query = sqlx::query_as(asked).bind(member.tenant());
+        Ok(query.fetch_all(&mut *tx).await?)
+    };
+    let row = |verdict: &str, key: &str, until| (verdict.to_owned(), key.to_owned(), until);
+    assert_eq!(
+        in_sql().await?,
+        [
+            row("allowed", "support", Some(ends)),
+            row("allowed", "viewer", None)
+        ]
+    );
+    let in_code = async || -> Result<Vec<(String, Option<DateTime<Utc>>, bool, bool)>> {
+        let why = roles.why(owner, user(&member), &READ).await?;
+        let told = why.roles.iter().map(|grant| {
+            let counts = grant.counts();
+            (
+                grant.role.to_string(),
+                grant.expires_at,
+                grant.has_ended,
+                counts,
+            )
+        });
+        Ok(told.collect())
+    };
+    assert_eq!(
+        in_code().await?,
+        [
+            ("support".to_owned(), Some(ends), false, true),
+            ("viewer".to_owned(), None, false, true)
+        ]
+    );
+    let why = roles.why(owner, user(&member), &READ).await?.to_string();
+    assert!(
+        why.contains("`support` (until 2999-01-01T00:00:00Z)"),
+        "{why}"
+    );
+
+    // One is over: the other still counts, and comes first.
+    let over: DateTime<Utc> = "2020-01-01T00:00:00Z".parse()?;
+    let end = "UPDATE tenancy.member_roles SET expires_at = $1 WHERE user_id = $2 AND role_key = 'support'";
+    sqlx::query(end)
+        .bind(over)
+        .bind(user(&member))
+        .execute(&world.db.superuser().await?)
+        .await?;
+    assert_eq!(
+        in_sql().await?,
+        [
+            row("allowed", "viewer", None),
+            row("allowed", "support", Some(over))
+        ]
+    );
+    assert_eq!(
+        in_code().await?,
+        [
+            ("viewer".to_owned(), None, false, true),
+            ("support".to_owned(), Some(over), true, false)
+        ]
+    );
+    roles
+        .unassign(owner, user(&member), &role("viewer"))
+        .await?;
+    assert_eq!(in_sql().await?, [row("ended", "support", Some(over))]);
+    let why = roles.why(owner, user(&member), &READ).await?;
+    assert!(!why.is_allowed());
+    assert!(
+        why.to_string().contains("(ended 2020-01-01T00:00:00Z)"),
+        "{why}"
+    );
     Ok(())
 }
 
