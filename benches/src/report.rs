@@ -27,6 +27,9 @@ pub(crate) struct Metric {
     goal: f64,
     met: bool,
     better: Better,
+    /// How many rows there were, where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<i64>,
 }
 
 impl Metric {
@@ -49,7 +52,14 @@ impl Metric {
             goal,
             met: clears(sample, better, goal),
             better,
+            rows: None,
         }
+    }
+
+    /// Says among how many rows it was taken.
+    pub(crate) fn among(mut self, rows: i64) -> Self {
+        self.rows = Some(rows);
+        self
     }
 
     /// Sets another goal.
@@ -90,6 +100,7 @@ impl Metric {
             goal,
             met: clears(&ratios, better, goal),
             better,
+            rows: None,
         }
     }
 }

@@ -411,9 +411,14 @@ async fn a_person_is_erased_by_hand() -> Result {
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
         actions,
-        ["audit.subject_erased", "subject.erased", "lead.invited"]
+        [
+            "audit.subject_erased",
+            "subject.erased",
+            "audit.revealed",
+            "lead.invited"
+        ]
     );
-    let shown = log.reveal(&ctx, entries[2].clone()).await?;
+    let shown = log.reveal(&ctx, entries[3].clone()).await?;
     assert_eq!(shown.verify(), Verdict::Erased(vec!["email".to_owned()]));
     Ok(())
 }
@@ -504,17 +509,23 @@ async fn an_export_is_written_in_every_format_and_recorded() -> Result {
     let shop = Shop::new().await?;
     shop.record(3).await?;
     let tenant = shop.ctx.tenant().to_string();
-    for (format, lines) in [("ndjson", 3), ("csv", 4), ("ocsf", 3), ("cloudevents", 3)] {
+    for (format, lines) in [
+        ("ndjson", 3),
+        ("csv", 4),
+        ("ocsf", 3),
+        ("cloudevents", 3),
+        ("workos", 3),
+    ] {
         let arguments = ["export", &tenant, "action:login.begun", "--format", format];
         let (code, text, error) = shop.read(&arguments)?;
         assert_eq!((code, text.lines().count()), (Some(0), lines), "{error}");
     }
     let (_, text, _) = shop.read(&["search", &tenant, "action:audit.exported"])?;
-    assert_eq!(text.lines().count(), 4, "{text}");
+    assert_eq!(text.lines().count(), 5, "{text}");
     let file = shop.path("export");
     let to_file = ["export", &*tenant, "--output", &file];
     assert_eq!(shop.read(&to_file)?.0, Some(0));
-    assert_eq!(std::fs::read_to_string(&file)?.lines().count(), 7);
+    assert_eq!(std::fs::read_to_string(&file)?.lines().count(), 8);
     let (code, _, text) = shop.read(&to_file)?;
     assert!(
         code == Some(2) && text.contains("can't be written"),

@@ -5,12 +5,14 @@ use async_trait::async_trait;
 use super::place;
 use crate::{Error, ErrorKind, SealAnchor, SealHead};
 
-/// How long a request may take.
+/// How long a request may take, by default and at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Posts heads to a URL of the host's choice, as a JSON array. Follows no redirect.
 pub struct HttpAnchor {
     client: reqwest::Client,
+    timeout: Duration,
     url: String,
     token: Option<String>,
 }
@@ -21,17 +23,22 @@ impl HttpAnchor {
     /// # Errors
     /// `audit_anchor_unavailable` if TLS can't be set up.
     pub fn new(url: impl Into<String>) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let client = client
             .build()
             .map_err(|_| unavailable("the client can't be set up"))?;
         Ok(Self {
             client,
+            timeout: TIMEOUT,
             url: url.into(),
             token: None,
         })
+    }
+
+    /// Sets how long a request may take: 10 seconds by default, a minute at most.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.min(LONGEST_TIMEOUT);
+        self
     }
 
     /// Sends this bearer token along.
@@ -54,6 +61,7 @@ impl SealAnchor for HttpAnchor {
         let mut request = self
             .client
             .post(&self.url)
+            .timeout(self.timeout)
             .header("content-type", "application/json")
             .body(body);
         if let Some(token) = &self.token {

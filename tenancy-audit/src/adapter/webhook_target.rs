@@ -18,7 +18,8 @@ const MOST_ENTRIES: usize = 100;
 ///
 /// A message is `{"type":"audit.entries","format":"ndjson","data":[…]}` with up to 100 entries and 64 KiB;
 /// `data` holds the entries as an export has them. One that is too long for a message comes in the same shape without
-/// context, personal details, `meta` and targets but the first, and with `"omitted":true` (in OCSF below `unmapped`).
+/// context, personal details, `meta` and targets but the first, and with `"omitted":true` (in OCSF below `unmapped`, for
+/// `WorkOS` as `tenancy_omitted` below `metadata`).
 /// The same entries make the same message under the same id, however often they are sent.
 #[derive(Clone)]
 pub struct WebhookTarget {
@@ -53,7 +54,7 @@ impl WebhookTarget {
     /// `audit_format_invalid` for a table, which is no JSON.
     pub fn with_format(mut self, format: ExportFormat) -> Result<Self, Error> {
         if format == ExportFormat::Csv {
-            let message = "a message holds JSON: `cloudevents`, `ndjson` or `ocsf`";
+            let message = "a message holds JSON: `cloudevents`, `ndjson`, `ocsf` or `workos`";
             return Err(Error::invalid("audit_format_invalid", message));
         }
         self.format = format;

@@ -4,14 +4,14 @@
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Targets of one event; 32.
+    /// Targets of one event; 32, and never more than 256.
     pub targets: usize,
     /// Bytes of a target's id; 256, and never more than 512.
     pub target_id_bytes: usize,
     /// Bytes of all keys and texts of `meta`, with eight for any other value; 16 KiB, and never
     /// more than 256 KiB.
     pub meta_bytes: usize,
-    /// Keys of `meta` in all its objects, and elements in all its arrays; 512.
+    /// Keys of `meta` in all its objects, and elements in all its arrays; 512, and never more than 16,384.
     pub meta_items: usize,
     /// Bytes of one key of `meta`; 128.
     pub meta_key_bytes: usize,
@@ -69,9 +69,47 @@ impl Limits {
 
     /// Within what the schema and the readers can take, whatever a host asks for.
     pub(crate) fn bounded(mut self) -> Self {
+        self.targets = self.targets.min(256);
         self.target_id_bytes = self.target_id_bytes.min(512);
         self.meta_bytes = self.meta_bytes.min(256 * 1024);
+        self.meta_items = self.meta_items.min(16 * 1024);
         self.meta_depth = self.meta_depth.min(64);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(limits: &Limits) -> [usize; 6] {
+        [
+            limits.targets,
+            limits.target_id_bytes,
+            limits.meta_bytes,
+            limits.meta_items,
+            limits.meta_key_bytes,
+            limits.meta_depth,
+        ]
+    }
+
+    #[test]
+    fn whatever_a_host_asks_for_stays_within_what_can_be_kept_and_read() {
+        let limits = |size| Limits {
+            targets: size,
+            target_id_bytes: size,
+            meta_bytes: size,
+            meta_items: size,
+            meta_key_bytes: size,
+            meta_depth: size,
+            oversize: Oversize::Refuse,
+        };
+        let most = [256, 512, 262_144, 16_384, usize::MAX, 64];
+        assert_eq!(sizes(&limits(usize::MAX).bounded()), most);
+        for small in [0, 1, 64] {
+            assert_eq!(sizes(&limits(small).bounded()), [small; 6]);
+        }
+        let given = Limits::default();
+        assert_eq!(sizes(&given.clone().bounded()), sizes(&given));
     }
 }

@@ -31,8 +31,12 @@ pub(crate) fn is_storable(number: &Number) -> bool {
     if number.is_i64() || number.is_u64() {
         return true;
     }
-    let text = number.to_string();
-    text.len() <= MAX_TEXT && exponent(&text).is_some_and(|e| e.unsigned_abs() <= MAX_TEXT as u64)
+    is_short(&number.to_string())
+}
+
+/// No float is longer; a number of a host that has switched on `arbitrary_precision` of `serde_json` may be.
+fn is_short(text: &str) -> bool {
+    text.len() <= MAX_TEXT && exponent(text).is_some_and(|e| e.unsigned_abs() <= MAX_TEXT as u64)
 }
 
 /// Whether a number is read as what its text says.
@@ -115,6 +119,26 @@ mod tests {
             "1-",
         ] {
             assert_eq!(normal_integer(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_or_too_large_is_not_storable() {
+        let digits = |count| "7".repeat(count);
+        for text in ["1", "-1.5", "1e400", "1E-400", &digits(400)] {
+            assert!(is_short(text), "{text}");
+        }
+        for text in [
+            "1e401",
+            "-1e-401",
+            "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "1e",
+            &digits(401),
+            &format!("0.{}1", "0".repeat(400)),
+            &digits(10 << 20),
+        ] {
+            assert!(!is_short(text), "{text:.40}");
         }
     }
 

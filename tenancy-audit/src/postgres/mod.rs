@@ -91,6 +91,11 @@ const STEPS: &[Migration] = &[
         include_str!("../../migrations/0011_audit_snapshots.sql"),
     ),
     Migration::new(
+        12,
+        "audit_bounds",
+        include_str!("../../migrations/0012_audit_bounds.sql"),
+    ),
+    Migration::new(
         13,
         "audit_samples",
         include_str!("../../migrations/0013_audit_samples.sql"),

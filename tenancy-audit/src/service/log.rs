@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use serde_json::Map;
 use tenancy_core::{
     ActionKey, AuditSink, Authorizer, AuthorizerExt as _, Event, Subject, SubjectCipher, Target,
     TenantCtx, TenantDb,
@@ -17,6 +18,9 @@ use crate::{
 /// What an entry that shows the erasure of a subject is called, and the kind of its target.
 const ERASED_SUBJECT: &str = "audit.subject_erased";
 const SUBJECT_HASH: &str = "subject_hash";
+
+/// How many names of details the entry of a revelation holds of each subject: with the longest names they fit.
+const MOST_NAMES: usize = 32;
 
 /// How many entries are looked at to know whether addresses are sealed.
 const LOOKED_AT_FOR_SEALS: u16 = 500;
@@ -107,17 +111,27 @@ impl AuditLog {
     /// [`Entry::verify`](crate::Record::verify) names them as erased if the log shows that they were, by
     /// the entry that [`erase_subject`](Self::erase_subject) makes, and as stripped if not.
     ///
+    /// Records `audit.revealed` before it shows anything: the entry, whose details were opened (by the hash that
+    /// `audit.subject_erased` names a subject by), and their names, never what they say. Where nothing was
+    /// sealed, or all of it is gone, there is nothing to record.
+    ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.read`;
-    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers.
+    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers; what can't be
+    /// recorded is not shown.
     pub async fn reveal(&self, ctx: &TenantCtx, entry: Entry) -> Result<Entry, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
         let created_at = entry.created_at;
         let mut record = entry.into_record();
-        for (subject, names) in subjects::open(self.cipher()?, ctx, &mut record).await? {
+        let opened = subjects::open(self.cipher()?, ctx, &mut record).await?;
+        for (subject, names) in opened.erased {
             if self.shows_erasure(ctx, &subject).await? {
                 record.shown.extend(names);
             }
+        }
+        if !opened.clear.is_empty() {
+            let event = revealed(ctx, record.id, opened.clear);
+            self.audit.record(ctx, event).await?;
         }
         Ok(Entry::new(record, created_at))
     }
@@ -308,6 +322,24 @@ impl AuditLog {
             before they were";
         Err(Error::invalid("audit_ip_sealed", message))
     }
+}
+
+/// What says that details were opened.
+fn revealed(ctx: &TenantCtx, entry: AuditEntryId, clear: Vec<(Subject, Vec<String>)>) -> Event {
+    let mut event = Event::new("audit.revealed").target("audit_entry", entry);
+    let mut fields = Map::new();
+    for (subject, mut names) in clear {
+        let whose = model::subject_hash(ctx.tenant(), &subject);
+        event = event.target(SUBJECT_HASH, whose);
+        names.sort_unstable();
+        let more = names.len().saturating_sub(MOST_NAMES);
+        names.truncate(MOST_NAMES);
+        if more > 0 {
+            names.push(format!("… and {more} more"));
+        }
+        fields.insert(whose.to_string(), names.into());
+    }
+    event.meta("fields", fields)
 }
 
 impl Verification {

@@ -207,3 +207,66 @@ fn salt() -> Result<[u8; SALT_LEN], Error> {
     })?;
     Ok(salt)
 }
+
+#[cfg(test)]
+mod tests {
+    use tenancy_core::{Principal, TenantId, UserId, testing::imagined};
+
+    use super::*;
+
+    fn prepared(rules: &Rules, event: Event) -> Result<Draft, Error> {
+        let ctx = imagined(TenantId::new(), Principal::user(UserId::new()));
+        rules.prepare(&ctx, event)
+    }
+
+    fn of(targets: impl IntoIterator<Item = String>) -> Event {
+        let all = targets.into_iter();
+        all.fold(Event::new("thing.made"), |event, id| {
+            event.target("thing", id)
+        })
+    }
+
+    #[test]
+    fn targets_over_a_limit_are_refused_or_cut_as_the_host_wants() {
+        let mut rules = Rules::default();
+        let many = of((0..40).map(|at| at.to_string()));
+        let long = of([format!("a{}", "ü".repeat(200))]);
+        let refused = |event: &Event| prepared(&rules, event.clone()).unwrap_err();
+        assert_eq!(refused(&many).code(), "audit_targets_too_many");
+        assert_eq!(refused(&long).code(), "audit_target_too_long");
+
+        rules.limits.oversize = Oversize::Truncate;
+        let cut = prepared(&rules, many).unwrap();
+        assert!(cut.truncated && !cut.redacted);
+        assert_eq!(cut.targets.len(), 32);
+        assert_eq!((&*cut.targets[0].id, &*cut.targets[31].id), ("0", "31"));
+        assert_eq!(cut.resource.as_deref(), Some("thing:0"));
+        assert_eq!(cut.hash(), cut.content_hash, "of what is kept");
+        let cut = prepared(&rules, long).unwrap();
+        // Between two characters.
+        assert_eq!(cut.targets[0].id, format!("a{}", "ü".repeat(127)));
+        assert!(cut.truncated);
+        let kind = Event::new("thing.made").target("a:b", 7);
+        let refused = prepared(&rules, kind).unwrap_err();
+        assert_eq!(refused.code(), "audit_target_kind_invalid", "never cut");
+    }
+
+    #[test]
+    fn targets_at_a_limit_stay_and_no_part_of_a_secret_is_left_at_a_cut() {
+        let mut rules = Rules::default();
+        rules.limits.oversize = Oversize::Truncate;
+        let full = of((0..32).map(|_| "x".repeat(256)));
+        let whole = prepared(&rules, full).unwrap();
+        assert!(!whole.truncated && whole.targets.len() == 32);
+        assert!(whole.targets.iter().all(|target| target.id.len() == 256));
+        for before in 230..256 {
+            let secret = format!("{}/sk_live_4eC39HqLyjWDarjtT1zdp7dc", "x".repeat(before));
+            let cut = prepared(&rules, of([secret])).unwrap();
+            assert!(cut.redacted, "{before}");
+            // What stands in its place is shorter.
+            assert_eq!(cut.truncated, before + 17 > 256, "{before}");
+            assert!(!cut.targets[0].id.contains("sk_"), "{before}");
+            assert!(cut.targets[0].id.len() <= 256, "{before}");
+        }
+    }
+}

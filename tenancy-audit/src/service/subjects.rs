@@ -52,16 +52,24 @@ pub(crate) async fn seal(
     Ok(())
 }
 
-/// Puts the details in place of what seals them; those of an erased subject are gone, and are handed out
-/// by subject with their names.
+/// What became of sealed details, by subject, with their names.
+#[derive(Default)]
+pub(crate) struct Opened {
+    /// What is in clear now.
+    pub(crate) clear: Vec<(Subject, Vec<String>)>,
+    /// What is gone with its subject.
+    pub(crate) erased: Vec<(Subject, Vec<String>)>,
+}
+
+/// Puts the details in place of what seals them; those of an erased subject are gone.
 pub(crate) async fn open(
     cipher: &dyn SubjectCipher,
     ctx: &TenantCtx,
     record: &mut Record,
-) -> Result<Vec<(Subject, Vec<String>)>, Error> {
+) -> Result<Opened, Error> {
     let keys = record.personal.keys().filter(|key| is_sealed(key));
     let keys: Vec<String> = keys.cloned().collect();
-    let mut erased = Vec::new();
+    let mut opened = Opened::default();
     for key in keys {
         let details = record
             .personal
@@ -74,19 +82,22 @@ pub(crate) async fn open(
             .await
         {
             Err(error) if error.code() == "subject_erased" => {
-                erased.push((subject, details.names));
+                opened.erased.push((subject, details.names));
                 None
             }
-            text => Some(text?),
+            text => Some((subject, text?)),
         };
         record.personal.remove(&key);
-        if let Some(text) = text {
+        if let Some((subject, text)) = text {
             let pairs: Map<String, Value> =
                 serde_json::from_str(text.expose()).map_err(|_| unreadable())?;
+            // By what is in it: the list of names beside it is for who can't look.
+            let names = pairs.keys().cloned().collect();
+            opened.clear.push((subject, names));
             record.personal.extend(pairs);
         }
     }
-    Ok(erased)
+    Ok(opened)
 }
 
 /// Whether the address of an entry is sealed.

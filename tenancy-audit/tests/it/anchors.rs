@@ -1,12 +1,28 @@
 //! Heads reach every anchor, also those that a sealer did not live to publish.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    http::{StatusCode, header::LOCATION},
+    response::{IntoResponse as _, Response},
+    routing,
+};
 
 use crate::{
     seals::{record, seal_all, sealed, signer},
     support::House,
 };
-use tenancy_audit::{FileAnchor, SealHead, SealOptions, Sealer};
+use tenancy_audit::{
+    ErrorKind, FileAnchor, HttpAnchor, SealAnchor as _, SealHead, SealOptions, Sealer,
+};
 
 fn heads(path: &Path) -> Vec<SealHead> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -91,4 +107,88 @@ async fn each_of_several_anchors_gets_all_heads_and_one_that_is_away_gets_them_l
     let numbers: Vec<_> = heads(&away).iter().map(|head| head.number).collect();
     assert_eq!(numbers, [2], "the newest stands for all before it");
     assert_eq!(sealed(&house.superuser().await).await, 2);
+}
+
+/// Serves on an address of its own, until the runtime ends.
+async fn serve(app: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test]
+async fn one_that_redirects_or_hangs_gets_the_heads_later_and_nobody_else_gets_them() {
+    let (calls, strays) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let kept = Arc::new(Mutex::new(Vec::<SealHead>::new()));
+    let elsewhere = {
+        let strays = strays.clone();
+        let stray = move || {
+            strays.fetch_add(1, Ordering::Relaxed);
+            async { StatusCode::NO_CONTENT }
+        };
+        serve(Router::new().fallback(stray)).await
+    };
+    let answer = {
+        let (calls, kept) = (calls.clone(), kept.clone());
+        move |Json(heads): Json<Vec<SealHead>>| {
+            let (at, kept) = (calls.fetch_add(1, Ordering::Relaxed), kept.clone());
+            let moved = |status: StatusCode| -> Response {
+                (status, [(LOCATION, elsewhere.clone())]).into_response()
+            };
+            let moved = match at {
+                0 => Some(moved(StatusCode::FOUND)),
+                1 => Some(moved(StatusCode::TEMPORARY_REDIRECT)),
+                2 => Some(moved(StatusCode::PERMANENT_REDIRECT)),
+                _ => None,
+            };
+            async move {
+                if let Some(moved) = moved {
+                    return moved;
+                }
+                if at == 3 {
+                    std::future::pending::<()>().await;
+                }
+                kept.lock().unwrap().extend(heads);
+                StatusCode::NO_CONTENT.into_response()
+            }
+        }
+    };
+    let url = serve(Router::new().route("/heads", routing::post(answer))).await;
+    let patience = Duration::from_millis(300);
+    let anchor = || {
+        let anchor = HttpAnchor::new(format!("{url}/heads")).unwrap();
+        anchor.with_token("let me in").with_timeout(patience)
+    };
+    for status in ["302", "307", "308", "not answer"] {
+        let begun = Instant::now();
+        let error = anchor().publish(&[]).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.kind()),
+            ("audit_anchor_unavailable", ErrorKind::Unavailable)
+        );
+        assert!(error.to_string().contains(status), "{error}");
+        assert!(error.retry().is_retryable());
+        assert!(begun.elapsed() < patience * 20, "{status}");
+    }
+    // The same to a sealer, which seals on.
+    calls.store(0, Ordering::Relaxed);
+    let house = House::new().await;
+    let (signer, _) = signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), signer).with_anchor(Arc::new(anchor()));
+    record(&house, &house.a, 2).await;
+    seal_all(&house, &sealer, 2).await;
+    let begun = Instant::now();
+    while sealer.seal().await.unwrap().unpublished > 0 {
+        assert!(begun.elapsed() < Duration::from_mins(1));
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 5);
+    assert_eq!(strays.load(Ordering::Relaxed), 0, "followed");
+    let kept: Vec<_> = kept
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|head| head.tenant)
+        .collect();
+    assert_eq!(kept, [house.a.tenant()]);
 }

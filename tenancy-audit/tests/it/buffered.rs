@@ -1,14 +1,23 @@
 //! The buffered log: bounded, counted, and never silently less than asked for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::support::House;
+use crate::support::{Counters, House};
 use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
 use tenancy_audit::{
     AuditEntryId, AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, CountBy,
     Counts, Draft, Entry, Error, Followed, Mark, Overflow, Page, testing::MemoryAuditStore,
 };
-use tenancy_core::{AuditSink as _, Event, TenantCtx, TenantTx};
+use tenancy_core::{
+    AuditSink as _, Event, SealedText, SecretText, Subject, SubjectCipher, TenantCtx, TenantTx,
+};
 use tokio::sync::Semaphore;
 
 /// Writes only while it has permits, and fails the tries it is told to fail.
@@ -16,6 +25,7 @@ struct Gate {
     inner: MemoryAuditStore,
     open: Semaphore,
     failures: std::sync::Mutex<Vec<tenancy_core::Error>>,
+    panics: AtomicU64,
 }
 
 impl Gate {
@@ -25,6 +35,7 @@ impl Gate {
             inner,
             open: Semaphore::new(permits),
             failures: Vec::new().into(),
+            panics: AtomicU64::new(0),
         })
     }
 
@@ -39,6 +50,11 @@ impl Gate {
 impl AuditStore for Gate {
     async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
         self.open.acquire().await.unwrap().forget();
+        let left = self.panics.load(Ordering::Relaxed);
+        if left > 0 {
+            self.panics.store(left - 1, Ordering::Relaxed);
+            panic!("planted");
+        }
         if let Some(error) = self.failures.lock().unwrap().pop() {
             return Err(error.into());
         }
@@ -308,4 +324,128 @@ impl AuditStore for Forgetful {
     async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
         self.0.follow(ctx, mark, most).await
     }
+}
+
+#[tokio::test]
+async fn an_entry_is_of_the_time_at_which_it_was_recorded() {
+    let house = House::new().await;
+    let gate = Gate::new(0);
+    let audit = buffered(gate.clone(), BufferOptions::default());
+    // Ids hold milliseconds.
+    let before = Utc::now() - TimeDelta::milliseconds(1);
+    audit.record(&house.a, event(1)).await.unwrap();
+    let after = Utc::now();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    gate.open.add_permits(1);
+    audit.shutdown().await.unwrap();
+    let entry = gate.inner.entries().remove(0);
+    let occurred = entry.occurred_at();
+    assert!(occurred >= before && occurred <= after, "{occurred}");
+    assert!(entry.created_at >= after + TimeDelta::milliseconds(300));
+
+    // The same where the database takes the entries in.
+    let options = BufferOptions::default().with_max_delay(Duration::from_millis(500));
+    let audit = BufferedAudit::new(house.audit.writer().clone(), options);
+    let before = Utc::now() - TimeDelta::milliseconds(1);
+    audit.record(&house.a, event(2)).await.unwrap();
+    let after = Utc::now();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    audit.shutdown().await.unwrap();
+    let entry = house.entries(&house.a).await.remove(0);
+    let occurred = entry.occurred_at();
+    assert!(occurred >= before && occurred <= after, "{occurred}");
+    assert!(entry.created_at >= after + TimeDelta::milliseconds(300));
+}
+
+#[tokio::test]
+async fn what_becomes_of_entries_is_counted_for_dashboards() {
+    let counters = Counters::default();
+    let counting = metrics::set_default_local_recorder(&counters);
+    let house = House::new().await;
+    let gate = Gate::new(0);
+    let options = small().with_overflow(Overflow::Drop).with_attempts(1);
+    let audit = buffered(gate.clone(), options);
+    let unavailable = failure(tenancy_core::ErrorKind::Unavailable);
+    *gate.failures.lock().unwrap() = vec![unavailable];
+    for at in 0..100 {
+        audit.record(&house.a, event(at)).await.unwrap();
+    }
+    gate.open.add_permits(1_000);
+    let stats = audit.shutdown().await.unwrap();
+    drop(counting);
+    assert!(
+        stats.written > 0 && stats.dropped > 0 && stats.lost > 0,
+        "{stats:?}"
+    );
+    assert_eq!(stats.written + stats.lost + stats.dropped, 100);
+    for (name, count) in [
+        ("tenancy_audit_written_total", stats.written),
+        ("tenancy_audit_dropped_total", stats.dropped),
+        ("tenancy_audit_lost_total", stats.lost),
+    ] {
+        assert_eq!(counters.of(name), count, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_loses_its_batch_and_nothing_else() {
+    let house = House::new().await;
+    let gate = Gate::new(1_000);
+    gate.panics.store(2, Ordering::Relaxed);
+    let audit = buffered(gate.clone(), BufferOptions::default().with_writers(1));
+    for at in 0..5 {
+        audit.record(&house.a, event(at)).await.unwrap();
+        let stats = audit.flush().await.unwrap();
+        let lost = stats.accepted.min(2);
+        assert_eq!((stats.lost, stats.written), (lost, stats.accepted - lost));
+    }
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.accepted, stats.written, stats.lost), (5, 3, 2));
+    assert_eq!(gate.inner.entries().len(), 3);
+}
+
+/// Seals nothing, and says so loudly.
+struct Loud;
+
+#[async_trait]
+impl SubjectCipher for Loud {
+    async fn seal(
+        &self,
+        _: &TenantCtx,
+        _: &Subject,
+        _: SecretText,
+    ) -> Result<SealedText, tenancy_core::Error> {
+        panic!("planted")
+    }
+
+    async fn open(
+        &self,
+        _: &TenantCtx,
+        _: &Subject,
+        _: &SealedText,
+    ) -> Result<SecretText, tenancy_core::Error> {
+        panic!("planted")
+    }
+
+    async fn erase_subject(&self, _: &TenantCtx, _: &Subject) -> Result<(), tenancy_core::Error> {
+        panic!("planted")
+    }
+}
+
+#[tokio::test]
+async fn a_cipher_that_panics_takes_its_caller_along_and_not_the_buffer() {
+    let house = House::new().await;
+    let gate = Gate::new(1_000);
+    let writer = AuditWriter::new(gate.clone()).with_cipher(Arc::new(Loud));
+    let audit = BufferedAudit::new(writer, BufferOptions::default());
+    audit.record(&house.a, event(0)).await.unwrap();
+    let loud = {
+        let (audit, ctx) = (audit.clone(), house.a.clone());
+        let event = event(1).personal("email", "ann@example.com");
+        tokio::spawn(async move { audit.record(&ctx, event).await })
+    };
+    assert!(loud.await.unwrap_err().is_panic());
+    audit.record(&house.a, event(2)).await.unwrap();
+    let stats = audit.shutdown().await.unwrap();
+    assert_eq!((stats.accepted, stats.written, stats.lost), (2, 2, 0));
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use crate::{
+    layer::Broken,
     seals::{proofs, seal_all, sealed, signer},
     support::House,
     verify::{export, report},
 };
 use tenancy_audit::{
     AuditEntryId, AuditLog, AuditQuery, BufferOptions, BufferedAudit, Change, CountBy, DetailRule,
-    Entry, ErrorKind, Fault, PgAuditLog, Retention, SealOptions, Sealer, Verdict,
+    Entry, ErrorKind, ExportFormat, Fault, PgAuditLog, Retention, SealOptions, Sealer, Verdict,
 };
 use tenancy_core::{
-    AuditSink as _, Event, Subject, SubjectCipher as _, TenantCtx,
+    AuditSink as _, Event, Subject, SubjectCipher as _, Target, TenantCtx,
     testing::{FakeAuthorizer, FakeSubjectCipher},
 };
 
@@ -99,8 +100,8 @@ async fn an_erased_person_is_gone_from_every_entry_and_the_proofs_hold() {
 
     let (signer, keys) = signer("one");
     let sealer = Sealer::new(house.db.worker.clone(), signer);
-    // The last one is the export above.
-    seal_all(house, &sealer, 5).await;
+    // The last ones are the export and the revelation above.
+    seal_all(house, &sealer, 6).await;
     sealing.log.erase_subject(a, &lead).await.unwrap();
 
     let shown = sealing.revealed(a, "lead.invited").await;
@@ -130,7 +131,7 @@ async fn an_erased_person_is_gone_from_every_entry_and_the_proofs_hold() {
         "another tenant's"
     );
     let report = report(house, a, &keys).await;
-    assert!(report.is_intact() && report.entries == 4, "{report:?}");
+    assert!(report.is_intact() && report.entries == 5, "{report:?}");
     for entry in house
         .entries(a)
         .await
@@ -153,6 +154,77 @@ async fn an_erased_person_is_gone_from_every_entry_and_the_proofs_hold() {
         Verdict::Erased(vec!["email".to_owned()]),
         "an entry is written all the same, and says itself what was left out"
     );
+}
+
+/// The names that an entry says were revealed.
+fn named(entry: &Entry) -> Vec<String> {
+    assert_eq!(entry.action, "audit.revealed");
+    let fields = entry.meta["fields"].as_object().unwrap();
+    let names = fields.values().flat_map(|of| of.as_array().unwrap());
+    let mut names: Vec<String> = names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_is_revealed_is_recorded_by_name_and_what_can_not_be_recorded_is_not_shown() {
+    let sealing = Sealing::new().await;
+    let (house, lead) = (&sealing.house, Subject::parse("lead:7").unwrap());
+    let (a, member) = (&house.a, house.member(&house.a).await);
+    let event = invited(&lead).personal("phone", "+49 30 7");
+    sealing.record(a, event).await;
+    let entry = house.entries(a).await.remove(0);
+    let authorizer = Arc::new(FakeAuthorizer::allowing_all());
+    let mute = AuditLog::new(house.db.app.clone(), authorizer, Arc::new(Broken))
+        .with_cipher(Arc::new(sealing.cipher.clone()));
+    let refused = mute.reveal(&member, entry.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), "planted");
+    assert_eq!(house.entries(a).await.len(), 1);
+
+    let shown = sealing.log.reveal(&member, entry.clone()).await.unwrap();
+    assert_eq!(shown.personal_detail("phone").unwrap(), "+49 30 7");
+    let said = house.entries(a).await.remove(0);
+    assert_eq!(named(&said), ["email", "ip", "phone"]);
+    assert_eq!(said.actor.user, member.user(), "who");
+    assert_eq!(said.targets[0], Target::new("audit_entry", entry.id));
+    assert_eq!(said.targets.len(), 3, "the lead's, and the actor's");
+    let whole = format!("{said:?}");
+    for clear in ["ann@example.com", "192.0.2.77", "+49 30", "lead:7"] {
+        assert!(!whole.contains(clear), "{clear}");
+    }
+
+    sealing.log.erase_subject(a, &lead).await.unwrap();
+    let erased = house.entries(a).await.remove(0);
+    assert!(said.targets.contains(&erased.targets[0]), "whose");
+    let shown = sealing.log.reveal(&member, entry.clone()).await.unwrap();
+    assert!(shown.personal_detail("email").is_none());
+    let said = house.entries(a).await.remove(0);
+    assert_eq!(named(&said), ["ip"], "what is gone is not revealed");
+    let actor = Subject::from(a.user().unwrap());
+    sealing.log.erase_subject(a, &actor).await.unwrap();
+    let before = house.entries(a).await.len();
+    sealing.log.reveal(&member, entry).await.unwrap();
+    // Nothing is sealed in this one.
+    let clear = house.entries(a).await.remove(0);
+    sealing.log.reveal(&member, clear).await.unwrap();
+    assert_eq!(house.entries(a).await.len(), before, "nothing was opened");
+}
+
+#[tokio::test]
+async fn very_many_names_are_counted_where_they_are_not_listed() {
+    let sealing = Sealing::new().await;
+    let house = &sealing.house;
+    let event = (0..100).fold(Event::new("thing.made"), |event, at| {
+        event.personal(format!("{}{at}", "x".repeat(100)), at)
+    });
+    sealing.record(&house.a, event).await;
+    sealing.revealed(&house.a, "thing.made").await;
+    let said = house.entries(&house.a).await.remove(0);
+    let names = named(&said);
+    assert_eq!(names.len(), 33);
+    assert!(names.contains(&"… and 68 more".to_owned()), "{names:?}");
 }
 
 #[tokio::test]
@@ -478,8 +550,29 @@ async fn an_address_is_not_searched_for_where_others_seal_addresses() {
             .count(&house.a, &query, CountBy::Nothing, 10)
             .await;
         let tailed = house.log.tail(&house.a, &query).await.map(drop);
-        for refused in [searched, counted.map(drop), tailed] {
+        let before = house.entries(&house.a).await.len();
+        let exported = house
+            .log
+            .export(&house.a, &query, ExportFormat::Ndjson)
+            .await
+            .map(drop);
+        assert_eq!(
+            house.entries(&house.a).await.len(),
+            before,
+            "nothing was handed out, and nothing recorded"
+        );
+        for refused in [searched, counted.map(drop), tailed, exported] {
             assert_eq!(refused.unwrap_err().code(), "audit_ip_sealed");
+        }
+        // Who has the cipher knows it without a look, also where nothing is sealed yet.
+        for ctx in [&house.a, &house.b] {
+            let searched = sealing.log.search(ctx, &query).await.map(drop);
+            let counted = sealing.log.count(ctx, &query, CountBy::Nothing, 10).await;
+            let tailed = sealing.log.tail(ctx, &query).await.map(drop);
+            let exported = sealing.log.export(ctx, &query, ExportFormat::Csv).await;
+            for refused in [searched, counted.map(drop), tailed, exported.map(drop)] {
+                assert_eq!(refused.unwrap_err().code(), "audit_ip_sealed");
+            }
         }
         house.log.search(&house.b, &query).await.unwrap();
     }

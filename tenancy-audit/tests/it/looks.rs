@@ -6,6 +6,7 @@ use crate::support::{House, meta_at};
 use serde_json::Value;
 use tenancy_audit::{
     AuditQuery, AuditStream, Entry, Error, StreamOptions, StreamRound, StreamStart, StreamTarget,
+    Streams,
 };
 use tenancy_core::{AuditSink as _, Event, TenantCtx};
 
@@ -109,6 +110,44 @@ async fn a_look_into_a_large_transaction_reads_a_page_of_it() {
         "{plan}"
     );
     assert!(pages(&plan) < FEW_PAGES, "{plan}");
+}
+
+#[tokio::test]
+async fn listing_a_stream_that_is_far_behind_looks_no_further_than_the_stream() {
+    let house = House::new().await;
+    let stream =
+        "INSERT INTO tenancy.audit_streams (name, only_tenant, at_txid) VALUES ($1, $2, '0')";
+    for (name, tenant) in [("all", None), ("one", Some(house.a.tenant()))] {
+        let made = sqlx::query(stream).bind(name).bind(tenant);
+        made.execute(&house.superuser().await).await.unwrap();
+    }
+    let waiting = async || {
+        let streams = Streams::new(house.db.worker.clone()).list().await.unwrap();
+        [0, 1].map(|at: usize| streams[at].waiting_since)
+    };
+    assert_eq!(waiting().await, [None, None]);
+    plant(&house, &house.b, 10, 80_000).await;
+    analyze(&house).await;
+    let [all, one] = waiting().await;
+    assert!(all.is_some());
+    assert!(one.is_some(), "it has to get past the others' entries");
+    let mut worker = house.db.worker.pool().acquire().await.unwrap();
+    let list = include_str!("../../src/postgres/sql/stream_list.sql");
+    let plan = explained(&mut worker, list, "0").await;
+    assert_eq!(plan[0]["Plan"]["Actual Rows"].as_f64(), Some(2.0), "{plan}");
+    assert!(pages(&plan) < FEW_PAGES, "{plan}");
+    drop(worker);
+
+    // It has looked at all but a few of the others' entries, and at its own.
+    let far = "UPDATE tenancy.audit_streams SET at_txid = '10', at_tenant = $1, at_entry = (
+            SELECT id FROM tenancy.audit_logs WHERE tenant_id = $1 ORDER BY id DESC OFFSET 500 LIMIT 1)
+        WHERE name = 'one'";
+    let moved = sqlx::query(far).bind(house.b.tenant());
+    moved.execute(&house.superuser().await).await.unwrap();
+    assert_eq!(waiting().await[1], None, "up to date");
+    plant(&house, &house.a, 11, 1).await;
+    let own = house.entries(&house.a).await[0].created_at;
+    assert_eq!(waiting().await[1], Some(own));
 }
 
 #[tokio::test]

@@ -3,16 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use crate::support::House;
+use crate::support::{House, meta_at};
 use serde_json::Value;
 use tenancy_audit::testing::conformance::stream_target;
 use tenancy_audit::{
-    AuditEntryId, AuditStream, ErrorKind, ExportFormat, Limits, PgAuditLog, StreamOptions,
-    StreamRound, StreamStart, Streams, WebhookTarget,
+    AuditEntryId, AuditStream, Entry, Error, ErrorKind, ExportFormat, Limits, PgAuditLog,
+    StreamOptions, StreamRound, StreamStart, StreamTarget, Streams, WebhookTarget,
 };
 use tenancy_core::{
     AuditSink as _, Event, ReqwestWebhooks, TenantCtx, WebhookKeys, WebhookSecret, WorkerDb,
@@ -302,6 +305,59 @@ async fn what_is_committed_late_is_told_and_one_process_works_at_a_time() {
         other.round().await.unwrap_err().code(),
         "audit_log_restored"
     );
+}
+
+/// Does not answer the first call.
+#[derive(Default)]
+struct Stuck {
+    called: AtomicBool,
+    told: Mutex<Vec<i64>>,
+}
+
+#[async_trait::async_trait]
+impl StreamTarget for Stuck {
+    async fn deliver(&self, entries: &[Entry]) -> Result<usize, Error> {
+        if !self.called.swap(true, Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        self.told
+            .lock()
+            .unwrap()
+            .extend(entries.iter().map(meta_at));
+        Ok(entries.len())
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_is_given_up_and_given_the_same_again() {
+    let house = House::new().await;
+    record(&house, &house.a, 0..3).await;
+    let target = Arc::new(Stuck::default());
+    let options = quick().with_lease(Duration::from_secs(2));
+    let (worker, start) = (house.db.worker.clone(), StreamStart::Beginning);
+    let stream = AuditStream::open_with(worker, "siem", start, target.clone(), options)
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let failed = outcome(&stream, |round| matches!(round, StreamRound::Failed { .. })).await;
+    let StreamRound::Failed { code, .. } = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(code, "audit_stream_slow");
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1),
+        "half of the lease"
+    );
+    let streams = Streams::new(house.db.worker.clone());
+    let state = streams.list().await.unwrap().remove(0);
+    assert_eq!(
+        (state.code.as_deref(), state.failures, state.delivered),
+        (Some("audit_stream_slow"), 1, 0)
+    );
+    deliver(&house, &stream, 3).await;
+    assert_eq!(*target.told.lock().unwrap(), [0, 1, 2], "once");
+    let state = streams.list().await.unwrap().remove(0);
+    assert_eq!((state.code, state.failures), (None, 0));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use serde_json::{Value, json};
+
 use crate::{
     proof_files::{Dice, Files, of_kind},
     seals::{proofs, record, seal_all, signer},
@@ -25,52 +27,123 @@ pub(crate) async fn report(house: &House, ctx: &TenantCtx, keys: &SealKeys) -> P
         .unwrap()
 }
 
+/// A finding: line, seal, place, entry, and the word for it.
+type Told = (u64, Option<u64>, Option<u64>, Option<String>, Fault);
+
+/// Seal, place and entry of a line, in a file of which nothing was removed.
+fn whereabouts(lines: &[String], line: usize) -> (Option<u64>, Option<u64>, Option<String>) {
+    let parsed = |line: &String| serde_json::from_str::<Value>(line).unwrap();
+    let seals = lines[..line].iter().rev().map(parsed);
+    let seal = seals
+        .map(|line| line["seal"]["seal"]["number"].as_u64())
+        .find(Option::is_some);
+    let entries = of_kind(lines, "entry");
+    let place = entries.iter().position(|at| *at == line).unwrap() as u64 + 1;
+    let id = parsed(&lines[line])["entry"]["record"]["id"].take();
+    (
+        seal.flatten(),
+        Some(place),
+        id.as_str().map(ToOwned::to_owned),
+    )
+}
+
 #[tokio::test]
-async fn each_kind_of_mutation_has_its_word() {
+async fn each_kind_of_mutation_has_its_word_at_its_place() {
     let files = Files::plain().await;
     let entries = of_kind(&files.ours, "entry");
-    let faults = |change: &dyn Fn(&mut Vec<String>)| {
+    let told = |change: &dyn Fn(&mut Vec<String>)| -> Vec<Told> {
         let mut lines = files.ours.clone();
         change(&mut lines);
-        files
-            .verify(&lines)
-            .findings
-            .into_iter()
-            .map(|finding| finding.fault)
-            .collect::<Vec<_>>()
+        let findings = files.verify(&lines).findings.into_iter();
+        findings
+            .map(|found| {
+                let entry = found.entry.map(|entry| entry.to_string());
+                (found.line, found.seal, found.place, entry, found.fault)
+            })
+            .collect()
     };
+    // What is found on this line, counted from 1, about the entry that stood on that one, counted from 0.
+    let about = |line: usize, of: usize, fault: Fault| -> Told {
+        let (seal, place, entry) = whereabouts(&files.ours, of);
+        (line as u64, seal, place, entry, fault)
+    };
+    let alone = |line: usize, fault: Fault| -> Told { (line as u64, None, None, None, fault) };
     let first = entries[0];
-    // Of one seal.
+    // Of one seal, and not the first of it.
     let together = entries
-        .windows(2)
-        .find(|pair| pair[1] == pair[0] + 1)
+        .windows(3)
+        .find(|three| three[2] == three[0] + 2)
         .unwrap();
-    let (one, second) = (together[0], together[1]);
-    let edited = faults(&|lines| lines[first] = lines[first].replace("thing.made", "thing.gone"));
-    assert_eq!(edited, [Fault::EntryChanged]);
+    let (one, second) = (together[1], together[2]);
+    let behind = |of: usize| (of..).find(|at| !entries.contains(at)).unwrap();
+    let edited = told(&|lines| lines[first] = lines[first].replace("thing.made", "thing.gone"));
+    assert_eq!(edited, [about(first + 1, first, Fault::EntryChanged)]);
     let detail =
-        faults(&|lines| lines[first] = lines[first].replace("0@example.com", "1@example.com"));
-    assert_eq!(detail, [Fault::DetailChanged("email".to_owned())]);
+        told(&|lines| lines[first] = lines[first].replace("0@example.com", "1@example.com"));
+    let changed = Fault::DetailChanged("email".to_owned());
+    assert_eq!(detail, [about(first + 1, first, changed)]);
     assert_eq!(
-        faults(&|lines| drop(lines.remove(second))),
-        [Fault::EntryMissing]
+        told(&|lines| drop(lines.remove(second))),
+        // One line less: what came next is where the absence shows.
+        [about(behind(second), second, Fault::EntryMissing)]
     );
     assert_eq!(
-        faults(&|lines| lines.swap(one, second)),
-        [Fault::EntryMoved]
+        told(&|lines| lines.swap(one, second)),
+        [about(second + 1, one, Fault::EntryMoved)]
     );
-    let added = faults(&|lines| lines.insert(second + 1, lines[second].clone()));
-    assert_eq!(added, [Fault::EntryAdded]);
-    assert_eq!(faults(&|lines| drop(lines.pop())), [Fault::Truncated]);
-    let swapped =
-        faults(&|lines| lines[second] = files.theirs[of_kind(&files.theirs, "entry")[1]].clone());
-    assert!(
-        matches!(swapped[..], [Fault::EntryForeign(_), Fault::EntryMissing]),
-        "{swapped:?}"
+    let added = told(&|lines| lines.insert(second + 1, lines[second].clone()));
+    assert_eq!(added, [about(second + 2, second, Fault::EntryAdded)]);
+    let id = whereabouts(&files.ours, second).2;
+    let damaged = json!({ "damaged": { "id": id, "parts": ["meta"] } }).to_string();
+    let unreadable = Fault::EntryUnreadable("meta".to_owned());
+    assert_eq!(
+        told(&|lines| lines[second].clone_from(&damaged)),
+        [about(second + 1, second, unreadable)]
     );
     let end = files.ours.len() - 1;
-    let count = faults(&|lines| lines[end] = lines[end].replace("24", "23"));
-    assert_eq!(count, [Fault::Truncated]);
+    assert_eq!(
+        told(&|lines| drop(lines.pop())),
+        [alone(end + 1, Fault::Truncated)]
+    );
+    let count = told(&|lines| lines[end] = lines[end].replace("24", "23"));
+    assert_eq!(count, [alone(end + 1, Fault::Truncated)]);
+
+    let theirs = of_kind(&files.theirs, "entry")[1];
+    let stranger = whereabouts(&files.theirs, theirs).2;
+    let swapped = told(&|lines| lines[second].clone_from(&files.theirs[theirs]));
+    let [foreign, missing] = &swapped[..] else {
+        panic!("{swapped:?}")
+    };
+    let (seal, ..) = whereabouts(&files.ours, second);
+    assert!(matches!(foreign.4, Fault::EntryForeign(tenant) if tenant != files.tenant));
+    assert_eq!(
+        (foreign.0, foreign.1, foreign.2, &foreign.3),
+        (second as u64 + 1, seal, None, &stranger)
+    );
+    let gone = about(behind(second) + 1, second, Fault::EntryMissing);
+    assert_eq!(*missing, gone);
+
+    let late = uuid::Uuid::now_v7();
+    let unsealed = json!({ "unsealed": { "id": late, "transaction": 1 } }).to_string();
+    let late = Some(late.to_string());
+    assert_eq!(
+        told(&|lines| lines.insert(end, unsealed.clone())),
+        [(end as u64 + 1, None, None, late, Fault::EntryUnsealed)]
+    );
+    let seals = of_kind(&files.ours, "seal");
+    assert_eq!(
+        told(&|lines| drop(lines.drain(seals[1]..seals[2]))),
+        [alone(seals[1] + 1, Fault::SealsMissing(2, 2))]
+    );
+    let twice = told(&|lines| lines.insert(seals[1], lines[seals[0]].clone()));
+    let moved = (seals[1] as u64 + 1, Some(1), None, None, Fault::SealMoved);
+    assert_eq!(twice[0], moved);
+    // The entries of the seal that is there twice don't come twice: they are missed where the next begins.
+    assert!(twice[1..].iter().zip(1..).all(|(of, place)| {
+        (of.0, of.1, of.2) == (seals[1] as u64 + 2, Some(1), Some(place))
+            && of.4 == Fault::EntryMissing
+    }));
+    assert_eq!(twice.len(), seals[1] - seals[0]);
 }
 
 #[tokio::test]
@@ -167,8 +240,8 @@ async fn a_line_that_can_be_read_in_two_ways_is_malformed() {
         (r#"{"entry":{"#, r#"{"entry":{"transaction":"7","#),
         (r#""action":"#, r#""action":"thing.gone","action":"#),
         // A float reads these as 1.5, and as what it can't hold.
-        ("1.5", "1.50000000000000000001"),
-        ("1.5", "1e400"),
+        ("[0,1.5]", "[0,1.50000000000000000001]"),
+        ("[0,1.5]", "[0,1e400]"),
     ] {
         let mut lines = files.ours.clone();
         lines[first] = line.replacen(from, to, 1);
@@ -182,11 +255,57 @@ async fn a_line_that_can_be_read_in_two_ways_is_malformed() {
         );
     }
     let mut same = files.ours.clone();
-    same[first] = line.replacen("1.5", "15e-1", 1);
+    same[first] = line.replacen("[0,1.5]", "[0,15e-1]", 1);
     assert!(
         files.verify(&same).is_intact(),
         "the same number in other words"
     );
+}
+
+#[tokio::test]
+async fn half_of_a_surrogate_pair_is_malformed_wherever_it_stands() {
+    let files = Files::lived().await;
+    let report = files.verify(&files.ours);
+    assert!(report.is_intact(), "{:?}", report.findings);
+    let halves = [
+        r"\ud800",
+        r"\udfff",
+        r"\ud800\u0041",
+        r"\ud83d\ud83d",
+        r"\ud800x",
+    ];
+    for (which, half) in halves.into_iter().enumerate() {
+        for kind in ["seal", "entry", "removal", "adoption", "end"] {
+            let at = of_kind(&files.ours, kind)[0];
+            let line = &files.ours[at];
+            // Into each text of the line, keys and values; of all but the first half into some.
+            let quotes: Vec<usize> = line.match_indices('"').map(|(at, _)| at + 1).collect();
+            for place in quotes.into_iter().step_by(1 + 9 * which) {
+                let mut lines = files.ours.clone();
+                lines[at].insert_str(place, half);
+                let findings = files.verify(&lines).findings;
+                let told = findings
+                    .iter()
+                    .any(|found| (found.line, &found.fault) == (at as u64 + 1, &Fault::Malformed));
+                assert!(told, "{kind} {place}: {findings:?}");
+            }
+        }
+        let mut lines = files.ours.clone();
+        lines[0] = lines[0].replacen("tenancy-audit-proof", half, 1);
+        let refused = files.try_verify(&lines).unwrap_err();
+        assert_eq!(refused.code(), "audit_proof_format");
+        let heads = String::from_utf8(files.heads.clone()).unwrap();
+        let key = r#""key":"one""#;
+        assert!(heads.lines().all(|head| head.contains(key)), "{heads}");
+        let heads = heads.replacen(key, &format!(r#""key":"{half}""#), 1);
+        let anchored = Verifier::new(files.tenant, files.keys.clone())
+            .with_anchor(heads.as_bytes())
+            .unwrap();
+        let file = files.ours.join("\n");
+        let report = anchored.verify(file.as_bytes()).unwrap();
+        assert_eq!(report.findings[0].fault, Fault::AnchorForged);
+        assert_eq!(report.findings[0].line, 1);
+    }
 }
 
 #[tokio::test]

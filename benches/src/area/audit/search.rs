@@ -25,6 +25,13 @@ use crate::{
 const ROUNDS: usize = 5;
 /// Searches of a round and kind.
 const SEARCHES: usize = 200;
+/// How deep in the log pages are looked at, and how many searches of a kind there.
+const DEPTHS: [(f64, &str); 3] = [
+    (0.1, "page at 10 % depth, worst filter, p99"),
+    (0.5, "page at 50 % depth, worst filter, p99"),
+    (0.9, "page at 90 % depth, worst filter, p99"),
+];
+const DEEP: usize = 60;
 /// Entries that one statement plants.
 const PLANTED: i64 = 250_000;
 /// Entries of a round of exports.
@@ -107,23 +114,34 @@ pub(crate) async fn run() -> Result {
         firsts.push(worst.0);
         laters.push(worst.1);
     }
-    let metrics = [
+    let count = "SELECT count(*) FROM tenancy.audit_logs";
+    let rows: i64 = sqlx::query_scalar(count)
+        .fetch_one(&kit.superuser().await?)
+        .await?;
+    let mut metrics = vec![
         Metric::alone(
             "first page, worst filter, p99",
             "ms",
             &firsts,
             Better::Lower,
             5.0,
-        ),
+        )
+        .among(rows),
         Metric::alone(
             "later page, worst filter, p99",
             "ms",
             &laters,
             Better::Lower,
             5.0,
-        ),
-        export(&kit, &log, &ctx).await?,
+        )
+        .among(rows),
     ];
+    for (depth, name) in DEPTHS {
+        let slowest = at_depth(&kit, &log, &ctx, &known, depth).await?;
+        let metric = Metric::alone(name, "ms", &slowest, Better::Lower, 5.0);
+        metrics.push(metric.among(rows));
+    }
+    metrics.push(export(&kit, &log, &ctx).await?.among(rows));
     publish("audit-search", &metrics)
 }
 
@@ -189,11 +207,49 @@ async fn search(
             }
         }
     }
-    Ok([first, later].map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
-        times.get(at).copied().unwrap_or(0.0)
-    }))
+    Ok([first, later].map(slowest_of_a_hundred))
+}
+
+fn slowest_of_a_hundred(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
+    times.get(at).copied().unwrap_or(0.0)
+}
+
+/// Of each round the slowest of a hundred pages of the worst filter, behind so much of the log: a page that begins there,
+/// and two behind its cursor.
+async fn at_depth(
+    kit: &Db,
+    log: &AuditLog,
+    ctx: &TenantCtx,
+    known: &[Known],
+    depth: f64,
+) -> Result<Sample> {
+    let sql = "SELECT max(created_at) - (max(created_at) - min(created_at)) * $2
+        FROM tenancy.audit_logs WHERE tenant_id = $1";
+    let there = sqlx::query_scalar(sql).bind(ctx.tenant()).bind(depth);
+    let there: chrono::DateTime<chrono::Utc> = there.fetch_one(&kit.superuser().await?).await?;
+    let mut slowest = Sample::default();
+    for _ in 0..ROUNDS {
+        let mut worst = 0.0_f64;
+        for (_, query) in KINDS {
+            let mut times = Vec::new();
+            for known in known.iter().take(DEEP) {
+                let range = TimeRange::new().with_to(there);
+                let mut query = query(known)?.with_time(range);
+                for _ in 0..3 {
+                    let begun = Instant::now();
+                    let found = log.search(ctx, &query).await?;
+                    times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+                    let Some(next) = found.next else { break };
+                    query.after = Some(next);
+                }
+            }
+            worst = worst.max(slowest_of_a_hundred(times));
+        }
+        slowest.push(worst);
+    }
+    Ok(slowest)
 }
 
 /// Entries a second, and beside them a bare `COPY` of the same rows by a superuser.

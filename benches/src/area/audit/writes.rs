@@ -80,6 +80,7 @@ pub(crate) async fn run() -> Result {
         metrics.extend(in_background(names, &db, contexts).await?);
     }
     metrics.push(own_share(&hot).await?);
+    metrics.push(keys(&hot).await?);
     publish("audit-writes", &metrics)
 }
 
@@ -164,6 +165,38 @@ async fn own_share(ctx: &TenantCtx) -> Result<Metric> {
         &costs,
         Better::Lower,
         8.0,
+    ))
+}
+
+/// What looking at the keys of `meta` costs, without a database: forty texts under keys, beside the same in a list.
+async fn keys(ctx: &TenantCtx) -> Result<Metric> {
+    const EVENTS: u32 = 20_000;
+    let text = |at: u32| format!("the customer asked for greeting {at}");
+    let in_list =
+        Event::new("template.updated").meta("texts", (0..40).map(text).collect::<Vec<_>>());
+    let under_keys = (0..40).fold(Event::new("template.updated"), |event, at| {
+        event.meta(format!("greeting_of_the_day_{at}"), text(at))
+    });
+    let writer = AuditWriter::new(Arc::new(Nowhere));
+    let (mut keyed, mut listed) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (event, rates) in [(&under_keys, &mut keyed), (&in_list, &mut listed)] {
+            let begun = Instant::now();
+            for _ in 0..EVENTS {
+                writer.record(ctx, event.clone()).await?;
+            }
+            rates.push(rate(EVENTS.into(), begun)?);
+        }
+    }
+    let name = "an event with 40 keys, without the database";
+    let figures = (&keyed[..], &listed[..]);
+    Ok(Metric::beside(
+        name,
+        "events/s",
+        figures,
+        "the texts in a list",
+        Better::Higher,
+        0.5,
     ))
 }
 

@@ -4,6 +4,7 @@ mod cloud_events;
 mod csv;
 pub(crate) mod ndjson;
 mod ocsf;
+mod work_os;
 
 use std::{fmt, io, str::FromStr};
 
@@ -36,10 +37,21 @@ pub enum ExportFormat {
     /// An event of the class API Activity (6003) of [OCSF 1.3.0](https://schema.ocsf.io/1.3.0), one a
     /// line; what has no place there is in `unmapped`.
     Ocsf,
+    /// The `event` that [WorkOS takes into its audit logs](https://workos.com/docs/reference/audit-logs/event), one a
+    /// line, with its limits: `metadata` has up to 50 keys of 40 letters, digits and `_-`, each with a number, a
+    /// boolean or a text of 500 characters. What is nested in `meta` stands there as a text of JSON; what does not fit
+    /// is left out and counted in `tenancy_left_out`. Of personal details only address and browser are told.
+    WorkOs,
 }
 
 impl ExportFormat {
-    const ALL: [Self; 4] = [Self::CloudEvents, Self::Csv, Self::Ndjson, Self::Ocsf];
+    const ALL: [Self; 5] = [
+        Self::CloudEvents,
+        Self::Csv,
+        Self::Ndjson,
+        Self::Ocsf,
+        Self::WorkOs,
+    ];
 
     /// Its name, such as `cloudevents`.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +60,7 @@ impl ExportFormat {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
             Self::Ocsf => "ocsf",
+            Self::WorkOs => "workos",
         }
     }
 
@@ -55,7 +68,7 @@ impl ExportFormat {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::CloudEvents | Self::Ndjson | Self::Ocsf => "application/x-ndjson",
+            Self::CloudEvents | Self::Ndjson | Self::Ocsf | Self::WorkOs => "application/x-ndjson",
         }
     }
 
@@ -63,7 +76,7 @@ impl ExportFormat {
     pub fn head(self) -> &'static str {
         match self {
             Self::Csv => csv::HEAD,
-            Self::CloudEvents | Self::Ndjson | Self::Ocsf => "",
+            Self::CloudEvents | Self::Ndjson | Self::Ocsf | Self::WorkOs => "",
         }
     }
 
@@ -87,6 +100,7 @@ impl ExportFormat {
             Self::Csv => csv::line(entry, out),
             Self::Ndjson => ndjson::line(entry, omitted, out),
             Self::Ocsf => ocsf::line(entry, omitted, out),
+            Self::WorkOs => work_os::line(entry, omitted, out),
         }
     }
 }
@@ -121,7 +135,7 @@ impl FromStr for ExportFormat {
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut known = Self::ALL.into_iter();
         known.find(|format| format.as_str() == text).ok_or_else(|| {
-            let message = "an export is `cloudevents`, `csv`, `ndjson` or `ocsf`";
+            let message = "an export is `cloudevents`, `csv`, `ndjson`, `ocsf` or `workos`";
             Error::invalid("audit_format_invalid", message)
         })
     }
@@ -205,5 +219,7 @@ impl Serialize for SortedValue<'_> {
     }
 }
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! An entry as an event of OCSF 1.3.0: class API Activity (6003) of the category Application Activity (6).
 
+use std::net::IpAddr;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Serialize;
 use tenancy_core::{Outcome, RequestId, TenantId, UserId};
@@ -96,9 +98,9 @@ struct Resource<'a> {
 #[derive(Serialize)]
 struct Endpoint<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<String>,
+    ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'static str>,
+    name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     svc_name: Option<&'a str>,
 }
@@ -205,13 +207,15 @@ fn actor(entry: &Entry) -> Actor<'_> {
     }
 }
 
-/// OCSF wants to know at least one thing about the source.
-fn endpoint(entry: &Entry, ip: Option<String>) -> Endpoint<'_> {
+/// OCSF wants to know at least one thing about the source, and takes as an address only what is one.
+fn endpoint(entry: &Entry, from: Option<String>) -> Endpoint<'_> {
     let service = Some(&*entry.actor.id).filter(|_| entry.actor.kind == "service");
-    let unknown = ip.is_none() && service.is_none();
+    let ip = from.as_deref().and_then(|from| from.parse().ok());
+    let name = from.filter(|_| ip.is_none());
+    let unknown = ip.is_none() && name.is_none() && service.is_none();
     Endpoint {
         ip,
-        name: unknown.then_some("unknown"),
+        name: name.or_else(|| unknown.then(|| "unknown".to_owned())),
         svc_name: service,
     }
 }

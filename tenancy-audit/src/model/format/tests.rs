@@ -197,6 +197,108 @@ fn is_a_cloud_event(event: &Value) {
     is_a_line(&event["data"]);
 }
 
+/// What the schema `AuditLogEventDto` of `WorkOS` asks for and allows, and those of its parts.
+fn is_work_os(event: &Value) {
+    let all = ["action", "occurred_at", "actor", "targets", "context"];
+    has_keys(event, &all, &["version", "metadata"]);
+    assert!(event["action"].is_string());
+    is_time(&event["occurred_at"]);
+    assert!(event["version"].as_u64().is_some_and(|version| version > 0));
+    let targets = event["targets"].as_array().unwrap();
+    for party in targets.iter().chain([&event["actor"]]) {
+        has_keys(party, &["type", "id"], &["name", "metadata"]);
+        assert!(party["type"].is_string() && party["id"].is_string());
+    }
+    has_keys(&event["context"], &["location"], &["user_agent"]);
+    assert!(event["context"]["location"].is_string());
+    let nothing = json!({});
+    let metadata = [&event["metadata"], &event["actor"]["metadata"]];
+    for metadata in metadata.map(|of| if of.is_null() { &nothing } else { of }) {
+        let metadata = metadata.as_object().unwrap();
+        assert!(metadata.len() <= 50, "{}", metadata.len());
+        for (key, value) in metadata {
+            let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+            assert!(key.len() <= 40 && key.bytes().all(named), "{key}");
+            let short = |text: &str| text.chars().count() <= 500;
+            let fits = value.as_str().map_or(!value.is_null(), short);
+            assert!(fits && !value.is_object() && !value.is_array(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn an_event_of_work_os_says_what_the_entry_says() {
+    let event: Value = serde_json::from_str(&written(ExportFormat::WorkOs)).unwrap();
+    is_work_os(&event);
+    for (at, value) in [
+        ("/action", json!("template.updated")),
+        ("/occurred_at", json!("2024-04-21T09:32:31.105000Z")),
+        ("/version", json!(1)),
+        ("/actor", json!({ "type": "user", "id": uuid(3) })),
+        ("/targets/0", json!({ "type": "template", "id": "=1+1" })),
+        ("/context/location", json!("192.0.2.7")),
+        ("/context/user_agent", json!("=cmd|' /C calc'!A0")),
+        ("/metadata/z", json!(1.5)),
+        ("/metadata/a", json!(r#"{"x":[1,null],"y":"line\nbreak"}"#)),
+        ("/metadata/tenancy_outcome", json!("denied")),
+        ("/metadata/tenancy_trace_id", json!("4bf9")),
+    ] {
+        assert_eq!(event.pointer(at), Some(&value), "{at}");
+    }
+    assert_eq!(event.pointer("/metadata/tenancy_left_out"), None);
+}
+
+#[test]
+fn an_event_of_work_os_keeps_to_its_limits_and_counts_what_is_left_out() {
+    let mut record = entry().into_record();
+    record.actor.on_behalf_of = Some(UserId::from_uuid(uuid(4)));
+    record.context.insert("schema".to_owned(), json!(3));
+    record.personal = Map::from_iter([("phone".to_owned(), json!(["c2FsdA", "+49 30 7"]))]);
+    record.meta = (0..40)
+        .map(|at| (format!("k{at:02}"), json!(at)))
+        .chain([
+            ("longest".to_owned(), json!("ä".repeat(500))),
+            ("x".repeat(40), json!(true)),
+        ])
+        .collect();
+    let fits = record.meta.len();
+    for (key, value) in [
+        ("too_long", json!("ä".repeat(501))),
+        ("too_deep", json!([["x".repeat(500)]])),
+        ("nothing", Value::Null),
+        ("a key", json!(1)),
+        ("ключ", json!(1)),
+        ("", json!(1)),
+        ("tenancy_outcome", json!("allowed")),
+    ] {
+        record.meta.insert(key.to_owned(), value);
+    }
+    record.meta.insert("x".repeat(41), json!(1));
+    let event = |record: Record| -> Value {
+        let mut out = String::new();
+        let entry = Entry::new(record, DateTime::UNIX_EPOCH);
+        ExportFormat::WorkOs.write(&entry, &mut out).unwrap();
+        assert!(!out.contains("+49 30 7"), "other personal details stay");
+        let event = serde_json::from_str(&out).unwrap();
+        is_work_os(&event);
+        event
+    };
+    let told = event(record.clone());
+    assert_eq!(told["version"], 3);
+    assert_eq!(told["actor"]["metadata"]["on_behalf_of"], json!(uuid(4)));
+    assert_eq!(told["context"], json!({ "location": "unknown" }));
+    assert_eq!(told["metadata"]["tenancy_left_out"], 8);
+    assert_eq!(told["metadata"]["tenancy_outcome"], "denied", "ours");
+    // Seven of ours, and the number of those left out.
+    assert_eq!(told["metadata"].as_object().unwrap().len(), fits + 8);
+    for at in 0..60 {
+        record.meta.insert(format!("more{at}"), json!(at));
+    }
+    let told = event(record);
+    assert_eq!(told["metadata"].as_object().unwrap().len(), 50, "full");
+    assert_eq!(told["metadata"]["tenancy_left_out"], 8 + 60);
+}
+
 /// Panics at what is none of its format.
 type Check = fn(&Value);
 
@@ -218,10 +320,15 @@ fn an_entry_is_a_document_of_its_format_and_so_is_what_is_told_of_a_long_one() {
         on_behalf_of: None,
     };
     let odd = Entry::new(record, entry().created_at);
-    let formats: [(ExportFormat, Check, &str); 3] = [
+    let formats: [(ExportFormat, Check, &str); 4] = [
         (ExportFormat::Ndjson, is_a_line, "/omitted"),
         (ExportFormat::Ocsf, is_ocsf, "/unmapped/omitted"),
         (ExportFormat::CloudEvents, is_a_cloud_event, "/omitted"),
+        (
+            ExportFormat::WorkOs,
+            is_work_os,
+            "/metadata/tenancy_omitted",
+        ),
     ];
     for (format, is_one, omitted) in formats {
         for entry in [&entry(), &long, &odd] {
@@ -241,6 +348,8 @@ fn an_entry_is_a_document_of_its_format_and_so_is_what_is_told_of_a_long_one() {
                 "/type_uid",
                 "/content_hash",
                 "/unmapped/content_hash",
+                "/metadata/tenancy_content_hash",
+                "/metadata/tenancy_entry_id",
                 "/time",
             ] {
                 assert_eq!(whole.pointer(said), short.pointer(said), "{format} {said}");

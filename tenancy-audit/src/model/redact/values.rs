@@ -234,3 +234,59 @@ fn has_prefix(rest: &str) -> bool {
     };
     PREFIXES.iter().any(matches)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{Limits, Place, Redaction, Sanitizer};
+
+    /// So many characters as they stand in tokens.
+    fn random(len: usize) -> String {
+        "a1Bc2D".chars().cycle().take(len).collect()
+    }
+
+    #[test]
+    fn every_prefix_that_is_known_makes_a_token_wherever_it_stands() {
+        let redaction = Redaction::new();
+        let scrub = |text: &str| redaction.scrub(text, Place::Text);
+        for (prefix, least) in PREFIXES {
+            let token = format!("{prefix}{}", random(*least));
+            for (before, behind) in [
+                ("", ""),
+                ("is ", " it?"),
+                ("(", ")"),
+                ("\"", "\""),
+                ("/v1/", ""),
+                ("next%3D", ""),
+                ("é", "é"),
+            ] {
+                let text = format!("{before}{token}{behind}");
+                let clean = format!("{before}[redacted:token]{behind}");
+                assert_eq!(scrub(&text), Some(clean), "{text}");
+            }
+            let short = format!("{prefix}{}", random(least - 1));
+            assert_eq!(scrub(&short), None, "{short}");
+            // In the middle of a word it is none.
+            assert_eq!(scrub(&format!("x{token}")), None, "{token}");
+            let other = redaction.scrub(&token, Place::Identifier);
+            assert_eq!(other.as_deref(), Some("[redacted:token]"), "{token}");
+        }
+    }
+
+    #[test]
+    fn no_token_of_a_known_prefix_is_left_in_an_event() {
+        let (limits, redaction) = (Limits::default(), Redaction::new());
+        for (prefix, least) in PREFIXES {
+            let token = format!("{prefix}{}", random(*least));
+            let meta =
+                json!({ "plain": token, "in": [{ "a": format!("x {token}") }], token.clone(): 1 });
+            let mut sanitizer = Sanitizer::new(&limits, &redaction);
+            let map = meta.as_object().cloned().unwrap_or_default();
+            let clean = json!(sanitizer.object(map).unwrap()).to_string();
+            assert!(sanitizer.redacted && !clean.contains(&token), "{clean}");
+            assert_eq!(clean.matches("[redacted").count(), 3, "{clean}");
+        }
+    }
+}

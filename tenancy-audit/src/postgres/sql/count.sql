@@ -32,6 +32,7 @@ FROM (
       AND ($15::text IS NULL OR pg_visible_in_snapshot(txid, $15::text::pg_snapshot))
       AND ($16::jsonb IS NULL OR targets @> $16)
       AND ($17::text IS NULL OR CASE WHEN pg_input_is_valid(personal #>> '{ip,1}', 'inet')
+          AND personal #>> '{ip,1}' !~ '/|^0[0-9]+[.]|[.]0[0-9]|:[0-9]+([.][0-9]+){1,2}$'
           THEN (personal #>> '{ip,1}')::inet <<= $17::text::inet ELSE false END)
       AND ($18::text[] IS NULL OR lower(concat_ws(' ', action, coalesce(resource, ''), meta::text) COLLATE "C") LIKE ALL ($18))
       AND ($19::text[] IS NULL OR actor_kind || ':' || actor_id <> ALL ($19))
@@ -41,6 +42,7 @@ FROM (
       AND ($23::text[] IS NULL OR outcome <> ALL ($23))
       AND ($24::uuid[] IS NULL OR request_id IS NULL OR request_id <> ALL ($24))
       AND ($25::text[] IS NULL OR NOT CASE WHEN pg_input_is_valid(personal #>> '{ip,1}', 'inet')
+          AND personal #>> '{ip,1}' !~ '/|^0[0-9]+[.]|[.]0[0-9]|:[0-9]+([.][0-9]+){1,2}$'
           THEN (personal #>> '{ip,1}')::inet <<= ANY ($25::text[]::inet[]) ELSE false END)
       AND ($26::text[] IS NULL OR lower(concat_ws(' ', action, coalesce(resource, ''), meta::text) COLLATE "C") NOT LIKE ALL ($26))
     ORDER BY id DESC

@@ -52,7 +52,9 @@ enum Message {
 /// [`BufferStats::dropped`]. An event whose [key](Event::idempotency_key) was used for something else is
 /// refused when it is written, and counted as lost; one whose key an open transaction uses waits for it as long as
 /// the attempts last, and nothing else does. What is in the queue or on its way when the runtime ends
-/// under it is counted as lost, too, though some of it may have been stored. Call [`shutdown`](Self::shutdown) at the end of the process.
+/// under it is counted as lost, too, though some of it may have been stored. What was stored, dropped and lost is
+/// counted for dashboards as well: `tenancy_audit_written_total`, `tenancy_audit_dropped_total`,
+/// `tenancy_audit_lost_total`. An entry is of the time at which it was recorded, not of that at which it was stored. Call [`shutdown`](Self::shutdown) at the end of the process.
 ///
 /// ```no_run
 /// # use tenancy_audit::{BufferOptions, BufferedAudit, Error, Overflow, PgAuditLog};

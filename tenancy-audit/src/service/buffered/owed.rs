@@ -35,6 +35,7 @@ impl Owed {
         self.count = self.count.saturating_sub(count);
         let written = &self.counters.written;
         written.fetch_add(count as u64, Ordering::Relaxed);
+        metrics::counter!("tenancy_audit_written_total").increment(count as u64);
     }
 
     pub(super) fn lost(&mut self, count: usize, error: &Error) {

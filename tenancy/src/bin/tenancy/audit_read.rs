@@ -40,7 +40,7 @@ pub(crate) struct What {
     #[arg(default_value = "", allow_hyphen_values = true)]
     query: AuditQuery,
     /// How entries are written; for people by default.
-    #[arg(long, value_name = "cloudevents|csv|ndjson|ocsf")]
+    #[arg(long, value_name = "cloudevents|csv|ndjson|ocsf|workos")]
     format: Option<ExportFormat>,
     /// The same as `--format ndjson`.
     #[arg(long, conflicts_with = "format")]

@@ -1,0 +1,212 @@
+//! What retention takes along, and what it waits for.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{NaiveDate, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use crate::{
+    retention::{Kept, old_month},
+    seals::{record, seal_all, signer},
+    support::House,
+};
+use tenancy_audit::{
+    ActionFilter, Ed25519Signer, Error, ErrorKind, Retention, RetentionRule, SealSignature,
+    SealSigner, Sealer,
+};
+use tenancy_core::{AuditSink as _, Event, HoldReference, Platform, ServiceKey, TenantCtx};
+
+fn all_of(ctx: &TenantCtx) -> RetentionRule {
+    let before = Utc::now() + TimeDelta::minutes(1);
+    RetentionRule::new(ctx.tenant(), before, "past its time")
+}
+
+#[tokio::test]
+async fn an_exact_action_takes_no_longer_one_along() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    let actions = [
+        "login.begun",
+        "login.begun_again",
+        "login.begun.twice",
+        "login.begunx",
+        "login_x.begun",
+        "loginax.begun",
+        "log.begun",
+    ];
+    for action in actions {
+        house
+            .audit
+            .record(&house.a, Event::new(action))
+            .await
+            .unwrap();
+    }
+    seal_all(house, &kept.sealer, 7).await;
+    let exact = |action| ActionFilter::exact(action).unwrap();
+    let prefix = |action| ActionFilter::prefix(action).unwrap();
+    for (action, gone, left) in [
+        (exact("login.begun"), 1, vec![1, 2, 3, 4, 5, 6]),
+        (exact("login_x.begun"), 1, vec![1, 2, 3, 5, 6]),
+        (prefix("login.begun_"), 1, vec![2, 3, 5, 6]),
+        (prefix("login."), 2, vec![5, 6]),
+        (prefix("log"), 2, vec![]),
+    ] {
+        let rule = all_of(&house.a).with_action(action.clone());
+        assert_eq!(
+            kept.retention.remove(&rule).await.unwrap(),
+            gone,
+            "{action:?}"
+        );
+        let mut names: Vec<String> = house
+            .entries(&house.a)
+            .await
+            .iter()
+            .map(|entry| entry.action.clone())
+            .collect();
+        names.reverse();
+        let left: Vec<&str> = left.into_iter().map(|at: usize| actions[at]).collect();
+        assert_eq!(names, left, "{action:?}");
+    }
+}
+
+/// Signs when it is let.
+struct Gated {
+    inner: Arc<Ed25519Signer>,
+    reached: Notify,
+    open: Notify,
+}
+
+#[async_trait]
+impl SealSigner for Gated {
+    fn key_name(&self) -> String {
+        self.inner.key_name()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<SealSignature, Error> {
+        self.reached.notify_one();
+        self.open.notified().await;
+        self.inner.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
+    let house = Arc::new(House::new().await);
+    let (inner, keys) = signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), inner.clone());
+    record(&house, &house.a, 3).await;
+    seal_all(&house, &sealer, 3).await;
+    let gated = Arc::new(Gated {
+        inner,
+        reached: Notify::new(),
+        open: Notify::new(),
+    });
+    let retention = Retention::new(house.db.operator.clone(), gated.clone(), keys);
+    let removing = tokio::spawn({
+        let (retention, rule) = (retention.clone(), all_of(&house.a));
+        async move { retention.remove(&rule).await }
+    });
+    gated.reached.notified().await;
+    // The removal is in the middle of its transaction: whoever places the hold waits for its end.
+    let holding = tokio::spawn({
+        let (house, audit) = (house.clone(), Arc::new(house.audit.clone()));
+        let platform = Platform::new(house.db.app.clone(), ServiceKey::from_static("desk"), audit);
+        async move {
+            let case = HoldReference::parse("case 7").unwrap();
+            platform.hold(house.a.tenant(), &case).await
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!holding.is_finished(), "a hold that keeps nothing");
+    gated.open.notify_one();
+    match removing.await.unwrap() {
+        Ok(removed) => assert_eq!(removed, 3),
+        // It stands before the look for more.
+        Err(error) => assert_eq!(error.code(), "audit_held"),
+    }
+    assert!(holding.await.unwrap().unwrap());
+    let left = house.entries(&house.a).await;
+    assert!(
+        left.iter().all(|entry| entry.action != "thing.made"),
+        "{left:?}"
+    );
+
+    record(&house, &house.a, 2).await;
+    let before = crate::seals::sealed(&house.superuser().await).await;
+    seal_all(&house, &sealer, before + 2).await;
+    let held = retention.remove(&all_of(&house.a)).await.unwrap_err();
+    assert_eq!(held.code(), "audit_held");
+    let left = house.entries(&house.a).await;
+    let made = left.iter().filter(|entry| entry.action == "thing.made");
+    assert_eq!(made.count(), 2);
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_hold_that_is_being_placed() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    record(house, &house.a, 3).await;
+    seal_all(house, &kept.sealer, 3).await;
+    let mut holding = house.superuser().await.begin().await.unwrap();
+    for sql in [
+        "SELECT FROM tenancy.tenants WHERE id = $1 FOR NO KEY UPDATE",
+        "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')",
+    ] {
+        let place = sqlx::query(sql).bind(house.a.tenant());
+        place.execute(&mut *holding).await.unwrap();
+    }
+    let removing = tokio::spawn({
+        let (retention, rule) = (kept.retention.clone(), all_of(&house.a));
+        async move { retention.remove(&rule).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!removing.is_finished());
+    holding.commit().await.unwrap();
+    let held = removing.await.unwrap().unwrap_err();
+    assert_eq!(held.code(), "audit_held");
+    assert_eq!(house.entries(&house.a).await.len(), 3);
+}
+
+const MONTH: &str = "tenancy.audit_logs_y2025m03";
+
+async fn one<T>(house: &House, sql: &'static str) -> T
+where
+    T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let asked = sqlx::query_scalar(sql);
+    asked.fetch_one(&house.superuser().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_month_is_gone_when_it_is_dropped_and_stays_as_long_as_somebody_reads_it() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    old_month(house).await;
+    seal_all(house, &kept.sealer, 4).await;
+    let month = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    let there = "SELECT to_regclass('tenancy.audit_logs_y2025m03')::text";
+    let removals = "SELECT count(*) FROM tenancy.audit_removals";
+    for mode in ["ACCESS SHARE", "ROW EXCLUSIVE"] {
+        let mut reader = house.superuser().await.begin().await.unwrap();
+        let lock: &'static str = format!("LOCK TABLE {MONTH} IN {mode} MODE").leak();
+        sqlx::raw_sql(lock).execute(&mut *reader).await.unwrap();
+        let busy = kept.retention.drop_month(month, "24 months").await;
+        let busy = busy.unwrap_err();
+        assert_eq!(
+            (busy.code(), busy.kind()),
+            ("audit_month_busy", ErrorKind::Unavailable),
+            "{mode}"
+        );
+        reader.rollback().await.unwrap();
+        let left: Option<String> = one(house, there).await;
+        assert_eq!(left.as_deref(), Some(MONTH), "{mode}");
+        assert_eq!(one::<i64>(house, removals).await, 0, "{mode}");
+        assert_eq!(house.entries(&house.a).await.len(), 2, "{mode}");
+    }
+    let dropped = kept.retention.drop_month(month, "24 months").await.unwrap();
+    assert_eq!((dropped.tenants, dropped.entries), (2, 4));
+    assert_eq!(one::<Option<String>>(house, there).await, None);
+    assert_eq!(one::<i64>(house, removals).await, 2);
+    assert!(house.entries(&house.a).await.is_empty());
+}
