@@ -278,11 +278,9 @@ async fn a_person_is_not_erased_while_the_tenant_is_under_a_legal_hold() {
     );
     let kept = sealing.revealed(&house.a, "lead.invited").await;
     assert_eq!(kept.personal_detail("email").unwrap(), "ann@example.com");
-    assert_eq!(
-        house.entries(&house.a).await.len(),
-        1,
-        "and nothing says so"
-    );
+    let erased = |entry: &Entry| entry.action == "audit.subject_erased";
+    let entries = house.entries(&house.a).await;
+    assert!(!entries.iter().any(erased), "and nothing says so");
     sealing.log.erase_subject(&house.b, &lead).await.unwrap();
     let other = sealing.revealed(&house.b, "lead.invited").await;
     let erased = Verdict::Erased(vec!["email".to_owned()]);
