@@ -1,9 +1,11 @@
-//! What retention takes along, and what it waits for.
+//! What retention takes along, what it waits for, and how much it reads.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{NaiveDate, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
 use tokio::sync::Notify;
 
 use crate::{
@@ -209,4 +211,95 @@ async fn a_month_is_gone_when_it_is_dropped_and_stays_as_long_as_somebody_reads_
     assert_eq!(one::<Option<String>>(house, there).await, None);
     assert_eq!(one::<i64>(house, removals).await, 2);
     assert!(house.entries(&house.a).await.is_empty());
+}
+
+/// Entries of an action, one transaction of the number 10 for all.
+async fn plant(house: &House, ctx: &TenantCtx, action: &str, count: i32) {
+    let sql = "INSERT INTO tenancy.audit_logs (tenant_id, id, actor_kind, actor_id, action, outcome, schema_version,
+            content_hash, txid)
+        SELECT $1, (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
+                || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5($2 || '.' || n), 1, 15))::uuid,
+            'service', 'importer', $2, 'allowed', 1, sha256('x'), '10'::xid8
+        FROM generate_series(1, $3) n";
+    sqlx::query(sql)
+        .bind(ctx.tenant())
+        .bind(action)
+        .bind(count)
+        .execute(&house.superuser().await)
+        .await
+        .unwrap();
+}
+
+/// How many rows a query gives, and how many pages it looks at, found in memory or not; without what it changed.
+async fn looked_at(conn: &mut PgConnection, query: &str) -> (f64, i64) {
+    let explain: &'static str = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}").leak();
+    sqlx::raw_sql("BEGIN").execute(&mut *conn).await.unwrap();
+    let plan = sqlx::query_scalar(explain).persistent(false);
+    let plan: Value = plan.fetch_one(&mut *conn).await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await.unwrap();
+    let plan = &plan[0]["Plan"];
+    let of = |name: &str| plan[name].as_i64().unwrap();
+    let pages = of("Shared Hit Blocks") + of("Shared Read Blocks");
+    (plan["Actual Rows"].as_f64().unwrap(), pages)
+}
+
+/// A few for each entry that goes, in each index and partition; reading all of the log takes many times more.
+const FEW_PAGES: i64 = 3_000;
+
+#[tokio::test]
+async fn a_rare_action_is_found_without_reading_the_log() {
+    let house = House::new().await;
+    plant(&house, &house.a, "thing.made", 200_000).await;
+    plant(&house, &house.a, "login.begun", 30).await;
+    plant(&house, &house.a, "login.ended", 10).await;
+    plant(&house, &house.b, "login.begun", 1_000).await;
+    let superuser = house.superuser().await;
+    for sql in [
+        "VACUUM ANALYZE tenancy.audit_logs",
+        "UPDATE tenancy.audit_sealer SET at_txid = '11'",
+    ] {
+        sqlx::raw_sql(sql).execute(&superuser).await.unwrap();
+    }
+    let mut conn = superuser.acquire().await.unwrap();
+    let tenant = house.a.tenant();
+    let whole =
+        format!("SELECT FROM tenancy.audit_logs WHERE tenant_id = '{tenant}' AND meta = '[7]'");
+    let (_, all) = looked_at(&mut conn, &whole).await;
+    assert!(all > FEW_PAGES, "{all}: the log is no large one");
+    let taken = |action: &str| {
+        format!(
+            "SELECT * FROM tenancy.audit_take_told('{tenant}', '{action}', now() + interval '1 minute',
+                now() + interval '1 minute', 1000)"
+        )
+    };
+    let untold = |action: &str| {
+        format!(
+            "SELECT * FROM tenancy.audit_untold('{tenant}', '{action}',
+                '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff')"
+        )
+    };
+    // A session comes to plan for any values after a few calls.
+    for round in 0..8 {
+        for (action, rows) in [
+            ("login.begun", 30.0),
+            ("login.%", 40.0),
+            ("login.beg%", 30.0),
+            ("nothing.at_all", 0.0),
+            ("nothing.%", 0.0),
+        ] {
+            let (found, pages) = looked_at(&mut conn, &taken(action)).await;
+            assert_eq!(found, rows, "{action} {round}");
+            assert!(pages < FEW_PAGES, "{action} {round}: {pages} of {all}");
+        }
+    }
+    // A stream that has told of nothing yet.
+    sqlx::raw_sql("INSERT INTO tenancy.audit_streams (name, at_txid) VALUES ('siem', '0')")
+        .execute(&superuser)
+        .await
+        .unwrap();
+    for (action, rows) in [("login.begun", 1.0), ("login.%", 1.0), ("nothing.%", 0.0)] {
+        let (found, pages) = looked_at(&mut conn, &untold(action)).await;
+        assert_eq!(found, rows, "{action}");
+        assert!(pages < FEW_PAGES, "{action}: {pages} of {all}");
+    }
 }
