@@ -13,6 +13,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = match arguments.as_slice() {
+        ["audit", "events"] => area::audit::events().await,
         ["audit", "lag"] => area::audit::lag().await,
         ["audit", "search"] => area::audit::search().await,
         ["audit", "seals"] => area::audit::seals().await,
@@ -29,7 +30,7 @@ async fn main() -> ExitCode {
         ["devdb-start", cache] => area::devdb::start_once(cache).await,
         _ => {
             eprintln!(
-                "usage: tenancy-bench audit (lag|search|seals|writes)|authz [--gate] [checks]|core|devdb|soak [cancels [seed]]|soak audit [seed]"
+                "usage: tenancy-bench audit (events|lag|search|seals|writes)|authz [--gate] [checks]|core|devdb|soak [cancels [seed]]|soak audit [seed]"
             );
             return ExitCode::from(2);
         }

@@ -7,7 +7,7 @@ use tenancy_core::UserId;
 
 use super::{
     canonical::Encoder,
-    entry::{Record, targets_json},
+    entry::{Record, put_targets},
     personal::ORIGIN_DETAILS,
     sealed_personal::SEALED,
 };
@@ -92,7 +92,7 @@ fn content(record: &Record) -> [u8; 32] {
     encoder.uuid(record.actor.on_behalf_of.map(UserId::as_uuid));
     encoder.text(&record.action);
     encoder.text(record.outcome.as_str());
-    encoder.json(&targets_json(&record.targets));
+    put_targets(&mut encoder, &record.targets);
     encoder.object(&record.meta);
     let mut names: Vec<&String> = record
         .commitments

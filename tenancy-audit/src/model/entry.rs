@@ -129,7 +129,7 @@ impl Record {
         encoder.text(&self.action);
         encoder.option(self.resource.as_deref().map(str::as_bytes));
         encoder.text(self.outcome.as_str());
-        encoder.json(&targets_json(&self.targets));
+        put_targets(&mut encoder, &self.targets);
         encoder.object(&self.context);
         encoder.object(&self.commitments);
         encoder.uuid(self.request.map(RequestId::as_uuid));
@@ -247,6 +247,20 @@ pub(crate) fn resource_of(targets: &[Target]) -> Option<String> {
     targets
         .first()
         .map(|target| format!("{}:{}", target.kind, target.id))
+}
+
+/// The bytes of [`targets_json`], without the value.
+pub(super) fn put_targets(encoder: &mut Encoder, targets: &[Target]) {
+    let list = encoder.array_begins();
+    for target in targets {
+        let object = encoder.object_begins();
+        for (key, text) in [("id", &target.id), ("kind", &target.kind)] {
+            encoder.text(key);
+            encoder.string(text);
+        }
+        encoder.counted(object, 2);
+    }
+    encoder.counted(list, targets.len());
 }
 
 pub(crate) fn targets_json(targets: &[Target]) -> Value {

@@ -79,9 +79,10 @@ impl<'a> Sanitizer<'a> {
             }
             // What ends the name of a secret may be what is cut off of it.
             let hides = self.hides(&key, &value);
+            let len = key.len();
             let Some(key) = self.key(key)? else { break };
             // And what is left may be one that the whole was not.
-            let value = if hides || self.hides(&key, &value) {
+            let value = if hides || key.len() != len && self.hides(&key, &value) {
                 self.redacted = true;
                 self.take(REDACTED.len())?;
                 REDACTED.into()
@@ -173,14 +174,15 @@ impl<'a> Sanitizer<'a> {
         let most = self.limits.meta_key_bytes;
         let key = self.without_nul(key);
         let within = shortened(&key, most.saturating_add(BEHIND_THE_CUT));
-        let found = if within.len() < key.len() {
-            self.redaction.scrub_beginning(within, Place::Text)
+        let is_secret = if within.len() < key.len() {
+            let found = self.redaction.scrub_beginning(within, Place::Text);
+            found.is_some()
         } else {
-            self.redaction.scrub(within, Place::Text)
+            self.redaction.is_secret(within)
         };
         // Maps by token or by connection string have their secrets here. Nothing is left of such a key, so that
         // what is left names nothing.
-        let key = if found.is_some() {
+        let key = if is_secret {
             self.redacted = true;
             REDACTED.to_owned()
         } else if key.len() > most {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::{Map, Value};
 use sqlx::{Arguments as _, PgConnection, error::BoxDynError, postgres::PgArguments, types::Json};
 use tenancy_core::{RequestId, TenantId};
 use uuid::Uuid;
@@ -197,11 +198,11 @@ fn columns(first: &Draft, drafts: &[Draft]) -> Result<PgArguments, BoxDynError> 
     all.add(column(drafts, |d| d.resource.as_deref()))?;
     all.add(column(drafts, |d| d.outcome.as_str()))?;
     all.add(column(drafts, |d| Json(&d.targets)))?;
-    all.add(column(drafts, |d| Json(&d.context)))?;
-    all.add(column(drafts, |d| Json(&d.personal)))?;
-    all.add(column(drafts, |d| Json(&d.commitments)))?;
+    all.add(column(drafts, |d| object(&d.context)))?;
+    all.add(column(drafts, |d| object(&d.personal)))?;
+    all.add(column(drafts, |d| object(&d.commitments)))?;
     all.add(column(drafts, |d| d.request.map(RequestId::as_uuid)))?;
-    all.add(column(drafts, |d| Json(&d.meta)))?;
+    all.add(column(drafts, |d| object(&d.meta)))?;
     all.add(column(drafts, |d| d.redacted))?;
     all.add(column(drafts, |d| d.truncated))?;
     all.add(column(drafts, |d| d.schema_version))?;
@@ -218,6 +219,11 @@ fn keyed_columns(first: &Draft, drafts: &[Draft]) -> Result<PgArguments, BoxDynE
 
 fn column<'a, T>(drafts: &'a [Draft], value: impl Fn(&'a Draft) -> T) -> Vec<T> {
     drafts.iter().map(value).collect()
+}
+
+/// Nothing stands for an object without keys: the database parses what it is sent.
+fn object(map: &Map<String, Value>) -> Option<Json<&Map<String, Value>>> {
+    (!map.is_empty()).then_some(Json(map))
 }
 
 fn hash(draft: &Draft, of: impl Fn(&EntryKey) -> &[u8; 32]) -> Option<&[u8]> {

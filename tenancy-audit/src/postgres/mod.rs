@@ -100,6 +100,11 @@ const STEPS: &[Migration] = &[
         "audit_samples",
         include_str!("../../migrations/0013_audit_samples.sql"),
     ),
+    Migration::new(
+        14,
+        "audit_append_cost",
+        include_str!("../../migrations/0014_audit_append_cost.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the grants: nothing in the log is changed or removed but by the functions

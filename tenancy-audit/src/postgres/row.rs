@@ -9,10 +9,7 @@ use sqlx::{
 };
 use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 
-use crate::{
-    AuditEntryId, Entry, Record, RecordedActor,
-    model::{parse_strict, targets_json},
-};
+use crate::{AuditEntryId, Entry, Record, RecordedActor, model::parse_strict};
 
 /// From the epoch of Postgres to that of Unix, in microseconds.
 const SINCE_1970: i64 = 946_684_800_000_000;
@@ -30,12 +27,12 @@ pub(super) struct Row {
     action: String,
     resource: Option<String>,
     outcome: String,
-    targets: RawJson,
-    context: RawJson,
-    personal: RawJson,
-    commitments: RawJson,
+    targets: StrictJson,
+    context: StrictJson,
+    personal: StrictJson,
+    commitments: StrictJson,
     request_id: Option<RequestId>,
-    meta: RawJson,
+    meta: StrictJson,
     redacted: bool,
     truncated: bool,
     schema_version: i16,
@@ -49,9 +46,9 @@ impl Row {
     }
 }
 
-/// JSON that was not parsed yet.
+/// JSON that can be read in one way only; nothing, if it can't.
 #[derive(Debug)]
-struct RawJson(Vec<u8>);
+struct StrictJson(Option<Value>);
 
 /// A time that may lie outside of what can be shown, such as `infinity`.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +72,8 @@ impl Damage {
         })
     }
 
-    fn object(&mut self, part: &str, json: &RawJson) -> Map<String, Value> {
-        let object = match parse_strict(&json.0) {
+    fn object(&mut self, part: &str, json: StrictJson) -> Map<String, Value> {
+        let object = match json.0 {
             Some(Value::Object(map)) => Some(map),
             _ => None,
         };
@@ -103,12 +100,12 @@ impl From<Row> for Entry {
             action: row.action,
             resource: row.resource,
             outcome: outcome.unwrap_or(Outcome::Error),
-            targets: damage.or_empty("targets", targets(&row.targets)),
-            context: damage.object("context", &row.context),
-            personal: damage.object("personal", &row.personal),
-            commitments: damage.object("commitments", &row.commitments),
+            targets: damage.or_empty("targets", targets(row.targets)),
+            context: damage.object("context", row.context),
+            personal: damage.object("personal", row.personal),
+            commitments: damage.object("commitments", row.commitments),
             request: row.request_id,
-            meta: damage.object("meta", &row.meta),
+            meta: damage.object("meta", row.meta),
             redacted: row.redacted,
             truncated: row.truncated,
             schema_version: row.schema_version,
@@ -129,13 +126,26 @@ fn outcome(text: &str) -> Option<Outcome> {
 }
 
 /// Only what says the same when it is written again: a field that nobody reads would not be hashed.
-fn targets(json: &RawJson) -> Option<Vec<Target>> {
-    let value = parse_strict(&json.0)?;
-    let targets: Vec<Target> = serde_json::from_value(value.clone()).ok()?;
-    (targets_json(&targets) == value).then_some(targets)
+fn targets(json: StrictJson) -> Option<Vec<Target>> {
+    match json.0? {
+        Value::Array(items) => items.into_iter().map(target).collect(),
+        _ => None,
+    }
 }
 
-impl Type<Postgres> for RawJson {
+fn target(value: Value) -> Option<Target> {
+    let Value::Object(mut fields) = value else {
+        return None;
+    };
+    match (fields.remove("kind"), fields.remove("id")) {
+        (Some(Value::String(kind)), Some(Value::String(id))) if fields.is_empty() => {
+            Some(Target::new(kind, id))
+        }
+        _ => None,
+    }
+}
+
+impl Type<Postgres> for StrictJson {
     fn type_info() -> PgTypeInfo {
         <Value as Type<Postgres>>::type_info()
     }
@@ -145,13 +155,17 @@ impl Type<Postgres> for RawJson {
     }
 }
 
-impl<'r> Decode<'r, Postgres> for RawJson {
+impl<'r> Decode<'r, Postgres> for StrictJson {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         let binary = value.format() == PgValueFormat::Binary;
         let bytes = value.as_bytes()?;
         // The first byte of the binary form is its version.
         let text = bytes.get(usize::from(binary)..).unwrap_or_default();
-        Ok(Self(text.to_vec()))
+        Ok(Self(match text {
+            // Most parts of most entries.
+            b"{}" => Some(Value::Object(Map::new())),
+            text => parse_strict(text),
+        }))
     }
 }
 

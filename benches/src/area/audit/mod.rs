@@ -10,4 +10,4 @@ pub(crate) use lag::run as lag;
 pub(crate) use seals::run as seals;
 pub(crate) use search::run as search;
 pub(crate) use soak::run as soak;
-pub(crate) use writes::run as writes;
+pub(crate) use writes::{events, run as writes};

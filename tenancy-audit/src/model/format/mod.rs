@@ -6,7 +6,7 @@ pub(crate) mod ndjson;
 mod ocsf;
 mod work_os;
 
-use std::{fmt, io, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use serde::{
@@ -141,42 +141,49 @@ impl FromStr for ExportFormat {
     }
 }
 
-/// Appends a value as JSON.
+/// Appends a value as JSON; nothing of it after an error.
 fn put(value: &impl Serialize, out: &mut String) -> Result<(), Error> {
-    serde_json::to_writer(Appending(out), value).map_err(|_| {
+    let unreadable = || {
         let message = "an entry can't be written as JSON";
         Error::new(ErrorKind::Internal, "audit_row_unreadable", message)
-    })
-}
-
-/// `serde_json` writes bytes that make up whole texts.
-struct Appending<'a>(&'a mut String);
-
-impl io::Write for Appending<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = str::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
-        self.0.push_str(text);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    };
+    let mut bytes = Vec::with_capacity(1_024);
+    serde_json::to_writer(&mut bytes, value).map_err(|_| unreadable())?;
+    out.push_str(str::from_utf8(&bytes).map_err(|_| unreadable())?);
+    Ok(())
 }
 
 /// As `2026-01-31T12:00:00.000000Z`.
 fn time(at: DateTime<Utc>) -> String {
+    let mut text = String::with_capacity("2026-01-31T12:00:00.000000Z".len());
+    match u32::try_from(at.year()) {
+        Ok(year @ ..=9_999) => digits(year, 4, &mut text),
+        _ => text.push_str(&format!("{:04}", at.year())),
+    }
+    for (mark, number) in [
+        ('-', at.month()),
+        ('-', at.day()),
+        ('T', at.hour()),
+        (':', at.minute()),
+        (':', at.second()),
+    ] {
+        text.push(mark);
+        digits(number, 2, &mut text);
+    }
+    text.push('.');
     // A leap second is kept in what follows it.
     let micros = at.nanosecond() / 1_000;
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}Z",
-        at.year(),
-        at.month(),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    digits(micros, if micros < 1_000_000 { 6 } else { 7 }, &mut text);
+    text.push('Z');
+    text
+}
+
+/// Appends so many digits of a number.
+fn digits(number: u32, count: u32, out: &mut String) {
+    for place in (0..count).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        out.push(char::from_digit(digit, 10).unwrap_or_default());
+    }
 }
 
 /// Keys in order, even where a host has switched on `preserve_order` of `serde_json`.

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
+use super::{cards, values};
+
 /// What a key says about its value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sensitivity {
@@ -142,30 +144,59 @@ pub(crate) fn folded(key: &str) -> String {
         .collect()
 }
 
-/// What the last words of a key say: `client_secret` names a secret, `secret_id` does not.
-///
-/// A host has few keys and uses them all the time, so that the answers are kept, as many as fit.
-pub(crate) fn sensitivity(key: &str) -> Sensitivity {
+/// What is known of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// What it says about its value.
+    pub(super) sensitivity: Sensitivity,
+    /// Whether it has a secret in itself, as maps by token or by connection string do.
+    pub(super) has_secret: bool,
+    /// Whether it has the number of a card in itself.
+    pub(super) has_card: bool,
+}
+
+/// What is known of a key. A host has few keys and uses them all the time, so that the answers are kept, as many as
+/// fit.
+pub(super) fn look(key: &str) -> Key {
     const MOST_KEPT: usize = 512;
     const LONGEST_KEPT: usize = 64;
     thread_local! {
-        static KEPT: RefCell<HashMap<Box<str>, Sensitivity>> = RefCell::default();
+        static KEPT: RefCell<HashMap<Box<str>, Key>> = RefCell::default();
     }
     if key.len() > LONGEST_KEPT {
-        return judged(key);
+        return looked_at(key);
     }
-    KEPT.with_borrow_mut(|kept| {
-        if let Some(known) = kept.get(key) {
-            return *known;
-        }
-        let fresh = judged(key);
-        if kept.len() < MOST_KEPT {
-            kept.insert(key.into(), fresh);
-        }
-        fresh
-    })
+    if let Some(known) = KEPT.with_borrow(|kept| kept.get(key).copied()) {
+        return known;
+    }
+    let fresh = looked_at(key);
+    // A key that is a secret is kept nowhere.
+    if !fresh.has_secret && !fresh.has_card {
+        KEPT.with_borrow_mut(|kept| {
+            if kept.len() < MOST_KEPT {
+                kept.insert(key.into(), fresh);
+            }
+        });
+    }
+    fresh
 }
 
+fn looked_at(key: &str) -> Key {
+    let mut cards = Vec::new();
+    cards::find(key, &mut cards);
+    Key {
+        sensitivity: judged(key),
+        has_secret: !values::find(key).is_empty(),
+        has_card: !cards.is_empty(),
+    }
+}
+
+/// What a key says about its value.
+pub(super) fn sensitivity(key: &str) -> Sensitivity {
+    look(key).sensitivity
+}
+
+/// What the last words of a key say: `client_secret` names a secret, `secret_id` does not.
 fn judged(key: &str) -> Sensitivity {
     let words = words(key);
     let mut words: &[String] = &words;

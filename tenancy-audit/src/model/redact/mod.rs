@@ -86,6 +86,12 @@ impl Redaction {
         }
     }
 
+    /// Whether a key has a secret in itself: [`scrub`](Self::scrub) would find one.
+    pub(crate) fn is_secret(&self, key: &str) -> bool {
+        let look = keys::look(key);
+        look.has_secret || look.has_card && !self.keep_cards
+    }
+
     /// The text with its secrets replaced; `None` if it has none.
     pub(crate) fn scrub(&self, text: &str, place: Place) -> Option<String> {
         let clean = self.replace(text, values::find(text), place)?;

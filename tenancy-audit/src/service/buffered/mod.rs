@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use tenancy_core::{AuditSink, Event, TenantCtx, TenantTx};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -70,6 +70,10 @@ enum Message {
 pub struct BufferedAudit {
     writer: AuditWriter,
     sender: mpsc::Sender<Message>,
+    /// Wakes the worker, which sleeps while there is less than a batch.
+    urgent: Arc<Notify>,
+    /// How many messages are a reason to wake it.
+    enough: usize,
     overflow: Overflow,
     counters: Arc<Counters>,
     worker: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -87,11 +91,21 @@ impl BufferedAudit {
         let (sender, receiver) = mpsc::channel(options.capacity.clamp(1, MOST_QUEUED));
         let counters = Arc::<Counters>::default();
         let overflow = options.overflow;
-        let worker = Worker::new(writer.store().clone(), receiver, options, counters.clone());
+        let urgent = Arc::<Notify>::default();
+        let enough = options.max_batch.min(sender.max_capacity() / 2).max(1);
+        let worker = Worker::new(
+            writer.store().clone(),
+            receiver,
+            urgent.clone(),
+            options,
+            counters.clone(),
+        );
         let task = tokio::spawn(worker.run());
         Self {
             writer,
             sender,
+            urgent,
+            enough,
             overflow,
             counters,
             worker: Arc::new(Mutex::new(Some(task))),
@@ -103,12 +117,7 @@ impl BufferedAudit {
     /// # Errors
     /// [`Closed`](ErrorKind::Closed) after a shutdown.
     pub async fn flush(&self) -> Result<BufferStats, Error> {
-        let (done, wait) = oneshot::channel();
-        self.sender
-            .send(Message::Flush(done))
-            .await
-            .map_err(|_| closed())?;
-        wait.await.map_err(|_| closed())?;
+        self.until_done(Message::Flush).await?;
         Ok(self.stats())
     }
 
@@ -117,12 +126,7 @@ impl BufferedAudit {
     /// # Errors
     /// [`Closed`](ErrorKind::Closed) if it was shut down before.
     pub async fn shutdown(&self) -> Result<BufferStats, Error> {
-        let (done, wait) = oneshot::channel();
-        self.sender
-            .send(Message::Stop(done))
-            .await
-            .map_err(|_| closed())?;
-        wait.await.map_err(|_| closed())?;
+        self.until_done(Message::Stop).await?;
         let task = self
             .worker
             .lock()
@@ -132,6 +136,13 @@ impl BufferedAudit {
             let _ = task.await;
         }
         Ok(self.stats())
+    }
+
+    async fn until_done(&self, ask: fn(oneshot::Sender<()>) -> Message) -> Result<(), Error> {
+        let (done, wait) = oneshot::channel();
+        self.sender.send(ask(done)).await.map_err(|_| closed())?;
+        self.urgent.notify_one();
+        wait.await.map_err(|_| closed())
     }
 
     /// What became of the entries so far.
@@ -161,6 +172,9 @@ impl AuditSink for BufferedAudit {
         };
         counters.accepted.fetch_add(1, Ordering::Relaxed);
         room.send(entry);
+        if self.sender.max_capacity() - self.sender.capacity() >= self.enough {
+            self.urgent.notify_one();
+        }
         Ok(())
     }
 

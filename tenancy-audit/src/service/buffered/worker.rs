@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tenancy_core::TenantCtx;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -25,6 +25,11 @@ const MOST_LATE: usize = 64;
 
 pub(super) struct Worker {
     receiver: mpsc::Receiver<Message>,
+    /// Told when there is enough for a batch, or somebody waits: an event alone wakes nobody, since that costs
+    /// more than the rest of it.
+    urgent: Arc<Notify>,
+    /// What was received and not looked at yet; empty wherever something is waited for.
+    received: Vec<Message>,
     options: BufferOptions,
     writing: Arc<Writing>,
     /// What was taken from the queue and is on no way yet.
@@ -46,11 +51,14 @@ impl Worker {
     pub(super) fn new(
         store: Arc<dyn AuditStore>,
         receiver: mpsc::Receiver<Message>,
+        urgent: Arc<Notify>,
         options: BufferOptions,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             receiver,
+            urgent,
+            received: Vec::new(),
             writing: Arc::new(Writing::new(store, options.attempts)),
             options: options.bounded(),
             owed: Owed::new(counters),
@@ -61,10 +69,7 @@ impl Worker {
 
     /// Until the queue is closed and empty.
     pub(super) async fn run(mut self) {
-        while let Some(first) = self.receiver.recv().await {
-            let mut round = Round::default();
-            self.take(first, &mut round);
-            self.fill(&mut round).await;
+        while let Some(round) = self.next().await {
             for (ctx, mut drafts) in grouped(round.entries) {
                 while !drafts.is_empty() {
                     let rest = drafts.split_off(self.options.max_batch.min(drafts.len()));
@@ -82,38 +87,43 @@ impl Worker {
         self.finish_all().await;
     }
 
-    /// Waits for more, but not for long, and not at all when somebody waits for the round.
-    async fn fill(&mut self, round: &mut Round) {
+    /// What is there; waits for more, but not for long, and not at all when somebody waits for the round.
+    async fn next(&mut self) -> Option<Round> {
+        let (mut round, most) = (Round::default(), self.options.max_batch * ROUND);
+        if self.receive(most, &mut round).await == 0 {
+            return None;
+        }
         let deadline = Instant::now() + self.options.max_delay;
-        while round.entries.len() < self.options.max_batch * ROUND {
-            // What is there costs no timer.
-            let next = match self.receiver.try_recv() {
-                Ok(message) => Some(message),
-                Err(_) if round.waiting.is_empty() => timeout_at(deadline, self.receiver.recv())
-                    .await
-                    .ok()
-                    .flatten(),
-                Err(_) => None,
-            };
-            match next {
-                Some(message) => self.take(message, round),
-                None => return,
+        while round.waiting.is_empty() && round.entries.len() < most {
+            let is_late = timeout_at(deadline, self.urgent.notified()).await.is_err();
+            if !self.receiver.is_empty() {
+                self.receive(most - round.entries.len(), &mut round).await;
+            }
+            if is_late || self.receiver.is_closed() {
+                break;
             }
         }
+        Some(round)
     }
 
-    fn take(&mut self, message: Message, round: &mut Round) {
-        match message {
-            Message::Entry(entry) => {
-                self.owed.add(1);
-                round.entries.push(*entry);
-            }
-            Message::Flush(waiting) => round.waiting.push(waiting),
-            Message::Stop(waiting) => {
-                self.receiver.close();
-                round.waiting.push(waiting);
+    /// Takes up to so many messages from the queue, as soon as there is one; 0 at its end. Their room is given
+    /// back at once, so that those who wait for it are not woken one by one.
+    async fn receive(&mut self, most: usize, round: &mut Round) -> usize {
+        let count = self.receiver.recv_many(&mut self.received, most).await;
+        for message in self.received.drain(..) {
+            match message {
+                Message::Entry(entry) => {
+                    self.owed.add(1);
+                    round.entries.push(*entry);
+                }
+                Message::Flush(waiting) => round.waiting.push(waiting),
+                Message::Stop(waiting) => {
+                    self.receiver.close();
+                    round.waiting.push(waiting);
+                }
             }
         }
+        count
     }
 
     /// Writes a batch on the side, as soon as there is a writer for it.
