@@ -140,6 +140,36 @@ async fn entries_of_many_actors_and_tenants_arrive_under_their_own_names() {
 }
 
 #[tokio::test]
+async fn a_batch_waits_for_nobody_and_neither_does_who_asks() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let house = House::new().await;
+    let options = BufferOptions::default()
+        .with_max_batch(5)
+        .with_max_delay(HOUR);
+    for (capacity, events, batch) in [(100, 20, 5), (4, 4, 2), (1, 1, 1)] {
+        let options = options.clone().with_capacity(capacity);
+        let audit = BufferedAudit::new(house.audit.writer().clone(), options);
+        for at in 0..events {
+            audit.record(&house.a, event(at)).await.unwrap();
+        }
+        let written = async {
+            while audit.stats().written < batch {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_secs(30);
+        let done = tokio::time::timeout(patience, written).await;
+        done.unwrap_or_else(|_| panic!("{events} of {capacity}: {:?}", audit.stats()));
+    }
+
+    let audit = BufferedAudit::new(house.audit.writer().clone(), options);
+    audit.record(&house.a, event(0)).await.unwrap();
+    assert_eq!(audit.flush().await.unwrap().written, 1);
+    audit.record(&house.a, event(1)).await.unwrap();
+    assert_eq!(audit.shutdown().await.unwrap().written, 2);
+}
+
+#[tokio::test]
 async fn a_full_queue_drops_and_counts_where_the_host_chose_that() {
     let house = House::new().await;
     let gate = Gate::new(0);

@@ -16,6 +16,15 @@ async fn what_readers_can_not_make_sense_of_is_refused() {
         ("targets", "'[{}]'"),
         ("targets", r#"'[{"kind":"a","id":7}]'"#),
         ("targets", r#"'[[{"kind":"a","id":"b"}]]'"#),
+        ("targets", r#"'[null]'"#),
+        ("targets", r#"'["kind"]'"#),
+        ("targets", r#"'{"kind":"a","id":"b"}'"#),
+        ("targets", r#"'[{"kind":"a","id":"b"},7]'"#),
+        ("targets", r#"'[{"kind":"a","id":"b"},{"kind":"a"}]'"#),
+        (
+            "targets",
+            r#"'[{"kind":"a","id":"b"},[{"kind":"a","id":"b"}]]'"#,
+        ),
         (
             "targets",
             "(SELECT jsonb_agg(jsonb_build_object('kind', 'a', 'id', n::text)) FROM generate_series(1, 9000) n)",
@@ -27,6 +36,11 @@ async fn what_readers_can_not_make_sense_of_is_refused() {
         (
             "meta",
             "jsonb_build_object('a', ('-1' || repeat('0', 400))::numeric)",
+        ),
+        // The least that is too large, in the shortest object.
+        (
+            "meta",
+            "jsonb_build_object('', ('17976931348623159' || repeat('0', 292))::numeric)",
         ),
         ("meta", "jsonb_build_object('a', repeat('x', 2000000))"),
         ("context", "jsonb_build_object('a', repeat('x', 20000))"),

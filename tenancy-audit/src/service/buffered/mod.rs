@@ -23,9 +23,6 @@ use options::Counters;
 pub use options::{BufferOptions, BufferStats, Overflow};
 use worker::Worker;
 
-/// The most entries that any queue holds.
-const MOST_QUEUED: usize = 1_000_000;
-
 /// What goes through the queue.
 #[derive(Debug)]
 enum Message {
@@ -88,11 +85,12 @@ impl BufferedAudit {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(writer: AuditWriter, options: BufferOptions) -> Self {
-        let (sender, receiver) = mpsc::channel(options.capacity.clamp(1, MOST_QUEUED));
+        let options = options.bounded();
+        let (sender, receiver) = mpsc::channel(options.capacity);
         let counters = Arc::<Counters>::default();
         let overflow = options.overflow;
         let urgent = Arc::<Notify>::default();
-        let enough = options.max_batch.min(sender.max_capacity() / 2).max(1);
+        let enough = options.enough();
         let worker = Worker::new(
             writer.store().clone(),
             receiver,

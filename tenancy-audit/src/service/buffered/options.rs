@@ -3,6 +3,9 @@ use std::{
     time::Duration,
 };
 
+/// The most entries that any queue holds.
+const MOST_QUEUED: usize = 1_000_000;
+
 /// How a [`BufferedAudit`](super::BufferedAudit) works.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -85,9 +88,15 @@ impl BufferOptions {
 
     /// Within what memory and the database can take, whatever a host asks for.
     pub(super) fn bounded(mut self) -> Self {
+        self.capacity = self.capacity.clamp(1, MOST_QUEUED);
         self.max_batch = self.max_batch.clamp(1, 10_000);
         self.writers = self.writers.clamp(1, 16);
         self
+    }
+
+    /// How many entries are a reason to write them: a batch, or half of what a small queue holds.
+    pub(super) fn enough(&self) -> usize {
+        self.max_batch.min(self.capacity / 2).max(1)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{AuditStore, Draft};
 
-/// How many batches are collected in one go, so that the entries of many actors make large ones.
+/// How many batches are taken in one go if they are there, so that the entries of many actors make large ones.
 const ROUND: usize = 4;
 
 /// How many batches may wait for their keys; with more of them the queue waits, too.
@@ -60,7 +60,7 @@ impl Worker {
             urgent,
             received: Vec::new(),
             writing: Arc::new(Writing::new(store, options.attempts)),
-            options: options.bounded(),
+            options,
             owed: Owed::new(counters),
             under_way: JoinSet::new(),
             late: JoinSet::new(),
@@ -87,14 +87,14 @@ impl Worker {
         self.finish_all().await;
     }
 
-    /// What is there; waits for more, but not for long, and not at all when somebody waits for the round.
+    /// What is there; waits for a batch, but not for long, and not at all when somebody waits for the round.
     async fn next(&mut self) -> Option<Round> {
         let (mut round, most) = (Round::default(), self.options.max_batch * ROUND);
         if self.receive(most, &mut round).await == 0 {
             return None;
         }
         let deadline = Instant::now() + self.options.max_delay;
-        while round.waiting.is_empty() && round.entries.len() < most {
+        while round.waiting.is_empty() && round.entries.len() < self.options.enough() {
             let is_late = timeout_at(deadline, self.urgent.notified()).await.is_err();
             if !self.receiver.is_empty() {
                 self.receive(most - round.entries.len(), &mut round).await;
