@@ -77,6 +77,17 @@ impl Person {
         .unwrap()
     }
 
+    /// What the planner has sampled of the log, which its catalog compresses.
+    async fn sampled(&self, house: &House) -> usize {
+        let samples = "SELECT s::text FROM pg_stats s WHERE s.tablename LIKE 'audit_logs%'";
+        let samples: Vec<String> = sqlx::query_scalar(samples)
+            .fetch_all(&house.superuser().await)
+            .await
+            .unwrap();
+        assert!(!samples.is_empty(), "it samples the log");
+        self.hits(&samples.concat())
+    }
+
     /// All that `pg_dump` writes, or every row where it is not there.
     async fn dumped(&self, house: &House) -> usize {
         let Some(program) = house.db.server.server().program("pg_dump") else {
@@ -196,6 +207,7 @@ async fn what_was_in_clear_and_is_erased_by_the_operator_is_in_no_dump_and_no_sa
     }
     // What the planner samples would outlive what it was taken from.
     as_superuser(&house, "ANALYZE").await;
+    assert_eq!(ann.sampled(&house).await, 0);
     let (signer, keys) = signer("one");
     let sealer = Sealer::new(house.db.worker.clone(), signer.clone());
     seal_all(&house, &sealer, 40).await;

@@ -62,9 +62,13 @@ impl Writing {
                 // All of them have recorded and none has committed.
                 self.together.wait().await;
             }
-            if (writer + at) % 5 == 0 || at >= EACH {
-                tokio::time::sleep(Duration::from_millis(3)).await;
-            }
+            // Some stay open over several rounds of a sealer.
+            let open = match (writer + at) % 15 {
+                0 => 70,
+                5 | 10 => 3,
+                _ => u64::from(at >= EACH) * 3,
+            };
+            tokio::time::sleep(Duration::from_millis(open)).await;
             if (writer + at) % 4 == 0 {
                 tx.rollback().await.unwrap();
             } else {
