@@ -108,9 +108,8 @@ async fn thirty_two_writers_and_two_sealers_give_no_false_alarm() {
         tenants.push(tenant(&house.db.app).await.unwrap());
     }
     let (signer, keys) = signer("one");
-    let options = SealOptions::default()
-        .with_interval(Duration::from_millis(20))
-        .with_batch(100);
+    // They take all that is final at once: the seals reach up to what is being written.
+    let options = SealOptions::default().with_interval(Duration::from_millis(20));
     let sealer = || {
         let sealer = Sealer::new(house.db.worker.clone(), signer.clone());
         sealer.with_options(options.clone())
