@@ -109,7 +109,7 @@ async fn a_revoke_counts_within_the_bound_in_another_process() -> Result {
         let member = world.member(&["viewer"]).await?;
         let (url, tenant, watched) = (world.db.server.app_url(), member.tenant(), user(&member));
         let mut other = Watcher::start(&format!("{url} {tenant} {watched} {bound} {listens}"))?;
-        let mut delays = Vec::new();
+        let (mut delays, mut late) = (Vec::new(), 0);
         for _ in 0..rounds {
             other.until(true).await?;
             world
@@ -118,7 +118,14 @@ async fn a_revoke_counts_within_the_bound_in_another_process() -> Result {
                 .await?;
             let revoked = SystemTime::now();
             let last_allowed = other.until(false).await?;
-            delays.push(last_allowed.duration_since(revoked).unwrap_or_default());
+            let delay = last_allowed.duration_since(revoked).unwrap_or_default();
+            late += usize::from(delay > SOON);
+            let is_told = listens == "listens";
+            assert!(
+                !is_told || late <= rounds / 10,
+                "who listens heard late: {delays:?}"
+            );
+            delays.push(delay);
             world
                 .roles
                 .assign(&world.owner, watched, &role("viewer"), None)
@@ -130,11 +137,6 @@ async fn a_revoke_counts_within_the_bound_in_another_process() -> Result {
         assert!(
             longest <= Duration::from_millis(bound),
             "a check that began {longest:?} after the revoke was still allowed"
-        );
-        let is_told = listens == "listens";
-        assert!(
-            !is_told || median <= SOON,
-            "who listens heard after {median:?}"
         );
     }
     Ok(())
