@@ -79,10 +79,11 @@ impl<'a> Sanitizer<'a> {
             }
             // What ends the name of a secret may be what is cut off of it.
             let hides = self.hides(&key, &value);
-            let len = key.len();
-            let Some(key) = self.key(key)? else { break };
+            let Some((key, is_changed)) = self.key(key)? else {
+                break;
+            };
             // And what is left may be one that the whole was not.
-            let value = if hides || key.len() != len && self.hides(&key, &value) {
+            let value = if hides || is_changed && self.hides(&key, &value) {
                 self.redacted = true;
                 self.take(REDACTED.len())?;
                 REDACTED.into()
@@ -170,8 +171,10 @@ impl<'a> Sanitizer<'a> {
         ends.iter().any(|end| self.redaction.hides(end, value))
     }
 
-    fn key(&mut self, key: String) -> Result<Option<String>, Error> {
+    /// The key as it is kept, and whether it is another than before.
+    fn key(&mut self, key: String) -> Result<Option<(String, bool)>, Error> {
         let most = self.limits.meta_key_bytes;
+        let has_nul = key.contains('\0');
         let key = self.without_nul(key);
         let within = shortened(&key, most.saturating_add(BEHIND_THE_CUT));
         let is_secret = if within.len() < key.len() {
@@ -182,17 +185,17 @@ impl<'a> Sanitizer<'a> {
         };
         // Maps by token or by connection string have their secrets here. Nothing is left of such a key, so that
         // what is left names nothing.
-        let key = if is_secret {
+        let (key, is_changed) = if is_secret {
             self.redacted = true;
-            REDACTED.to_owned()
+            (REDACTED.to_owned(), true)
         } else if key.len() > most {
             let message = format!("a key of meta is longer than {most} bytes");
             self.refuse("audit_meta_key_too_long", message)?;
-            shortened(&key, most).to_owned()
+            (shortened(&key, most).to_owned(), true)
         } else {
-            key
+            (key, has_nul)
         };
-        Ok(self.take(key.len())?.then_some(key))
+        Ok(self.take(key.len())?.then_some((key, is_changed)))
     }
 
     /// Uses up part of the room; `false` if there was not enough of it.

@@ -170,6 +170,35 @@ async fn a_batch_waits_for_nobody_and_neither_does_who_asks() {
 }
 
 #[tokio::test]
+async fn the_end_is_waited_for_by_nobody() {
+    let house = House::new().await;
+    // More than there is time; it is bounded.
+    let options = BufferOptions::default().with_max_delay(Duration::MAX);
+    for by_name in [true, false] {
+        let audit = BufferedAudit::new(house.audit.writer().clone(), options.clone());
+        let other = audit.clone();
+        audit.record(&house.a, event(0)).await.unwrap();
+        // The worker is asleep by then, with one entry in hand.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        other.record(&house.a, event(1)).await.unwrap();
+        let before = house.entries(&house.a).await.len();
+        if by_name {
+            let patience = Duration::from_secs(30);
+            let done = tokio::time::timeout(patience, audit.shutdown()).await;
+            assert_eq!(done.unwrap().unwrap().written, 2);
+        } else {
+            drop((audit, other));
+        }
+        let mut tries = 0;
+        while house.entries(&house.a).await.len() < before + 2 {
+            tries += 1;
+            assert!(tries < 600, "what is in the queue is written at the end");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_drops_and_counts_where_the_host_chose_that() {
     let house = House::new().await;
     let gate = Gate::new(0);

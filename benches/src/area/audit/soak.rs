@@ -6,18 +6,37 @@ use crate::Result;
 
 const MUTATIONS: &str = "10000";
 const KILLS: &str = "1000";
+const SERVER_KILLS: &str = "40";
+
+/// What is run, by its place in the test program.
+const TESTS: [&str; 6] = [
+    "crash::killed_writers_lose_nothing_and_make_nothing_up",
+    "crash_sealer::a_sealer_that_is_killed_in_the_middle_leaves_a_whole_log",
+    "crash_server::a_backend_that_is_killed_in_the_middle_of_a_batch_leaves_a_whole_log",
+    "crash_server::a_server_that_goes_down_as_a_whole_leaves_a_whole_log",
+    "many_writers::thirty_two_writers_and_two_sealers_give_no_false_alarm",
+    "mutations::random_mutations_are_found_where_they_were_made",
+];
 
 /// Runs the tests in release, with the full numbers; `seed` may be given, and is printed.
 pub(crate) fn run(seed: Option<&str>) -> Result {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut tests = Command::new(cargo);
+    let listed = String::from_utf8(tests().arg("--list").output()?.stdout)?;
+    for test in TESTS {
+        // A name that no test has is no error to the test program.
+        if !listed
+            .lines()
+            .any(|line| line.strip_suffix(": test") == Some(test))
+        {
+            return Err(format!("there is no test {test}").into());
+        }
+    }
+    let mut tests = tests();
     tests
-        .args(["test", "--release", "-p", "tenancy-audit", "--all-features"])
-        .args(["--test", "it", "--", "--nocapture", "--test-threads", "1"])
-        .args(["random_mutations_are_found", "killed_writers_lose_nothing"])
-        .arg("thirty_two_writers_and_a_sealer")
+        .args(["--exact", "--nocapture", "--test-threads", "1"])
+        .args(TESTS)
         .env("TENANCY_MUTATIONS", MUTATIONS)
-        .env("TENANCY_KILLS", KILLS);
+        .env("TENANCY_KILLS", KILLS)
+        .env("TENANCY_SERVER_KILLS", SERVER_KILLS);
     if let Some(seed) = seed {
         tests.env("TENANCY_SEED", seed);
     }
@@ -26,4 +45,13 @@ pub(crate) fn run(seed: Option<&str>) -> Result {
         return Ok(());
     }
     Err("a test failed".into())
+}
+
+fn tests() -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut tests = Command::new(cargo);
+    tests
+        .args(["test", "--release", "-p", "tenancy-audit", "--all-features"])
+        .args(["--test", "it", "--"]);
+    tests
 }

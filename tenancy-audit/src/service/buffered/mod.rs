@@ -44,7 +44,7 @@ enum Message {
 ///
 /// **What can be lost.** If the process dies: what is in the queue, and at most four batches and those on
 /// their way; in ordinary running that is what was recorded in the last [`BufferOptions::max_delay`] and the
-/// time of one write. If the database is away longer than the attempts last: what was tried, counted in
+/// time of one write for each actor. What waits for its keys comes on top, 64 batches at most. If the database is away longer than the attempts last: what was tried, counted in
 /// [`BufferStats::lost`]. With [`Overflow::Drop`], what finds the queue full, counted in
 /// [`BufferStats::dropped`]. An event whose [key](Event::idempotency_key) was used for something else is
 /// refused when it is written, and counted as lost; one whose key an open transaction uses waits for it as long as
@@ -67,13 +67,23 @@ enum Message {
 pub struct BufferedAudit {
     writer: AuditWriter,
     sender: mpsc::Sender<Message>,
-    /// Wakes the worker, which sleeps while there is less than a batch.
-    urgent: Arc<Notify>,
+    /// Behind the sender, so that the worker finds the queue closed when the last of them wakes it.
+    urgent: Urgent,
     /// How many messages are a reason to wake it.
     enough: usize,
     overflow: Overflow,
     counters: Arc<Counters>,
     worker: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Wakes the worker, which sleeps while there is less than a batch; also when it is dropped.
+#[derive(Clone)]
+struct Urgent(Arc<Notify>);
+
+impl Drop for Urgent {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl BufferedAudit {
@@ -102,7 +112,7 @@ impl BufferedAudit {
         Self {
             writer,
             sender,
-            urgent,
+            urgent: Urgent(urgent),
             enough,
             overflow,
             counters,
@@ -139,7 +149,7 @@ impl BufferedAudit {
     async fn until_done(&self, ask: fn(oneshot::Sender<()>) -> Message) -> Result<(), Error> {
         let (done, wait) = oneshot::channel();
         self.sender.send(ask(done)).await.map_err(|_| closed())?;
-        self.urgent.notify_one();
+        self.urgent.0.notify_one();
         wait.await.map_err(|_| closed())
     }
 
@@ -171,7 +181,7 @@ impl AuditSink for BufferedAudit {
         counters.accepted.fetch_add(1, Ordering::Relaxed);
         room.send(entry);
         if self.sender.max_capacity() - self.sender.capacity() >= self.enough {
-            self.urgent.notify_one();
+            self.urgent.0.notify_one();
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::{
 /// The most entries that any queue holds.
 const MOST_QUEUED: usize = 1_000_000;
 
+const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
+
 /// How a [`BufferedAudit`](super::BufferedAudit) works.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -17,7 +19,7 @@ pub struct BufferOptions {
     /// Batches that are written at the same time; 2, and never more than 16. Each takes one of the
     /// connections that the handle keeps for what is done aside.
     pub writers: usize,
-    /// How long an entry waits for others to be written with; 50 ms.
+    /// How long an entry waits for others to be written with; 50 ms, and never more than an hour.
     pub max_delay: Duration,
     /// How often a write is tried; 8 times, with waits from 50 ms up to 5 s: about 12 s in all.
     pub attempts: u32,
@@ -89,14 +91,16 @@ impl BufferOptions {
     /// Within what memory and the database can take, whatever a host asks for.
     pub(super) fn bounded(mut self) -> Self {
         self.capacity = self.capacity.clamp(1, MOST_QUEUED);
+        self.max_delay = self.max_delay.min(LONGEST_DELAY);
         self.max_batch = self.max_batch.clamp(1, 10_000);
         self.writers = self.writers.clamp(1, 16);
         self
     }
 
-    /// How many entries are a reason to write them: a batch, or half of what a small queue holds.
+    /// How many entries in the queue are a reason to write them: a batch with the one in hand, or half of what a
+    /// small queue holds.
     pub(super) fn enough(&self) -> usize {
-        self.max_batch.min(self.capacity / 2).max(1)
+        (self.max_batch - 1).min(self.capacity / 2).max(1)
     }
 }
 

@@ -25,8 +25,8 @@ const MOST_LATE: usize = 64;
 
 pub(super) struct Worker {
     receiver: mpsc::Receiver<Message>,
-    /// Told when there is enough for a batch, or somebody waits: an event alone wakes nobody, since that costs
-    /// more than the rest of it.
+    /// Told when there is enough for a batch, somebody waits, or a handle is dropped: an event alone wakes nobody,
+    /// since that costs more than the rest of it.
     urgent: Arc<Notify>,
     /// What was received and not looked at yet; empty wherever something is waited for.
     received: Vec<Message>,
@@ -90,18 +90,17 @@ impl Worker {
     /// What is there; waits for a batch, but not for long, and not at all when somebody waits for the round.
     async fn next(&mut self) -> Option<Round> {
         let (mut round, most) = (Round::default(), self.options.max_batch * ROUND);
-        if self.receive(most, &mut round).await == 0 {
+        if self.receive(1, &mut round).await == 0 {
             return None;
         }
-        let deadline = Instant::now() + self.options.max_delay;
-        while round.waiting.is_empty() && round.entries.len() < self.options.enough() {
-            let is_late = timeout_at(deadline, self.urgent.notified()).await.is_err();
-            if !self.receiver.is_empty() {
-                self.receive(most - round.entries.len(), &mut round).await;
-            }
-            if is_late || self.receiver.is_closed() {
-                break;
-            }
+        let is_awaited = !round.waiting.is_empty() || self.receiver.is_closed();
+        if !is_awaited && self.receiver.len() < self.options.enough() {
+            let deadline = Instant::now() + self.options.max_delay;
+            // Too early is no harm: there is a smaller batch then.
+            let _ = timeout_at(deadline, self.urgent.notified()).await;
+        }
+        if !self.receiver.is_empty() {
+            self.receive(most, &mut round).await;
         }
         Some(round)
     }
