@@ -234,3 +234,24 @@ async fn what_was_in_clear_and_is_erased_by_the_operator_is_in_no_dump_and_no_sa
     as_superuser(&house, "VACUUM FULL tenancy.audit_logs").await;
     assert_eq!(ann.files(&house).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn what_was_sampled_before_goes_when_a_database_is_brought_up_to_date() {
+    let (house, ann) = (House::new().await, Person::new());
+    for at in 0..40 {
+        let event = ann.event("lead.seen").meta("at", at);
+        house.audit.record(&house.a, event).await.unwrap();
+    }
+    let sampling = "ALTER TABLE tenancy.audit_logs ALTER COLUMN personal SET STATISTICS 100";
+    as_superuser(&house, sampling).await;
+    as_superuser(&house, "ANALYZE").await;
+    assert!(ann.sampled(&house).await > 0, "it was sampled before");
+    let mut tx = house.superuser().await.begin().await.unwrap();
+    let step = include_str!("../../migrations/0013_audit_samples.sql");
+    sqlx::raw_sql(step).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(ann.sampled(&house).await, 0);
+    as_superuser(&house, "ANALYZE").await;
+    assert_eq!(ann.sampled(&house).await, 0);
+    assert_eq!(house.entries(&house.a).await.len(), 40);
+}
