@@ -11,6 +11,7 @@ mod role;
 mod set;
 mod snapshot;
 mod template;
+mod verdict;
 mod wildcard;
 
 pub use change::{Applied, Change, RefusedChange};
@@ -27,4 +28,5 @@ pub(crate) use template::MAX_DEPTH;
 pub(crate) use template::OWNER;
 pub(crate) use template::{ALL_PERMISSIONS, templates_as_json};
 pub use template::{RoleTemplate, TEMPLATES};
+pub(crate) use verdict::{Found, by_itself};
 pub use wildcard::Wildcard;

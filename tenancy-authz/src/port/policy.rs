@@ -57,7 +57,8 @@ pub trait PolicyStore: Send + Sync + 'static {
         known: Option<Epoch>,
     ) -> Result<Option<Snapshot>, Error>;
 
-    /// Whether the transaction's principal holds a permission now.
+    /// Whether the transaction's principal holds a permission now. Who is no member is denied as such,
+    /// whatever is asked, and so is an API key whose maker is none.
     async fn decide_in(
         &self,
         tx: &mut TenantTx,

@@ -87,6 +87,11 @@ const STEPS: &[Migration] = &[
         "closed_and_checked",
         include_str!("../../migrations/0016_closed_and_checked.sql"),
     ),
+    Migration::new(
+        17,
+        "owner_keeps_its_name",
+        include_str!("../../migrations/0017_owner_keeps_its_name.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the functions that write: whatever else changes roles, grants,

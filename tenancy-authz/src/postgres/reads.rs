@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use tenancy_core::{Decision, DenyReason, PermissionKey, RoleKey, TenantTx, UserId};
+use tenancy_core::{Decision, PermissionKey, RoleKey, TenantTx, UserId};
 
 use super::{
     db,
     stored::{self, good_bit, good_key},
 };
-use crate::{Epoch, Error, RegisteredPermission, Role, RolePage, Snapshot, model::Refusal};
+use crate::{
+    Epoch, Error, RegisteredPermission, Role, RolePage, Snapshot,
+    model::{Found, Refusal, by_itself},
+};
 
 pub(super) async fn registry(tx: &mut TenantTx) -> Result<Vec<RegisteredPermission>, Error> {
     let rows: Vec<(String, String, i32)> = sqlx::query_as(include_str!("sql/registry.sql"))
@@ -67,7 +70,10 @@ pub(super) async fn decide(
     permission: &PermissionKey,
 ) -> Result<Decision, Error> {
     let ctx = tx.ctx().clone();
-    let (allowed, is_member, is_registered): (bool, bool, bool) =
+    if let Some(decision) = by_itself(&ctx, permission) {
+        return Ok(decision);
+    }
+    let (is_granted, is_member, is_registered): (bool, bool, bool) =
         sqlx::query_as(include_str!("sql/decide.sql"))
             .bind(ctx.tenant())
             .bind(ctx.user().or(ctx.maker()))
@@ -75,16 +81,12 @@ pub(super) async fn decide(
             .fetch_one(&mut **tx)
             .await
             .map_err(db)?;
-    let brings_permissions = ctx.principal().actor.permissions().is_some();
-    Ok(
-        match (allowed, brings_permissions, is_registered, is_member) {
-            (true, ..) => Decision::Allow,
-            (_, true, ..) => Decision::Deny(DenyReason::NotGranted),
-            (_, _, false, _) => Decision::Deny(DenyReason::UnknownPermission),
-            (.., false) => Decision::Deny(DenyReason::NotAMember),
-            (.., true) => Decision::Deny(DenyReason::NotGranted),
-        },
-    )
+    let found = Found {
+        is_member,
+        is_registered,
+        is_granted,
+    };
+    Ok(found.decide(&ctx, permission))
 }
 
 pub(super) async fn my_roles(tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error> {

@@ -68,6 +68,18 @@ impl Announcer {
         }
     }
 
+    /// Waits until everything is told or given up, and no longer than telling may take.
+    pub(crate) async fn flush(&self) {
+        let told = async {
+            while self.waiting().is_sending {
+                tokio::time::sleep(COALESCE).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, told).await.is_err() {
+            tracing::warn!("other processes may not have been told of changed rights");
+        }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         let waiting = &self.0.waiting;
         waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -259,6 +271,28 @@ mod tests {
             tokio::time::sleep(COALESCE).await;
             assert_eq!(told.so_far().last(), Some(&vec![here.tenant()]));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_before_he_ends_has_told_or_waited_no_longer_than_telling_takes() {
+        let told = Told::but_at_first(Fault::Fails, 2);
+        let announcer = Announcer::new(Box::new(told.clone()));
+        announcer.flush().await;
+        let (here, there) = (somewhere(), somewhere());
+        announcer.changed(here.clone());
+        announcer.changed(there.clone());
+        announcer.flush().await;
+        let mut all = told.so_far().concat();
+        all.sort_unstable();
+        let mut both = [here.tenant(), there.tenant()];
+        both.sort_unstable();
+        assert_eq!(all, both, "also what could not be told at first");
+
+        let announcer = Announcer::new(Box::new(Told::but_at_first(Fault::Hangs, 1)));
+        announcer.changed(here);
+        let began = tokio::time::Instant::now();
+        announcer.flush().await;
+        assert!(began.elapsed() <= PATIENCE + COALESCE);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use tenancy_core::{Decision, DenyReason, Permission, PermissionKey, TenantCtx};
+use tenancy_core::{Decision, Permission, PermissionKey, TenantCtx};
 
 use super::registry::Registry;
-use crate::{Error, Snapshot};
+use crate::{
+    Error, Snapshot,
+    model::{Found, by_itself},
+};
 
 /// What a principal holds in his tenant, as [`PgAuthorizer::permissions`] found it: for deciding
 /// what to show, and for many checks in one request. Looking leaves no entry in the audit log; an
@@ -136,13 +139,15 @@ impl Rights {
     }
 
     pub(super) fn decide(&self, permission: &PermissionKey) -> Decision {
-        if self.allows_key(permission) {
-            return Decision::Allow;
+        if let Some(decision) = by_itself(&self.ctx, permission) {
+            return decision;
         }
-        Decision::Deny(match &self.held {
-            Held::Nothing => DenyReason::NotAMember,
-            _ => DenyReason::NotGranted,
-        })
+        let found = Found {
+            is_member: !matches!(self.held, Held::Nothing),
+            is_registered: self.registry.known(permission).is_some(),
+            is_granted: self.allows_key(permission),
+        };
+        found.decide(&self.ctx, permission)
     }
 }
 

@@ -286,7 +286,11 @@ async fn equal_denials_can_be_folded_and_none_gets_lost() -> Result {
 }
 
 /// A key of the member's, with these permissions.
-async fn key_of(world: &World, maker: &TenantCtx, brought: &[PermissionKey]) -> Result<TenantCtx> {
+pub(crate) async fn key_of(
+    world: &World,
+    maker: &TenantCtx,
+    brought: &[PermissionKey],
+) -> Result<TenantCtx> {
     let key = tenancy_core::ApiKeyId::new();
     let permissions: Vec<_> = brought.iter().map(PermissionKey::as_str).collect();
     sqlx::query(

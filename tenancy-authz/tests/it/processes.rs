@@ -18,7 +18,7 @@ use crate::support::{READ, Result, World, authorizer, role, user};
 
 const CHILD: &str = "TENANCY_AUTHZ_CHILD";
 /// Revokes that are announced take milliseconds each, the others the bound.
-const TOLD: usize = 200;
+const TOLD: usize = 500;
 const UNTOLD: usize = 15;
 /// Far below the bound, and more than a busy machine takes as a rule.
 const SOON: Duration = Duration::from_millis(250);

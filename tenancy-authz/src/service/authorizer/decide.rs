@@ -6,7 +6,11 @@ use tenancy_core::{
 };
 
 use super::PgAuthorizer;
-use crate::{Snapshot, service::cache::Key};
+use crate::{
+    Snapshot,
+    model::{Found, by_itself},
+    service::cache::Key,
+};
 
 impl PgAuthorizer {
     async fn decide(
@@ -14,7 +18,7 @@ impl PgAuthorizer {
         ctx: &TenantCtx,
         permission: &PermissionKey,
     ) -> Result<Decision, crate::Error> {
-        if let Some(decision) = brought_along(ctx, permission) {
+        if let Some(decision) = by_itself(ctx, permission) {
             return Ok(decision);
         }
         let Some(user) = ctx.user().or(ctx.maker()) else {
@@ -25,10 +29,9 @@ impl PgAuthorizer {
             .registry
             .bit(&*self.store, ctx, permission, bound)
             .await;
-        let Some(bit) = registered.map_err(|error| crate::Error::unavailable(&error))? else {
-            return Ok(Decision::Deny(DenyReason::UnknownPermission));
-        };
-        Ok(judge(&*self.snapshot(ctx, user).await?, bit))
+        let bit = registered.map_err(|error| crate::Error::unavailable(&error))?;
+        let snapshot = self.snapshot(ctx, user).await?;
+        Ok(found(&snapshot, bit).decide(ctx, permission))
     }
 
     /// From memory, or loaded.
@@ -66,29 +69,12 @@ impl PgAuthorizer {
     }
 }
 
-/// What no role decides: what a service or an API key brings along, and what is closed to support.
-pub(super) fn brought_along(ctx: &TenantCtx, permission: &PermissionKey) -> Option<Decision> {
-    if ctx.principal().is_closed_to(permission) {
-        return Some(Decision::Deny(DenyReason::NotGranted));
-    }
-    let brought = ctx.principal().actor.permissions()?;
-    let held = brought.contains(permission);
-    // How far an API key goes is for the roles of its maker to say.
-    if held && ctx.maker().is_some() {
-        return None;
-    }
-    Some(if held {
-        Decision::Allow
-    } else {
-        Decision::Deny(DenyReason::NotGranted)
-    })
-}
-
-pub(super) fn judge(snapshot: &Snapshot, bit: u16) -> Decision {
-    match (snapshot.is_member, snapshot.permissions.contains(bit)) {
-        (true, true) => Decision::Allow,
-        (true, false) => Decision::Deny(DenyReason::NotGranted),
-        (false, _) => Decision::Deny(DenyReason::NotAMember),
+/// What a snapshot says of the permission that has this bit, or none if nobody registered it.
+pub(super) fn found(snapshot: &Snapshot, bit: Option<u16>) -> Found {
+    Found {
+        is_member: snapshot.is_member,
+        is_registered: bit.is_some(),
+        is_granted: bit.is_some_and(|bit| snapshot.permissions.contains(bit)),
     }
 }
 
@@ -103,7 +89,7 @@ impl Authorizer for PgAuthorizer {
         tx: &mut TenantTx,
         permission: &PermissionKey,
     ) -> Result<Decision, Error> {
-        if let Some(decision) = brought_along(tx.ctx(), permission) {
+        if let Some(decision) = by_itself(tx.ctx(), permission) {
             return Ok(decision);
         }
         let decision = self.store.decide_in(tx, permission).await;

@@ -2,20 +2,14 @@
 
 use tenancy_core::{Decision, Error, Granted, PeekAuthorizer, Permission, TenantCtx};
 
-use super::{
-    PgAuthorizer,
-    decide::{brought_along, judge},
-};
-use crate::service::cache::Key;
+use super::{PgAuthorizer, decide::found};
+use crate::{model::by_itself, service::cache::Key};
 
 impl PgAuthorizer {
     /// What memory says, without waiting and without allocating; `None` if the database would have
     /// to be asked. Never older than the bound. Leaves no entry.
     pub fn peek<P: Permission>(&self, ctx: &TenantCtx, _: P) -> Option<Decision> {
-        let principal = ctx.principal();
-        if (principal.on_behalf_of.is_some() || ctx.user().is_none())
-            && let Some(decision) = brought_along(ctx, &P::KEY)
-        {
+        if let Some(decision) = by_itself(ctx, &P::KEY) {
             return Some(decision);
         }
         let key = Key {
@@ -23,7 +17,9 @@ impl PgAuthorizer {
             user: ctx.user().or(ctx.maker())?,
         };
         let bit = self.registry.known_type::<P>()?;
-        self.cache.peek(key, |snapshot| judge(snapshot, bit))
+        self.cache.peek(key, |snapshot| {
+            found(snapshot, Some(bit)).decide(ctx, &P::KEY)
+        })
     }
 
     /// Returns the proof that the permission is held; records the denial otherwise. It is what

@@ -101,6 +101,15 @@ impl PgAuthorizer {
         self.denials.flush().await;
     }
 
+    /// Waits until other processes were told of what was changed through this authorizer, 5 s at most:
+    /// before a process ends that changed something. They are told by a task, which ends with it; who was
+    /// not told finds out within its bound.
+    pub async fn flush_announcements(&self) {
+        if let Some(announcer) = &self.announcer {
+            announcer.flush().await;
+        }
+    }
+
     /// Lets the next check in each of these tenants ask the database. A change made through this
     /// authorizer does it by itself; it is for a host that changed something behind it.
     pub fn forget(&self, tenants: &HashSet<TenantId>) {

@@ -95,7 +95,8 @@ impl Roles {
     /// Changes a role's name; its key stays.
     ///
     /// # Errors
-    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown); [`Denied`](crate::ErrorKind::Denied).
+    /// [`RoleUnknown`](crate::ErrorKind::RoleUnknown); [`RoleFixed`](crate::ErrorKind::RoleFixed)
+    /// for `owner`; [`Denied`](crate::ErrorKind::Denied).
     pub async fn rename(
         &self,
         ctx: &TenantCtx,

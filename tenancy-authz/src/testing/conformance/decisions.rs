@@ -1,7 +1,10 @@
 //! What counts, from when, and for whom.
 
 use chrono::{TimeDelta, Utc};
-use tenancy_core::{Decision, DenyReason, PermissionKey};
+use tenancy_core::{
+    Decision, DenyReason, PermissionKey, Principal, UserId,
+    testing::{acting_for, imagined},
+};
 
 use super::{
     Bench, CLERK, MANAGE, READ, VIEWER, WRITE, assign, create, grant, revoke, some, unassign,
@@ -99,6 +102,22 @@ pub(super) async fn tenants_are_apart(bench: &Bench) -> Result<(), Error> {
     let before = bench.epoch(&one).await?;
     bench.change(&two, create(CLERK)?).await?;
     assert_eq!(bench.epoch(&one).await?, before, "another tenant's epoch");
+    Ok(())
+}
+
+pub(super) async fn who_is_no_member_is_told_so_whatever_he_asks(
+    bench: &Bench,
+) -> Result<(), Error> {
+    let owner = tenant(&bench.db, &bench.authz).await?;
+    let stranger = imagined(owner.tenant(), Principal::user(UserId::new()));
+    let support = acting_for(&owner, UserId::new(), UserId::new());
+    let nobody_knows = PermissionKey::from_static("docs.unheard_of");
+    for ctx in [stranger, support] {
+        for permission in [&READ, &MANAGE, &nobody_knows] {
+            let said = bench.decide(&ctx, permission).await?;
+            assert_eq!(said, Decision::Deny(DenyReason::NotAMember), "{permission}");
+        }
+    }
     Ok(())
 }
 

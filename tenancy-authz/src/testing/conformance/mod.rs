@@ -66,6 +66,7 @@ pub async fn policy_store(db: &TenantDb, store: Arc<dyn PolicyStore>) -> Result<
     decisions::seeding_twice_changes_nothing(&bench).await?;
     decisions::grants_and_assignments_count_at_once(&bench).await?;
     decisions::tenants_are_apart(&bench).await?;
+    decisions::who_is_no_member_is_told_so_whatever_he_asks(&bench).await?;
     rules::nobody_gives_or_takes_more_than_he_has(&bench).await?;
     rules::the_owner_role_is_fixed(&bench).await?;
     rules::a_deleted_key_is_not_used_again(&bench).await?;
@@ -133,6 +134,11 @@ fn create(role: RoleKey) -> Result<Change, Error> {
         role,
         name: RoleName::parse("Clerk")?,
     })
+}
+
+fn rename(role: RoleKey, name: &str) -> Result<Change, Error> {
+    let name = RoleName::parse(name)?;
+    Ok(Change::Rename { role, name })
 }
 
 fn grant(role: RoleKey, permission: &PermissionKey) -> Change {

@@ -4,8 +4,8 @@ use chrono::{TimeDelta, Utc};
 use tenancy_core::RoleKey;
 
 use super::{
-    Bench, CLERK, MANAGE, OWNER, PURGE, READ, VIEWER, WRITE, assign, create, grant, revoke, some,
-    unassign,
+    Bench, CLERK, MANAGE, OWNER, PURGE, READ, VIEWER, WRITE, assign, create, grant, rename, revoke,
+    some, unassign,
 };
 use crate::{
     Change, Error, ErrorKind, RolePage,
@@ -79,6 +79,9 @@ pub(super) async fn the_owner_role_is_fixed(bench: &Bench) -> Result<(), Error> 
     let fixed = Some(ErrorKind::RoleFixed);
     assert_eq!(bench.refused(&owner, revoke(OWNER, &READ)).await?, fixed);
     assert_eq!(bench.refused(&owner, grant(OWNER, &READ)).await?, fixed);
+    for name in ["Boss", "Owner"] {
+        assert_eq!(bench.refused(&owner, rename(OWNER, name)?).await?, fixed);
+    }
     assert_eq!(
         bench
             .refused(&owner, Change::Delete { role: OWNER })

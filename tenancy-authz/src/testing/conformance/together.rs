@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use tenancy_core::{PermissionKey, RoleKey, TenantCtx};
 
 use super::{
-    Bench, CLERK, MANAGE, PURGE, READ, WRITE, assign, create, grant, revoke, some, unassign,
+    Bench, CLERK, MANAGE, OWNER, PURGE, READ, WRITE, assign, create, grant, rename, revoke, some,
+    unassign,
 };
 use crate::{Applied, Change, Error, ErrorKind, testing::tenant};
 
@@ -103,9 +104,15 @@ pub(super) async fn what_is_wrong_in_the_end_is_refused_as_a_whole(
     ];
     let refused = bench.change_all(&owner, &unheard).await?;
     assert_eq!(refused, Err((Some(1), ErrorKind::PermissionUnknown)));
-    let fixed = [create(CLERK)?, grant(RoleKey::from_static("owner"), &READ)];
-    let refused = bench.change_all(&owner, &fixed).await?;
-    assert_eq!(refused, Err((Some(1), ErrorKind::RoleFixed)));
+    for fixed in [
+        grant(OWNER, &READ),
+        rename(OWNER, "Boss")?,
+        rename(OWNER, "Owner")?,
+    ] {
+        let fixed = [create(CLERK)?, rename(CLERK, "Clerks")?, fixed];
+        let refused = bench.change_all(&owner, &fixed).await?;
+        assert_eq!(refused, Err((Some(2), ErrorKind::RoleFixed)));
+    }
     let mut tx = bench.db.read(&owner).await?;
     let kept = bench.store.role_permissions_in(&mut tx, &CLERK).await;
     assert_eq!(

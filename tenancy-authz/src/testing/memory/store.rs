@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tenancy_core::{Decision, DenyReason, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
+use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
 
 use super::{
     super::policy::{Asking, MemberRow, RoleRow},
@@ -13,7 +13,7 @@ use crate::{
     Applied, Change, Epoch, Error, Explanation, Grant, Holder, MatrixRole, MemberState,
     PolicyDocument, PolicyStore, RefusedChange, RegisteredPermission, Role, RolePage, Snapshot,
     TEMPLATES,
-    model::{OWNER, Refusal},
+    model::{Found, OWNER, Refusal, by_itself},
 };
 
 #[async_trait]
@@ -63,27 +63,19 @@ impl PolicyStore for MemoryPolicyStore {
         tx: &mut TenantTx,
         permission: &PermissionKey,
     ) -> Result<Decision, Error> {
-        let policy = self.seen(tx);
-        let deny = |reason| Ok(Decision::Deny(reason));
-        match tx.ctx().principal().actor.permissions() {
-            Some(brought) if !brought.contains(permission) => return deny(DenyReason::NotGranted),
-            Some(_) if tx.ctx().maker().is_none() => return Ok(Decision::Allow),
-            _ => {}
+        let (policy, ctx) = (self.seen(tx), tx.ctx());
+        if let Some(decision) = by_itself(ctx, permission) {
+            return Ok(decision);
         }
-        if !lock(&self.0).registry.contains_key(permission) {
-            return deny(DenyReason::UnknownPermission);
-        }
-        let user = tx.ctx().user().or(tx.ctx().maker()).filter(|user| {
-            policy
-                .members
-                .get(user)
-                .is_some_and(|member| member.is_active)
-        });
-        match user.map(|user| policy.permissions_of(user, Utc::now()).contains(permission)) {
-            Some(true) => Ok(Decision::Allow),
-            Some(false) => deny(DenyReason::NotGranted),
-            None => deny(DenyReason::NotAMember),
-        }
+        let user = ctx.user().or(ctx.maker());
+        let member = user.and_then(|user| policy.members.get(&user));
+        let granted = user.map(|user| policy.permissions_of(user, Utc::now()));
+        let found = Found {
+            is_member: member.is_some_and(|member| member.is_active),
+            is_registered: lock(&self.0).registry.contains_key(permission),
+            is_granted: granted.is_some_and(|granted| granted.contains(permission)),
+        };
+        Ok(found.decide(ctx, permission))
     }
 
     async fn roles_in(&self, tx: &mut TenantTx) -> Result<Vec<RoleKey>, Error> {

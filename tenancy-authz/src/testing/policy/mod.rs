@@ -243,6 +243,9 @@ impl Policy {
             .roles
             .get_mut(role)
             .ok_or(Refusal::RoleUnknown { role: None })?;
+        if role.as_str() == OWNER {
+            return Err(Refusal::RoleFixed);
+        }
         let before = std::mem::replace(&mut row.name, name.to_owned());
         if before == name {
             return Ok(Applied::Unchanged);
