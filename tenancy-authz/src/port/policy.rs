@@ -1,5 +1,7 @@
 use async_trait::async_trait;
-use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
+use tenancy_core::{
+    Decision, HeldRole, PermissionKey, RoleKey, RolesChange, TenantCtx, TenantTx, UserId,
+};
 
 use crate::{
     Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument, RefusedChange,
@@ -99,14 +101,18 @@ pub trait PolicyStore: Send + Sync + 'static {
     ) -> Result<(), Error>;
 
     /// Makes these the roles of a member, for good, and takes all others from him, as the
-    /// transaction's principal and by the rules of [`change_in`](Self::change_in). What is
-    /// changed comes back as `{"roles": […]}`, sorted, as it was before.
+    /// transaction's principal and by the rules of [`change_in`](Self::change_in). `None` if nothing
+    /// had to be changed: a role that has ended is none that he has.
     async fn set_roles_in(
         &self,
         tx: &mut TenantTx,
         member: UserId,
         roles: &[RoleKey],
-    ) -> Result<Applied, Error>;
+    ) -> Result<Option<RolesChange>, Error>;
+
+    /// The roles that a member has, whatever his state, sorted and without those that have ended.
+    /// Nobody else changes them until the transaction ends.
+    async fn held_in(&self, tx: &mut TenantTx, member: UserId) -> Result<Vec<HeldRole>, Error>;
 
     /// Gives the role `owner` to a member who became an owner of the tenant, or takes it from one
     /// who is none any more; who would be left without a role keeps `admin`.
@@ -115,7 +121,7 @@ pub trait PolicyStore: Send + Sync + 'static {
         tx: &mut TenantTx,
         member: UserId,
         is_owner: bool,
-    ) -> Result<(), Error>;
+    ) -> Result<RolesChange, Error>;
 
     /// A page of roles in the order of their keys.
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error>;

@@ -7,7 +7,7 @@ use super::db;
 use crate::{Applied, Change, Epoch, Error, ErrorKind, RefusedChange, model::Refusal};
 
 /// What a function answers: a word, what it is about, and how things were before.
-type Answer = (String, Option<String>, Option<Value>);
+pub(super) type Answer = (String, Option<String>, Option<Value>);
 
 pub(super) async fn apply(tx: &mut TenantTx, change: &Change) -> Result<Applied, Error> {
     let role = change.role().as_str();
@@ -155,31 +155,6 @@ pub(super) async fn assign_invited(
     read(answer, &roles.join(", ")).map(drop)
 }
 
-pub(super) async fn set_roles(
-    tx: &mut TenantTx,
-    member: UserId,
-    roles: &[RoleKey],
-) -> Result<Applied, Error> {
-    let roles: Vec<&str> = roles.iter().map(AsRef::as_ref).collect();
-    let query = sqlx::query_as(include_str!("sql/member_roles_set.sql"))
-        .bind(member)
-        .bind(&roles);
-    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
-    read(answer, &roles.join(", "))
-}
-
-pub(super) async fn set_owner(
-    tx: &mut TenantTx,
-    member: UserId,
-    is_owner: bool,
-) -> Result<(), Error> {
-    let query = sqlx::query_as(include_str!("sql/owner_role_set.sql"))
-        .bind(member)
-        .bind(is_owner);
-    let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
-    read(answer, "owner").map(drop)
-}
-
 pub(super) async fn lock(tx: &mut TenantTx) -> Result<Epoch, Error> {
     let query = sqlx::query_as(include_str!("sql/policy_lock.sql"));
     let answer = query.fetch_one(&mut **tx).await.map_err(db)?;
@@ -189,7 +164,7 @@ pub(super) async fn lock(tx: &mut TenantTx) -> Result<Epoch, Error> {
     })
 }
 
-fn read((word, detail, before): Answer, role: &str) -> Result<Applied, Error> {
+pub(super) fn read((word, detail, before): Answer, role: &str) -> Result<Applied, Error> {
     match word.as_str() {
         "ok" => return Ok(Applied::Changed(before.unwrap_or(Value::Null))),
         "unchanged" => return Ok(Applied::Unchanged),

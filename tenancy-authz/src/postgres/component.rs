@@ -92,6 +92,11 @@ const STEPS: &[Migration] = &[
         "owner_keeps_its_name",
         include_str!("../../migrations/0017_owner_keeps_its_name.sql"),
     ),
+    Migration::new(
+        18,
+        "roles_on_record",
+        include_str!("../../migrations/0018_roles_on_record.sql"),
+    ),
 ];
 
 /// Triggers as a second net under the functions that write: whatever else changes roles, grants,

@@ -3,6 +3,7 @@
 mod announce;
 mod changes;
 mod component;
+mod held;
 mod purge;
 mod reads;
 mod record;

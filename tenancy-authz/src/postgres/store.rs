@@ -1,9 +1,11 @@
 //! The port on Postgres.
 
 use async_trait::async_trait;
-use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantDb, TenantTx, UserId};
+use tenancy_core::{
+    Decision, HeldRole, PermissionKey, RoleKey, RolesChange, TenantCtx, TenantDb, TenantTx, UserId,
+};
 
-use super::{changes, reads, reviews};
+use super::{changes, held, reads, reviews};
 use crate::{
     Applied, Change, Epoch, Error, Explanation, Holder, MatrixRole, PolicyDocument, PolicyStore,
     RefusedChange, RegisteredPermission, Role, RolePage, Snapshot,
@@ -86,8 +88,12 @@ impl PolicyStore for PgPolicyStore {
         tx: &mut TenantTx,
         member: UserId,
         roles: &[RoleKey],
-    ) -> Result<Applied, Error> {
-        changes::set_roles(tx, member, roles).await
+    ) -> Result<Option<RolesChange>, Error> {
+        held::set_roles(tx, member, roles).await
+    }
+
+    async fn held_in(&self, tx: &mut TenantTx, member: UserId) -> Result<Vec<HeldRole>, Error> {
+        held::lock(tx, member).await
     }
 
     async fn set_owner_in(
@@ -95,8 +101,8 @@ impl PolicyStore for PgPolicyStore {
         tx: &mut TenantTx,
         member: UserId,
         is_owner: bool,
-    ) -> Result<(), Error> {
-        changes::set_owner(tx, member, is_owner).await
+    ) -> Result<RolesChange, Error> {
+        held::set_owner(tx, member, is_owner).await
     }
 
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {

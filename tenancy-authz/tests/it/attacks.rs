@@ -319,6 +319,10 @@ async fn no_function_of_this_crate_can_be_made_to_run_a_domain_of_the_callers() 
         ),
         ("SELECT outcome FROM tenancy.lock_policy()", "ok"),
         (
+            "SELECT tenancy.lock_held_roles(util.current_user_id()) -> 0 ->> 'role'",
+            "owner",
+        ),
+        (
             "SELECT verdict FROM util.explain_permission(util.current_tenant(), 'templates.read')",
             "allowed",
         ),

@@ -18,6 +18,7 @@ mod expiry;
 mod functions;
 mod gates;
 mod grpc;
+mod held;
 mod helper;
 mod history;
 mod hostile;

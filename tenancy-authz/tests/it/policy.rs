@@ -38,7 +38,7 @@ async fn every_change_is_on_record_with_before_and_after() -> Result {
     assert!(entries.iter().all(|entry| entry.tenant == owner.tenant()));
     let told = told(&entries);
     let deleted = json!({
-        "name": "Clerks", "permissions": ["templates.read"], "permission_count": 1, "member_count": 0, "heirs": [], "heir_count": 0
+        "name": "Clerks", "permissions": ["templates.read"], "permission_count": 1, "members": [], "member_count": 0, "heirs": [], "heir_count": 0
     });
     assert_eq!(
         told,

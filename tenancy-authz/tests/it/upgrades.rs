@@ -52,6 +52,15 @@ fn bytes(value: &Value) -> usize {
     }
 }
 
+/// What it counts beside them: keys and elements.
+fn items(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.len() + items.iter().map(self::items).sum::<usize>(),
+        Value::Object(fields) => fields.len() + fields.values().map(self::items).sum::<usize>(),
+        _ => 0,
+    }
+}
+
 #[async_trait]
 impl AuditSink for Strict {
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), Error> {
@@ -60,7 +69,8 @@ impl AuditSink for Strict {
 
     async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
         let size = event.meta.iter().map(|(key, it)| key.len() + bytes(it));
-        let too_large = size.sum::<usize>() > 16 * 1_024;
+        let items = event.meta.values().map(|it| 1 + items(it)).sum::<usize>();
+        let too_large = size.sum::<usize>() > 16 * 1_024 || items > 512;
         if too_large || self.refused == Some(tx.ctx().tenant()) {
             let code = "audit_meta_too_large";
             return Err(Error::new(ErrorKind::InvalidInput, code, "too large"));
@@ -94,7 +104,7 @@ async fn what_is_too_large_for_an_entry_is_cut_with_the_number_of_all() -> Resul
         .collect();
     assert_eq!(counts, [Some(MANY as u64); 2], "one for each tenant");
 
-    // And what is deleted by hand, with heirs that are as many.
+    // And what is deleted by hand, with heirs that are as many, and members.
     let roles = Roles::new(world.db.app.clone(), world.authz.clone(), Arc::new(log));
     sqlx::query(
         "WITH made AS (
@@ -106,10 +116,22 @@ async fn what_is_too_large_for_an_entry_is_cut_with_the_number_of_all() -> Resul
     .bind(world.owner.tenant())
     .execute(&world.db.superuser().await?)
     .await?;
+    sqlx::query(
+        "WITH made AS (
+            INSERT INTO tenancy.memberships (tenant_id, user_id)
+            SELECT $1, gen_random_uuid() FROM generate_series(1, 150) RETURNING user_id
+         )
+         INSERT INTO tenancy.member_roles (tenant_id, user_id, role_key) SELECT $1, user_id, 'auditor' FROM made",
+    )
+    .bind(world.owner.tenant())
+    .execute(&world.db.superuser().await?)
+    .await?;
     roles.delete(&world.owner, &role("auditor")).await?;
     let deleted = &world.audit.of("role.deleted")[0].event.meta["before"];
     assert_eq!(deleted["permission_count"].as_u64(), Some(MANY as u64));
     assert_eq!(deleted["heir_count"].as_u64(), Some(150));
+    assert_eq!(deleted["member_count"].as_u64(), Some(150));
+    assert_eq!(deleted["members"].as_array().map(Vec::len), Some(100));
     Ok(())
 }
 

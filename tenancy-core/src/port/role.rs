@@ -8,7 +8,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Error, RoleKey, TenantTx, UserId};
+use crate::{Error, HeldRole, RoleKey, RolesChange, TenantTx, UserId};
 
 /// Keeps which roles a tenant has and which members have them.
 ///
@@ -40,22 +40,29 @@ pub trait RoleDirectory: Send + Sync + 'static {
     async fn may_grant_in(&self, tx: &mut TenantTx, roles: &[RoleKey]) -> Result<(), Error>;
 
     /// Makes these the roles of a member, for good, and takes all others from him, as the
-    /// transaction's principal. Answers what he had before; `None` if nothing had to be changed.
+    /// transaction's principal. `None` if nothing had to be changed: a role that has ended is none
+    /// that he has.
     async fn set_roles_in(
         &self,
         tx: &mut TenantTx,
         member: UserId,
         roles: &[RoleKey],
-    ) -> Result<Option<Vec<RoleKey>>, Error>;
+    ) -> Result<Option<RolesChange>, Error>;
+
+    /// The roles that a member has, whatever his state, sorted and without those that have ended.
+    /// Nobody else changes them until the transaction, which writes, ends. None where roles aren't
+    /// stored.
+    async fn held_in(&self, tx: &mut TenantTx, member: UserId) -> Result<Vec<HeldRole>, Error>;
 
     /// Follows the membership of a member who became an owner, or is no longer one: the role
-    /// `owner` comes and goes with it. Whoever would be left without any role keeps `admin`.
+    /// `owner` comes and goes with it. Whoever would be left without any role keeps `admin`. `None`
+    /// where roles aren't stored.
     async fn set_owner_in(
         &self,
         tx: &mut TenantTx,
         member: UserId,
         is_owner: bool,
-    ) -> Result<(), Error>;
+    ) -> Result<Option<RolesChange>, Error>;
 
     /// Gives roles to a member who accepted an invitation, on the word of the member who invited.
     async fn assign_invited_in(

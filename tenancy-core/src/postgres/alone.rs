@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Actor, AuditSink, Authorizer, Decision, DenyReason, Error, ErrorKind, Event, Outcome,
-    PermissionKey, PlatformEvent, PlatformLog, RoleDirectory, RoleKey, TenantCtx, TenantDb,
-    TenantTx, UserId,
+    Actor, AuditSink, Authorizer, Decision, DenyReason, Error, ErrorKind, Event, HeldRole, Outcome,
+    PermissionKey, PlatformEvent, PlatformLog, RoleDirectory, RoleKey, RolesChange, TenantCtx,
+    TenantDb, TenantTx, UserId,
 };
 
 /// Records nothing: for a host that wants no audit log and says it aloud.
@@ -87,13 +87,22 @@ impl RoleDirectory for NoRoles {
         tx: &mut TenantTx,
         _: UserId,
         roles: &[RoleKey],
-    ) -> Result<Option<Vec<RoleKey>>, Error> {
+    ) -> Result<Option<RolesChange>, Error> {
         self.may_grant_in(tx, roles).await?;
         Ok(None)
     }
 
-    async fn set_owner_in(&self, _: &mut TenantTx, _: UserId, _: bool) -> Result<(), Error> {
-        Ok(())
+    async fn held_in(&self, _: &mut TenantTx, _: UserId) -> Result<Vec<HeldRole>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn set_owner_in(
+        &self,
+        _: &mut TenantTx,
+        _: UserId,
+        _: bool,
+    ) -> Result<Option<RolesChange>, Error> {
+        Ok(None)
     }
 
     async fn assign_invited_in(

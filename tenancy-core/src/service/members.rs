@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::refusal::recorded;
 use crate::{
     AuditSink, Authorizer, AuthorizerExt as _, Error, Event, Member, MemberStatus, MembershipStore,
-    PgStore, RoleDirectory, RoleKey, TenantCtx, TenantDb, TenantTx, UserId, perm,
+    PgStore, RoleDirectory, RoleKey, TenantCtx, TenantDb, TenantTx, UserId, model::tell, perm,
 };
 
 /// The most roles that an invitation or a change of roles names.
@@ -115,13 +115,14 @@ impl Members {
                 message,
             ));
         }
-        let Some(before) = self.roles.set_roles_in(&mut tx, member, roles).await? else {
+        let Some(change) = self.roles.set_roles_in(&mut tx, member, roles).await? else {
             return Ok(());
         };
-        let event = Event::new("member.roles_changed")
-            .target("user", member)
-            .meta("before", keys(&before))
-            .meta("after", keys(roles));
+        let event = Event::new("member.roles_changed").target("user", member);
+        let event = tell(
+            event,
+            [("before", &change.before), ("after", &change.after)],
+        );
         self.audit.record_in(&mut tx, event).await?;
         tx.commit().await
     }
@@ -190,9 +191,12 @@ impl Members {
         action: &str,
     ) -> Result<(), Error> {
         let event = Event::new(action).target("user", member);
+        // They go with the membership, and nothing says afterwards what they were.
+        let held = self.roles.held_in(&mut tx, member).await?;
         if let Err(error) = self.store.remove_in(&mut tx, member).await {
             return Err(self.refused(ctx, tx, event, error).await);
         }
+        let event = tell(event, [("before", &held)]);
         self.audit.record_in(&mut tx, event).await?;
         tx.commit().await
     }
@@ -216,8 +220,4 @@ impl std::fmt::Debug for Members {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Members").finish_non_exhaustive()
     }
-}
-
-fn keys(roles: &[RoleKey]) -> Vec<&str> {
-    roles.iter().map(AsRef::as_ref).collect()
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::refusal::recorded;
 use crate::{
     AuditSink, Error, Event, OfferAnswer, OwnershipOffer, OwnershipOfferId, OwnershipStore,
-    PgStore, RoleDirectory, TenantCtx, TenantDb, TenantTx, UserId,
+    PgStore, RoleDirectory, TenantCtx, TenantDb, TenantTx, UserId, model::tell,
 };
 
 const MAX_VALIDITY: Duration = Duration::from_hours(30 * 24);
@@ -146,7 +146,14 @@ impl Ownership {
             Ok(false) => return Ok(()),
             Err(error) => return Err(self.refused(ctx, tx, event, error).await),
         }
-        self.roles.set_owner_in(&mut tx, member, is_owner).await?;
+        let change = self.roles.set_owner_in(&mut tx, member, is_owner).await?;
+        let event = match &change {
+            Some(change) => tell(
+                event,
+                [("before", &change.before), ("after", &change.after)],
+            ),
+            None => event,
+        };
         self.audit.record_in(&mut tx, event).await?;
         tx.commit().await
     }
@@ -172,9 +179,18 @@ impl Ownership {
         if answer == OfferAnswer::Accept
             && let Some(to) = ctx.principal().himself()
         {
-            self.roles.set_owner_in(&mut tx, to, true).await?;
-            self.roles.set_owner_in(&mut tx, from, false).await?;
+            let gained = self.roles.set_owner_in(&mut tx, to, true).await?;
+            let lost = self.roles.set_owner_in(&mut tx, from, false).await?;
             event = event.meta("to", to.to_string());
+            if let (Some(gained), Some(lost)) = (gained, lost) {
+                let lists = [
+                    ("from_before", &*lost.before),
+                    ("from_after", &*lost.after),
+                    ("to_before", &*gained.before),
+                    ("to_after", &*gained.after),
+                ];
+                event = tell(event, lists);
+            }
         }
         self.audit.record_in(&mut tx, event).await?;
         tx.commit().await

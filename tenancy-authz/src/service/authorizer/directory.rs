@@ -1,9 +1,9 @@
 use async_trait::async_trait;
-use serde_json::Value;
-use tenancy_core::{Error, RoleDirectory, RoleKey, TenantCtx, TenantTx, UserId};
+use tenancy_core::{
+    Error, HeldRole, RoleDirectory, RoleKey, RolesChange, TenantCtx, TenantTx, UserId,
+};
 
 use super::PgAuthorizer;
-use crate::Applied;
 
 impl PgAuthorizer {
     /// Hands on what the store said, after putting a refusal on record.
@@ -39,16 +39,18 @@ impl RoleDirectory for PgAuthorizer {
         tx: &mut TenantTx,
         member: UserId,
         roles: &[RoleKey],
-    ) -> Result<Option<Vec<RoleKey>>, Error> {
+    ) -> Result<Option<RolesChange>, Error> {
         let ctx = tx.ctx().clone();
         let said = self.store.set_roles_in(tx, member, roles).await;
-        let Applied::Changed(before) = self.told(&ctx, roles, said).await? else {
-            return Ok(None);
-        };
-        self.forget_after(tx);
-        let before = before.get("roles").and_then(Value::as_array);
-        let keys = before.into_iter().flatten().filter_map(Value::as_str);
-        Ok(Some(keys.map(RoleKey::parse).collect::<Result<_, _>>()?))
+        let change = self.told(&ctx, roles, said).await?;
+        if change.is_some() {
+            self.forget_after(tx);
+        }
+        Ok(change)
+    }
+
+    async fn held_in(&self, tx: &mut TenantTx, member: UserId) -> Result<Vec<HeldRole>, Error> {
+        Ok(self.store.held_in(tx, member).await?)
     }
 
     async fn set_owner_in(
@@ -56,10 +58,10 @@ impl RoleDirectory for PgAuthorizer {
         tx: &mut TenantTx,
         member: UserId,
         is_owner: bool,
-    ) -> Result<(), Error> {
-        self.store.set_owner_in(tx, member, is_owner).await?;
+    ) -> Result<Option<RolesChange>, Error> {
+        let change = self.store.set_owner_in(tx, member, is_owner).await?;
         self.forget_after(tx);
-        Ok(())
+        Ok(Some(change))
     }
 
     async fn assign_invited_in(

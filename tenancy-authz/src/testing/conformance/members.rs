@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-use tenancy_core::{Ownership, RoleKey, TenantCtx, testing::MemoryAudit};
+use tenancy_core::{HeldRole, Ownership, RoleKey, RolesChange, TenantCtx, testing::MemoryAudit};
 
 use super::{Bench, MANAGE, OWNER, READ, VIEWER};
 use crate::{
-    Applied, Error, ErrorKind,
+    Error, ErrorKind,
     testing::{member, tenant},
 };
 
@@ -18,10 +17,14 @@ pub(super) async fn roles_of_a_member_are_set_at_once(bench: &Bench) -> Result<(
     let owner = tenant(&bench.db, &bench.authz).await?;
     let bob = member(&bench.db, &bench.authz, &owner, &["viewer"]).await?;
     let both = [MEMBER, SUPPORT];
-    let before = Applied::Changed(json!({ "roles": ["viewer"] }));
-    assert_eq!(set(bench, &owner, &bob, &both).await?, before);
+    let held = |roles: &[RoleKey]| -> Vec<_> {
+        let for_good = |role: &RoleKey| HeldRole::new(role.clone(), None);
+        roles.iter().map(for_good).collect()
+    };
+    let change = RolesChange::new(held(&[VIEWER]), held(&both));
+    assert_eq!(set(bench, &owner, &bob, &both).await?, Some(change));
     assert_eq!(roles(bench, &bob).await?, both);
-    assert_eq!(set(bench, &owner, &bob, &both).await?, Applied::Unchanged);
+    assert_eq!(set(bench, &owner, &bob, &both).await?, None);
 
     let clerk = bench.clerk(&owner, &[&MANAGE, &READ]).await?;
     for refused in [&[VIEWER][..], &[MEMBER, SUPPORT, OWNER]] {
@@ -86,14 +89,14 @@ async fn set(
     by: &TenantCtx,
     of: &TenantCtx,
     roles: &[RoleKey],
-) -> Result<Applied, Error> {
+) -> Result<Option<RolesChange>, Error> {
     let mut tx = bench.db.write(by).await?;
     let Some(user) = of.user() else {
-        return Ok(Applied::Unchanged);
+        return Ok(None);
     };
-    let applied = bench.store.set_roles_in(&mut tx, user, roles).await?;
+    let change = bench.store.set_roles_in(&mut tx, user, roles).await?;
     tx.commit().await?;
-    Ok(applied)
+    Ok(change)
 }
 
 async fn roles(bench: &Bench, of: &TenantCtx) -> Result<Vec<RoleKey>, Error> {

@@ -3,7 +3,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tenancy_core::{Decision, PermissionKey, RoleKey, TenantCtx, TenantTx, UserId};
+use tenancy_core::{
+    Decision, HeldRole, PermissionKey, RoleKey, RolesChange, TenantCtx, TenantTx, UserId,
+};
 
 use super::{
     super::policy::{Asking, MemberRow, RoleRow},
@@ -199,14 +201,18 @@ impl PolicyStore for MemoryPolicyStore {
         tx: &mut TenantTx,
         member: UserId,
         roles: &[RoleKey],
-    ) -> Result<Applied, Error> {
+    ) -> Result<Option<RolesChange>, Error> {
         let mut policy = self.seen(tx);
-        let applied = policy.set_roles(tx.ctx(), member, roles, Utc::now());
-        let applied = applied.map_err(|(role, refusal)| refusal.into_error(role.as_str()))?;
-        if applied != Applied::Unchanged {
+        let change = policy.set_roles(tx.ctx(), member, roles, Utc::now());
+        let change = change.map_err(|(role, refusal)| refusal.into_error(role.as_str()))?;
+        if change.is_some() {
             self.stage(tx, policy);
         }
-        Ok(applied)
+        Ok(change)
+    }
+
+    async fn held_in(&self, tx: &mut TenantTx, member: UserId) -> Result<Vec<HeldRole>, Error> {
+        Ok(self.seen(tx).held_by(member, Utc::now()))
     }
 
     async fn set_owner_in(
@@ -214,13 +220,13 @@ impl PolicyStore for MemoryPolicyStore {
         tx: &mut TenantTx,
         member: UserId,
         is_owner: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<RolesChange, Error> {
         let mut policy = self.seen(tx);
-        policy
+        let change = policy
             .set_owner(member, is_owner, Utc::now())
             .map_err(|refusal| refusal.into_error(OWNER))?;
         self.stage(tx, policy);
-        Ok(())
+        Ok(change)
     }
 
     async fn list_in(&self, tx: &mut TenantTx, page: &RolePage) -> Result<Vec<Role>, Error> {

@@ -3,6 +3,7 @@
 
 mod asking;
 mod expansion;
+mod held;
 mod together;
 
 use std::{
@@ -143,76 +144,6 @@ impl Policy {
         Ok(applied)
     }
 
-    /// Makes these the roles of a member, or refuses it and stays as it was. Every change is
-    /// judged by what was so before.
-    pub(super) fn set_roles(
-        &mut self,
-        by: &TenantCtx,
-        member: UserId,
-        roles: &[RoleKey],
-        now: DateTime<Utc>,
-    ) -> Result<Applied, (RoleKey, Refusal)> {
-        let refuse = |refusal| (RoleKey::from_static(OWNER), refusal);
-        if !self.may_manage(by, now) {
-            return Err(refuse(Refusal::Denied));
-        }
-        let by = &Asking::from(by);
-        self.member(member).map_err(refuse)?;
-        let mut changed = self.clone();
-        for role in roles {
-            let judged = self.clone().assign(by, member, role, None, now);
-            judged.map_err(|refusal| (role.clone(), refusal))?;
-            changed.assigned.insert((member, role.clone()), None);
-        }
-        let had: Vec<RoleKey> = self.assigned_to(member).cloned().collect();
-        for role in had.iter().filter(|role| !roles.contains(role)) {
-            let judged = self.clone().unassign(by, member, role, now);
-            judged.map_err(|refusal| (role.clone(), refusal))?;
-            changed.assigned.remove(&(member, role.clone()));
-        }
-        if changed.assigned == self.assigned {
-            return Ok(Applied::Unchanged);
-        }
-        if self.has_administrator(now) && !changed.has_administrator(now) {
-            return Err(refuse(Refusal::LastAdministrator));
-        }
-        changed.epoch += 1;
-        *self = changed;
-        Ok(Applied::Changed(json!({ "roles": had })))
-    }
-
-    /// Lets the role `owner` follow the ownership of a member, or refuses it and stays as it was.
-    pub(super) fn set_owner(
-        &mut self,
-        member: UserId,
-        is_owner: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), Refusal> {
-        let mut changed = self.clone();
-        let row = changed.members.entry(member).or_insert(MemberRow {
-            is_active: true,
-            is_owner,
-        });
-        row.is_owner = is_owner;
-        let role = (member, RoleKey::from_static(OWNER));
-        if is_owner {
-            changed.assigned.insert(role, None);
-        } else {
-            let had = changed.assigned.remove(&role).is_some();
-            let admin = RoleKey::from_static("admin");
-            let has_none = changed.assigned_to(member).next().is_none();
-            if had && has_none && changed.roles.contains_key(&admin) {
-                changed.assigned.insert((member, admin), None);
-            }
-            if !changed.has_administrator(now) {
-                return Err(Refusal::LastAdministrator);
-            }
-        }
-        changed.epoch += 1;
-        *self = changed;
-        Ok(())
-    }
-
     fn assigned_to(&self, member: UserId) -> impl Iterator<Item = &RoleKey> {
         let of = move |(user, _): &&(UserId, RoleKey)| *user == member;
         self.assigned.keys().filter(of).map(|(_, role)| role)
@@ -274,15 +205,19 @@ impl Policy {
             row.parents.remove(role);
         }
         self.retired.insert(role.clone());
-        let members = self.assigned.len();
+        let has_it = |((user, assigned), ends): (&(UserId, RoleKey), &Option<DateTime<Utc>>)| {
+            (assigned == role && ends.is_none_or(|ends| ends > now)).then_some(*user)
+        };
+        let members: Vec<UserId> = self.assigned.iter().filter_map(has_it).collect();
         self.assigned.retain(|(_, assigned), _| assigned != role);
         Ok(Applied::Changed(json!({
             "name": name,
-            "permissions": cut(granted.iter().map(PermissionKey::as_str), 8_000),
+            "permissions": cut(granted.iter().take(250).map(PermissionKey::as_str), 7_500),
             "permission_count": granted.len(),
-            "heirs": cut(heirs.iter().map(RoleKey::as_str), 4_000),
+            "heirs": cut(heirs.iter().take(100).map(RoleKey::as_str), 4_000),
             "heir_count": heirs.len(),
-            "member_count": members - self.assigned.len(),
+            "members": members.iter().take(100).collect::<Vec<_>>(),
+            "member_count": members.len(),
         })))
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::unusable;
 use crate::{
-    Authorizer, Email, Error, ErrorKind, Invitations, NewInvitation, NewTenant, RoleDirectory,
-    RoleKey, Slug, TenantCtx, TenantDb, TenantName, Tenants, UserId, testing::MemoryAudit,
+    Authorizer, Email, Error, ErrorKind, HeldRole, Invitations, NewInvitation, NewTenant,
+    RoleDirectory, RoleKey, Slug, TenantCtx, TenantDb, TenantName, Tenants, UserId,
+    testing::MemoryAudit,
 };
 
 /// What the suite runs on.
@@ -39,6 +40,7 @@ pub async fn role_directory(
     seeding_follows_the_transaction(&bench).await?;
     what_may_be_granted_is_told_without_breaking_the_transaction(&bench).await?;
     an_invitation_gives_its_roles(&bench).await?;
+    what_a_member_has_is_told_before_he_goes(&bench).await?;
     roles_are_set_at_once(&bench).await?;
     nobody_invites_into_more_than_he_has(&bench).await
 }
@@ -121,6 +123,24 @@ async fn an_invitation_gives_its_roles(bench: &Bench<'_>) -> Result<(), Error> {
     let member = bench.member(&owner).await?;
     assert_eq!(bench.roles(&member).await?, [MEMBER]);
     Ok(())
+}
+
+async fn what_a_member_has_is_told_before_he_goes(bench: &Bench<'_>) -> Result<(), Error> {
+    let owner = bench.tenant().await?;
+    let member = bench.member(&owner).await?;
+    let user = member
+        .user()
+        .ok_or_else(|| unusable("a member is a user"))?;
+    let mut tx = bench.db.write(&owner).await?;
+    let held = bench.directory.held_in(&mut tx, user).await?;
+    // Where nothing is stored there is nothing to tell of.
+    assert!(
+        held.is_empty() || held == [HeldRole::new(MEMBER, None)],
+        "{held:?}"
+    );
+    let nobody = bench.directory.held_in(&mut tx, UserId::new()).await?;
+    assert_eq!(nobody, [], "of somebody else");
+    tx.commit().await
 }
 
 async fn roles_are_set_at_once(bench: &Bench<'_>) -> Result<(), Error> {
