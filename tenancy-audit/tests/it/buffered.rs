@@ -141,7 +141,7 @@ async fn entries_of_many_actors_and_tenants_arrive_under_their_own_names() {
 
 #[tokio::test]
 async fn a_batch_waits_for_nobody_and_neither_does_who_asks() {
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
     let house = House::new().await;
     let options = BufferOptions::default()
         .with_max_batch(5)

@@ -75,10 +75,10 @@ struct Case<'w> {
 
 impl<'w> Case<'w> {
     async fn prepare(world: &'w World, kind: Kind) -> Result<Self> {
-        let word = format!("{kind:?}").to_lowercase();
+        let prefix = format!("{kind:?}").to_lowercase();
         let (lower, upper) = (
-            role_named(&format!("{word}_lower")),
-            role_named(&format!("{word}_upper")),
+            role_named(&format!("{prefix}_lower")),
+            role_named(&format!("{prefix}_upper")),
         );
         let (roles, owner) = (&world.roles, &world.owner);
         let above = NewRole::new(upper.clone(), name("Upper")).with_permission(PURGE);

@@ -193,6 +193,12 @@ async fn sql_says_what_support_is_not_shown_and_what_the_maker_of_a_key_lost() -
     of_key(["maker_lacks", "maker_lacks", "not_brought_along"]).await
 }
 
+/// Verdict, role and end, as the database explains them.
+type ExplainedRow = (String, String, Option<DateTime<Utc>>);
+
+/// Role, end, whether it has ended and whether it counts, as a review tells them.
+type ReviewedRole = (String, Option<DateTime<Utc>>, bool, bool);
+
 #[tokio::test]
 async fn a_review_says_until_when_and_that_it_is_over() -> Result {
     let world = World::new().await?;
@@ -202,7 +208,7 @@ async fn a_review_says_until_when_and_that_it_is_over() -> Result {
     roles
         .assign(owner, user(&member), &role("support"), Some(ends))
         .await?;
-    let in_sql = async || -> Result<Vec<(String, String, Option<DateTime<Utc>>)>> {
+    let in_sql = async || -> Result<Vec<ExplainedRow>> {
         let mut tx = world.db.app.read(&member).await?;
         let asked = "SELECT verdict, role_key, expires_at FROM util.explain_permission($1, 'templates.read')";
         let query = sqlx::query_as(asked).bind(member.tenant());
@@ -216,7 +222,7 @@ async fn a_review_says_until_when_and_that_it_is_over() -> Result {
             row("allowed", "viewer", None)
         ]
     );
-    let in_code = async || -> Result<Vec<(String, Option<DateTime<Utc>>, bool, bool)>> {
+    let in_code = async || -> Result<Vec<ReviewedRole>> {
         let why = roles.why(owner, user(&member), &READ).await?;
         let told = why.roles.iter().map(|grant| {
             let counts = grant.counts();

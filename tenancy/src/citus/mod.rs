@@ -12,9 +12,9 @@ use tenancy_core::{Error, ErrorKind, OperatorDb, doctor::Finding};
 
 /// Rules of the doctor without which a table can't be distributed by tenant, or would lose its
 /// protection there.
-pub const RULES: [&str; 10] = [
-    "TEN003", "TEN004", "TEN106", "TEN301", "TEN302", "TEN303", "TEN304", "TEN309", "TEN901",
-    "TEN902",
+pub const RULES: [&str; 11] = [
+    "TEN003", "TEN004", "TEN106", "TEN107", "TEN301", "TEN302", "TEN303", "TEN304", "TEN309",
+    "TEN901", "TEN902",
 ];
 
 /// What distributing a database takes, read from its catalog.

@@ -56,6 +56,7 @@ async fn what_is_not_ready_is_named_with_its_rule() -> Result {
         ("CREATE TRIGGER t BEFORE INSERT ON public.orders EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()", "TEN901"),
         ("ALTER TABLE public.orders ADD COLUMN n int GENERATED ALWAYS AS IDENTITY", "TEN902"),
         ("CREATE POLICY floor ON public.orders AS RESTRICTIVE TO tenancy_app USING (true)", "TEN106"),
+        ("CREATE POLICY asks ON public.orders TO tenancy_app USING (tenant_id = (SELECT util.current_tenant()))", "TEN107"),
         ("ALTER TABLE public.currencies ADD COLUMN t uuid, ADD COLUMN o uuid,
           ADD CONSTRAINT back FOREIGN KEY (t, o) REFERENCES public.orders (tenant_id, id)", "reference"),
     ] {

@@ -158,7 +158,7 @@ fn time(at: DateTime<Utc>) -> String {
     let mut text = String::with_capacity("2026-01-31T12:00:00.000000Z".len());
     match u32::try_from(at.year()) {
         Ok(year @ ..=9_999) => digits(year, 4, &mut text),
-        _ => text.push_str(&format!("{:04}", at.year())),
+        _ => text = format!("{:04}", at.year()),
     }
     for (mark, number) in [
         ('-', at.month()),

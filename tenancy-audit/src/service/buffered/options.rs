@@ -6,7 +6,7 @@ use std::{
 /// The most entries that any queue holds.
 const MOST_QUEUED: usize = 1_000_000;
 
-const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// How a [`BufferedAudit`](super::BufferedAudit) works.
 #[derive(Clone, Debug)]

@@ -46,12 +46,15 @@ pub fn made() -> Option<&'static Made> {
     MADE.as_ref()
 }
 
+/// A seal, what it was made of, and its entries.
+type Sealed = (Seal, Batch, Vec<(Entry, SealedAs)>);
+
 struct Making {
     signer: Ed25519Signer,
     tenant: TenantId,
     at: DateTime<Utc>,
     chain: Chain,
-    seals: Vec<(Seal, Batch, Vec<(Entry, SealedAs)>)>,
+    seals: Vec<Sealed>,
 }
 
 impl Making {
