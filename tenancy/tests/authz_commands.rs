@@ -1,7 +1,11 @@
 //! `tenancy authz`, as an operator runs it: the binary itself, and the real audit log.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
+use sqlx::postgres::PgListener;
 use tenancy::{
     authz::{PgAuthorizer, RoleTemplate, sync_roles},
     core::{
@@ -179,9 +183,14 @@ async fn a_policy_goes_out_is_edited_and_comes_back() -> Result {
     let (code, text, _) = house.said(&["import", &tenant, &file, "--as", &owner, "--dry-run"])?;
     assert_eq!(code, Some(0));
     assert!(text.ends_with("1 changes would be made\n"), "{text}");
+    let mut told = PgListener::connect(house.db.server.app_url()).await?;
+    told.listen("tenancy_authz").await?;
     let (code, text, _) = house.said(&["import", &tenant, &file, "--as", &owner])?;
     assert_eq!(code, Some(0));
     assert!(text.ends_with("1 changes made\n"), "{text}");
+    // The program has ended: what it did not tell other processes by now, it never tells.
+    let note = tokio::time::timeout(Duration::from_secs(5), told.recv()).await??;
+    assert_eq!(note.payload(), tenant);
     // It names the epoch before.
     let (code, _, words) = house.said(&["import", &tenant, &file, "--as", &owner])?;
     assert_eq!(code, Some(2));

@@ -128,6 +128,11 @@ pub(crate) struct PolicyFile {
 
 impl Which {
     async fn open(&self) -> Result<(TenantCtx, Roles)> {
+        let (ctx, roles, _) = self.parts().await?;
+        Ok((ctx, roles))
+    }
+
+    async fn parts(&self) -> Result<(TenantCtx, Roles, Arc<PgAuthorizer>)> {
         let db = TenantDb::connect(&self.app_url).await?;
         let audit = Arc::new(tenancy::audit::PgAuditLog::new(db.clone()));
         let authorizer = Arc::new(PgAuthorizer::new(db.clone(), audit.clone()));
@@ -137,7 +142,7 @@ impl Which {
             let reads = vec![perm::RolesRead::KEY];
             db.enter_system(self.tenant, SERVICE, reads).await?
         };
-        Ok((ctx, Roles::new(db, authorizer, audit)))
+        Ok((ctx, Roles::new(db, authorizer.clone(), audit), authorizer))
     }
 }
 
@@ -232,9 +237,11 @@ async fn import(which: &Which, file: &PolicyFile, dry_run: bool) -> Result<()> {
         return Err("an import is made by the rights of a member: name him with --as".into());
     }
     let policy = file.read()?;
-    let (ctx, roles) = which.open().await?;
+    let (ctx, roles, authorizer) = which.parts().await?;
     let options = file.options().with_dry_run(dry_run);
     let diff = roles.import(&ctx, &policy, &options).await?;
+    // Who tells other processes is a task of this one.
+    authorizer.flush_announcements().await;
     print!("{diff}");
     let done = if dry_run { "would be made" } else { "made" };
     println!("{} changes {done}", diff.changes.len());
