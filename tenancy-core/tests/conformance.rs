@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::PgPool;
 use tenancy_core::{
-    AuditSink, Authorizer, CredentialId, CredentialSource, Error, ErrorKind, Event, NoAudit,
-    NoRoles, OwnerAuthorizer, PermissionKey, Principal, RoleKey, TenantCtx, TenantDb, TenantId,
-    TenantTx, UserId,
+    AuditSink, Authorizer, CredentialId, CredentialSource, Decision, DenyReason, Error, ErrorKind,
+    Event, NoAudit, NoRoles, OwnerAuthorizer, PermissionKey, Principal, RoleKey, TenantCtx,
+    TenantDb, TenantId, TenantTx, UserId,
     migrate::CORE,
     testing::{
         self, FakeAuthorizer, FakeCredentials, MemoryAudit,
@@ -75,6 +75,25 @@ async fn the_owners_authorizer_is_an_authorizer() -> Result {
         audit,
     };
     conformance::authorizer(&owners).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_closed_to_support_is_not_what_a_stranger_is_told() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let audit = Arc::new(MemoryAudit::new());
+    let authorizer = OwnerAuthorizer::new(db.app.clone(), audit);
+    let owner = testing::tenant(&db.app).await?;
+    let of_owner = owner.user().ok_or("the owner is a user")?;
+    let closed = PermissionKey::from_static("roles.manage");
+    for (person, reason) in [
+        (of_owner, DenyReason::NotGranted),
+        (UserId::new(), DenyReason::NotAMember),
+    ] {
+        let support = testing::acting_for(&owner, UserId::new(), person);
+        let said = authorizer.check(&support, &closed).await?;
+        assert_eq!(said, Decision::Deny(reason));
+    }
     Ok(())
 }
 

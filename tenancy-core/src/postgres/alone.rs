@@ -165,25 +165,25 @@ impl Authorizer for OwnerAuthorizer {
         permission: &PermissionKey,
     ) -> Result<Decision, Error> {
         let ctx = tx.ctx().clone();
-        if ctx.principal().is_closed_to(permission) {
-            return Ok(Decision::Deny(DenyReason::NotGranted));
-        }
-        match ctx.principal().actor.permissions() {
-            Some(brought) if !brought.contains(permission) => {
-                return Ok(Decision::Deny(DenyReason::NotGranted));
-            }
-            Some(_) if ctx.maker().is_none() => return Ok(Decision::Allow),
-            _ => {}
-        }
+        let brought = ctx.principal().actor.permissions();
+        let is_withheld = ctx.principal().is_closed_to(permission)
+            || brought.is_some_and(|brought| !brought.contains(permission));
+        let Some(user) = ctx.user().or(ctx.maker()) else {
+            return Ok(match (brought, is_withheld) {
+                (None, _) => Decision::Deny(DenyReason::NotAMember),
+                (Some(_), true) => Decision::Deny(DenyReason::NotGranted),
+                (Some(_), false) => Decision::Allow,
+            });
+        };
         let is_owner: Option<bool> = sqlx::query_scalar(include_str!("sql/member_is_owner.sql"))
             .bind(ctx.tenant())
-            .bind(ctx.user().or(ctx.maker()))
+            .bind(user)
             .fetch_optional(&mut **tx)
             .await?;
         Ok(match is_owner {
-            Some(true) => Decision::Allow,
-            Some(false) => Decision::Deny(DenyReason::NotGranted),
             None => Decision::Deny(DenyReason::NotAMember),
+            Some(true) if !is_withheld => Decision::Allow,
+            Some(_) => Decision::Deny(DenyReason::NotGranted),
         })
     }
 

@@ -55,6 +55,7 @@ pub async fn authorizer(host: &dyn AuthorizerHost) -> Result<(), Error> {
     a_denial_that_can_not_be_recorded_is_a_denial(host).await?;
     a_service_has_exactly_what_it_brings(host).await?;
     a_key_goes_no_further_than_its_maker(host).await?;
+    a_stranger_is_told_the_same_each_way(host).await?;
     rights_count_in_their_own_tenant_only(host).await?;
     whoever_is_impersonated_counts(host).await?;
     inside_a_transaction_nothing_is_stale(host).await?;
@@ -74,7 +75,7 @@ async fn allowed(host: &dyn AuthorizerHost, ctx: &TenantCtx) -> Result<bool, Err
     let aside = authorizer.check(ctx, &permission).await?;
     let mut tx = host.db().read(ctx).await?;
     let inside = authorizer.check_in(&mut tx, &permission).await?;
-    assert_eq!(aside.is_allowed(), inside.is_allowed(), "{ctx:?}");
+    assert_eq!(aside, inside, "with the same reason: {ctx:?}");
     Ok(inside.is_allowed())
 }
 
@@ -206,6 +207,40 @@ async fn a_key_goes_no_further_than_its_maker(host: &dyn AuthorizerHost) -> Resu
             assert!(!asked().await?.is_allowed(), "its maker may not any more");
         }
     }
+    Ok(())
+}
+
+async fn a_stranger_is_told_the_same_each_way(host: &dyn AuthorizerHost) -> Result<(), Error> {
+    let (holder, authorizer) = (host.holder().await?, host.authorizer());
+    let stranger = testing::imagined(holder.tenant(), Principal::user(UserId::new()));
+    let unheard = PermissionKey::from_static("suite.unheard");
+    let said = |error: &Error| (error.kind(), error.code(), error.is_on_record());
+    let mut told = Vec::new();
+    for permission in [host.permission(), unheard] {
+        let mut tx = host.db().read(&stranger).await?;
+        let aside = authorizer.check(&stranger, &permission).await?;
+        let inside = authorizer.check_in(&mut tx, &permission).await?;
+        assert!(
+            !aside.is_allowed() && aside == inside,
+            "{aside:?}, {inside:?}"
+        );
+        for refused in [
+            authorizer.require_key(&stranger, &permission).await,
+            authorizer.require_key_in(&mut tx, &permission).await,
+        ] {
+            let refused = refused
+                .err()
+                .ok_or_else(|| unusable("a stranger holds something"))?;
+            let is_named = refused.to_string().contains(permission.as_str());
+            assert!(
+                refused.kind() != ErrorKind::NotAMember || !is_named,
+                "who is out is not told what is asked for: {refused}"
+            );
+            told.push(said(&refused));
+        }
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "no answer differs: {told:?}");
     Ok(())
 }
 
