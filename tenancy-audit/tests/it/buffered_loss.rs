@@ -87,17 +87,17 @@ fn run_and_kill(whom: &str, after: usize) -> usize {
         .spawn()
         .unwrap();
     let lines = BufReader::new(recorder.stdout.take().unwrap()).lines();
-    let mut recorded = 0;
+    let mut count = 0;
     for line in lines.map_while(Result::ok) {
         // What stood in the pipe at the end was recorded too.
-        recorded += usize::from(line == "recorded");
-        if recorded == after {
+        count += usize::from(line == "recorded");
+        if count == after {
             recorder.kill().unwrap();
         }
     }
     recorder.wait().unwrap();
-    assert!(recorded >= after);
-    recorded
+    assert!(count >= after);
+    count
 }
 
 async fn record_until_killed(whom: &str) {

@@ -25,7 +25,7 @@ use tenancy_core::{Event, TenantCtx, TenantDb, TenantTx};
 const BATCH: usize = 25;
 
 /// Nothing here takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -16,7 +16,7 @@ async fn what_readers_can_not_make_sense_of_is_refused() {
         ("targets", "'[{}]'"),
         ("targets", r#"'[{"kind":"a","id":7}]'"#),
         ("targets", r#"'[[{"kind":"a","id":"b"}]]'"#),
-        ("targets", r#"'[null]'"#),
+        ("targets", "'[null]'"),
         ("targets", r#"'["kind"]'"#),
         ("targets", r#"'{"kind":"a","id":"b"}'"#),
         ("targets", r#"'[{"kind":"a","id":"b"},7]'"#),

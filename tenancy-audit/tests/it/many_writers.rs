@@ -44,7 +44,7 @@ impl Writing {
             db,
             together: Barrier::new(WRITERS),
             enough: AtomicBool::new(false),
-            deadline: Instant::now() + Duration::from_secs(60),
+            deadline: Instant::now() + Duration::from_mins(1),
         }
     }
 
@@ -69,7 +69,7 @@ impl Writing {
                 _ => u64::from(at >= EACH) * 3,
             };
             tokio::time::sleep(Duration::from_millis(open)).await;
-            if (writer + at) % 4 == 0 {
+            if (writer + at).is_multiple_of(4) {
                 tx.rollback().await.unwrap();
             } else {
                 tx.commit().await.unwrap();

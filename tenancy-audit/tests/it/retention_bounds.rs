@@ -288,7 +288,7 @@ async fn a_rare_action_is_found_without_reading_the_log() {
             ("nothing.%", 0.0),
         ] {
             let (found, pages) = looked_at(&mut conn, &taken(action)).await;
-            assert_eq!(found, rows, "{action} {round}");
+            assert!((found - rows).abs() < 0.5, "{action} {round}: {found}");
             assert!(pages < FEW_PAGES, "{action} {round}: {pages} of {all}");
         }
     }
@@ -299,7 +299,7 @@ async fn a_rare_action_is_found_without_reading_the_log() {
         .unwrap();
     for (action, rows) in [("login.begun", 1.0), ("login.%", 1.0), ("nothing.%", 0.0)] {
         let (found, pages) = looked_at(&mut conn, &untold(action)).await;
-        assert_eq!(found, rows, "{action}");
+        assert!((found - rows).abs() < 0.5, "{action}: {found}");
         assert!(pages < FEW_PAGES, "{action}: {pages} of {all}");
     }
 }

@@ -75,7 +75,11 @@ async fn each_kind_of_mutation_has_its_word_at_its_place() {
         .find(|three| three[2] == three[0] + 2)
         .unwrap();
     let (one, second) = (together[1], together[2]);
-    let behind = |of: usize| (of..).find(|at| !entries.contains(at)).unwrap();
+    let behind = |of: usize| {
+        (of..=of + entries.len())
+            .find(|at| !entries.contains(at))
+            .unwrap()
+    };
     let edited = told(&|lines| lines[first] = lines[first].replace("thing.made", "thing.gone"));
     assert_eq!(edited, [about(first + 1, first, Fault::EntryChanged)]);
     let detail =

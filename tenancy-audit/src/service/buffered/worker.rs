@@ -100,7 +100,7 @@ impl Worker {
             let _ = timeout_at(deadline, self.urgent.notified()).await;
         }
         if !self.receiver.is_empty() {
-            self.receive(most, &mut round).await;
+            self.receive(most - 1, &mut round).await;
         }
         Some(round)
     }
