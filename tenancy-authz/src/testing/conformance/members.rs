@@ -25,6 +25,11 @@ pub(super) async fn roles_of_a_member_are_set_at_once(bench: &Bench) -> Result<(
     assert_eq!(set(bench, &owner, &bob, &both).await?, Some(change));
     assert_eq!(roles(bench, &bob).await?, both);
     assert_eq!(set(bench, &owner, &bob, &both).await?, None);
+    if let Some(user) = bob.user() {
+        let mut tx = bench.db.write(&owner).await?;
+        assert_eq!(bench.store.held_in(&mut tx, user).await?, held(&both));
+        tx.commit().await?;
+    }
 
     let clerk = bench.clerk(&owner, &[&MANAGE, &READ]).await?;
     for refused in [&[VIEWER][..], &[MEMBER, SUPPORT, OWNER]] {
