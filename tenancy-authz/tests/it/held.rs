@@ -57,9 +57,8 @@ fn held(roles: &[(&str, Option<&str>)]) -> Value {
 /// What the only entry of this action says under these names.
 fn told<const N: usize>(world: &World, action: &str, names: [&str; N]) -> [Value; N] {
     let entries = world.audit.of(action);
-    let [entry] = &entries[..] else {
-        panic!("one entry, not {}", entries.len())
-    };
+    assert_eq!(entries.len(), 1, "{action}");
+    let entry = &entries[0];
     let meta = |name: &str| entry.event.meta.get(name).cloned();
     names.map(|name| meta(name).unwrap_or_default())
 }
