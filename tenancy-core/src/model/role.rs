@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn an_entry_takes_so_many_roles_and_says_how_many_there_are() {
         let many: Vec<_> = (0..60)
-            .filter_map(|n| RoleKey::parse(&format!("role{n}")).ok())
+            .filter_map(|n| RoleKey::parse(format!("role{n}")).ok())
             .map(|role| HeldRole::new(role, None))
             .collect();
         let event = Event::new("member.left");
