@@ -160,14 +160,14 @@ async fn many_tenants(kit: &Db, audit: &PgAuditLog, sealer: &Sealer) -> Result<M
             audit.record_batch_in(&mut tx, events.collect()).await?;
             tx.commit().await?;
         }
-        let (begun, mut sealed) = (Instant::now(), 0);
-        while sealed < u64::from(ENTRIES) {
-            sealed += sealer.seal().await?.entries;
+        let (begun, mut done) = (Instant::now(), 0);
+        while done < u64::from(ENTRIES) {
+            done += sealer.seal().await?.entries;
             if begun.elapsed() > PATIENCE {
-                return Err(format!("{sealed} entries only: something held the horizon up").into());
+                return Err(format!("{done} entries only: something held the horizon up").into());
             }
         }
-        rates.push(rate(sealed, begun)?);
+        rates.push(rate(done, begun)?);
     }
     let name = "sealer, 1,000 tenants";
     Ok(Metric::alone(

@@ -7,7 +7,10 @@ mod write;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -76,13 +79,21 @@ pub struct BufferedAudit {
     worker: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
-/// Wakes the worker, which sleeps while there is less than a batch; also when it is dropped.
+/// Wakes the worker, which sleeps while there is less than a batch.
+#[derive(Debug, Default)]
+struct Bell {
+    rings: Notify,
+    /// Whether somebody waits for what is in the queue.
+    is_asked: AtomicBool,
+}
+
+/// Rings when a handle is dropped, which may be the last.
 #[derive(Clone)]
-struct Urgent(Arc<Notify>);
+struct Urgent(Arc<Bell>);
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        self.0.notify_one();
+        self.0.rings.notify_one();
     }
 }
 
@@ -99,12 +110,12 @@ impl BufferedAudit {
         let (sender, receiver) = mpsc::channel(options.capacity);
         let counters = Arc::<Counters>::default();
         let overflow = options.overflow;
-        let urgent = Arc::<Notify>::default();
+        let bell = Arc::<Bell>::default();
         let enough = options.enough();
         let worker = Worker::new(
             writer.store().clone(),
             receiver,
-            urgent.clone(),
+            bell.clone(),
             options,
             counters.clone(),
         );
@@ -112,7 +123,7 @@ impl BufferedAudit {
         Self {
             writer,
             sender,
-            urgent: Urgent(urgent),
+            urgent: Urgent(bell),
             enough,
             overflow,
             counters,
@@ -149,7 +160,8 @@ impl BufferedAudit {
     async fn until_done(&self, ask: fn(oneshot::Sender<()>) -> Message) -> Result<(), Error> {
         let (done, wait) = oneshot::channel();
         self.sender.send(ask(done)).await.map_err(|_| closed())?;
-        self.urgent.0.notify_one();
+        self.urgent.0.is_asked.store(true, Ordering::Release);
+        self.urgent.0.rings.notify_one();
         wait.await.map_err(|_| closed())
     }
 
@@ -181,7 +193,7 @@ impl AuditSink for BufferedAudit {
         counters.accepted.fetch_add(1, Ordering::Relaxed);
         room.send(entry);
         if self.sender.max_capacity() - self.sender.capacity() >= self.enough {
-            self.urgent.0.notify_one();
+            self.urgent.0.rings.notify_one();
         }
         Ok(())
     }

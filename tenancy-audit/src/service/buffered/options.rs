@@ -100,7 +100,7 @@ impl BufferOptions {
     /// How many entries in the queue are a reason to write them: a batch with the one in hand, or half of what a
     /// small queue holds.
     pub(super) fn enough(&self) -> usize {
-        (self.max_batch - 1).min(self.capacity / 2).max(1)
+        (self.max_batch - 1).min(self.capacity / 2)
     }
 }
 

@@ -1,16 +1,19 @@
 //! The task that empties the queue.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tenancy_core::TenantCtx;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    Message,
+    Bell, Message,
     options::{BufferOptions, Counters},
     owed::Owed,
     write::{Batch, Writing},
@@ -27,7 +30,7 @@ pub(super) struct Worker {
     receiver: mpsc::Receiver<Message>,
     /// Told when there is enough for a batch, somebody waits, or a handle is dropped: an event alone wakes nobody,
     /// since that costs more than the rest of it.
-    urgent: Arc<Notify>,
+    bell: Arc<Bell>,
     /// What was received and not looked at yet; empty wherever something is waited for.
     received: Vec<Message>,
     options: BufferOptions,
@@ -51,13 +54,13 @@ impl Worker {
     pub(super) fn new(
         store: Arc<dyn AuditStore>,
         receiver: mpsc::Receiver<Message>,
-        urgent: Arc<Notify>,
+        bell: Arc<Bell>,
         options: BufferOptions,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             receiver,
-            urgent,
+            bell,
             received: Vec::new(),
             writing: Arc::new(Writing::new(store, options.attempts)),
             options,
@@ -93,16 +96,26 @@ impl Worker {
         if self.receive(1, &mut round).await == 0 {
             return None;
         }
-        let is_awaited = !round.waiting.is_empty() || self.receiver.is_closed();
-        if !is_awaited && self.receiver.len() < self.options.enough() {
-            let deadline = Instant::now() + self.options.max_delay;
-            // Too early is no harm: there is a smaller batch then.
-            let _ = timeout_at(deadline, self.urgent.notified()).await;
+        let deadline = Instant::now() + self.options.max_delay;
+        while round.waiting.is_empty() && !self.is_urgent() {
+            if timeout_at(deadline, self.bell.rings.notified())
+                .await
+                .is_err()
+            {
+                break;
+            }
         }
         if !self.receiver.is_empty() {
             self.receive(most - 1, &mut round).await;
         }
         Some(round)
+    }
+
+    /// Whether what is in the queue should be written now. The bell may have rung for what is on its way already.
+    fn is_urgent(&self) -> bool {
+        self.receiver.len() >= self.options.enough()
+            || self.receiver.is_closed()
+            || self.bell.is_asked.swap(false, Ordering::AcqRel)
     }
 
     /// Takes up to so many messages from the queue, as soon as there is one; 0 at its end. Their room is given
