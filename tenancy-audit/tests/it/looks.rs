@@ -139,7 +139,7 @@ async fn listing_a_stream_that_is_far_behind_looks_no_further_than_the_stream() 
         [0, 1].map(|at: usize| streams[at].waiting_since)
     };
     assert_eq!(waiting().await, [None, None]);
-    plant(&house, &house.b, 10, 80_000).await;
+    plant(&house, &house.b, 10, 200_000).await;
     analyze(&house).await;
     let [all, one] = waiting().await;
     assert!(all.is_some());
@@ -148,7 +148,8 @@ async fn listing_a_stream_that_is_far_behind_looks_no_further_than_the_stream() 
     let list = include_str!("../../src/postgres/sql/stream_list.sql");
     let plan = explained(&mut worker, list, "0").await;
     assert_eq!(plan[0]["Plan"]["Actual Rows"].as_f64(), Some(2.0), "{plan}");
-    assert!(pages(&plan) < FEW_PAGES, "{plan}");
+    // Not every version of Postgres does without the table; all of the index would be twice as many.
+    assert!(pages(&plan) < FEW_PAGES * 2, "{plan}");
     drop(worker);
 
     // It has looked at all but a few of the others' entries, and at its own.
