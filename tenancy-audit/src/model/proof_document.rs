@@ -6,6 +6,7 @@ use super::{
     entry::Entry,
     proof_line::{EntryLine, ProofLine},
     seal::{ConsistencyProof, InclusionProof, SealedAs},
+    strict::object,
 };
 use crate::{Error, ErrorKind};
 
@@ -13,16 +14,18 @@ use crate::{Error, ErrorKind};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProofDocument<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     Inclusion(Box<InclusionDocument<'a>>),
+    #[serde(deserialize_with = "object")]
     Consistency(Box<ConsistencyProof>),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InclusionDocument<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub(crate) entry: EntryLine<'a>,
+    #[serde(deserialize_with = "object")]
     pub(crate) proof: InclusionProof,
 }
 

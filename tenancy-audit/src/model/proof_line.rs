@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
+use tenancy_core::{Outcome, RequestId, TenantId, UserId};
 
 use super::{
     entry::{AuditEntryId, Entry, Record, RecordedActor},
     format::ndjson,
     seal::{Adoption, Batch, Removal, Seal, SealHead, SealedAs},
-    strict::{StrictMap, has_float},
+    strict::{StrictMap, StrictTarget, has_float, object},
 };
 use crate::{Error, ErrorKind};
 
@@ -25,14 +25,21 @@ pub(crate) const LONGEST: usize = 8 * 1024 * 1024;
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProofLine<'a> {
+    #[serde(deserialize_with = "object")]
     Header(Header),
+    #[serde(deserialize_with = "object")]
     Adoption(Adoption),
+    #[serde(deserialize_with = "object")]
     Seal(Box<SealLine>),
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     Entry(Box<EntryLine<'a>>),
+    #[serde(deserialize_with = "object")]
     Damaged(Damaged),
+    #[serde(deserialize_with = "object")]
     Unsealed(Unsealed),
+    #[serde(deserialize_with = "object")]
     Removal(Removal),
+    #[serde(deserialize_with = "object")]
     End(End),
 }
 
@@ -66,6 +73,7 @@ pub(crate) struct Unsealed {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealLine {
+    #[serde(deserialize_with = "object")]
     pub(crate) seal: Seal,
     ids: String,
     leaves: String,
@@ -83,6 +91,7 @@ pub(crate) struct End {
 pub(crate) struct EntryLine<'a> {
     #[serde(borrow)]
     transaction: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "object")]
     record: RecordLine<'a>,
 }
 
@@ -97,11 +106,12 @@ struct RecordLine<'a> {
     occurred_at: Cow<'a, str>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
+    #[serde(deserialize_with = "object")]
     actor: ActorLine,
     action: String,
     outcome: Outcome,
     resource: Option<String>,
-    targets: Vec<TargetLine>,
+    targets: Vec<StrictTarget>,
     request_id: Option<RequestId>,
     context: StrictMap,
     personal: StrictMap,
@@ -120,13 +130,6 @@ struct ActorLine {
     id: String,
     user_id: Option<UserId>,
     on_behalf_of: Option<UserId>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct TargetLine {
-    kind: String,
-    id: String,
 }
 
 impl ProofLine<'_> {
@@ -246,11 +249,7 @@ impl EntryLine<'_> {
             action: line.action,
             resource: line.resource,
             outcome: line.outcome,
-            targets: line
-                .targets
-                .into_iter()
-                .map(|target| Target::new(target.kind, target.id))
-                .collect(),
+            targets: line.targets.into_iter().map(|target| target.0).collect(),
             context: line.context.0,
             personal: line.personal.0,
             commitments: line.commitments.0,

@@ -30,11 +30,8 @@ impl AuditQuery {
         self.check()?;
         let mut from = self.time.from.map_or(0, floor_of);
         // No entry is a day ahead of the database's clock: months to come need not be looked at.
-        let mut to = floor_of(
-            self.time
-                .to
-                .unwrap_or_else(|| Utc::now() + TimeDelta::days(2)),
-        );
+        let ahead = Utc::now() + TimeDelta::days(2);
+        let mut to = floor_of(self.time.to.map_or(ahead, |to| to.min(ahead)));
         if let Some(cursor) = &self.after {
             let last = cursor.position(self, tenant)?.last.as_u128();
             match self.order {

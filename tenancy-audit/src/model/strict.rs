@@ -1,12 +1,13 @@
 //! JSON that can be read in one way only.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
+    de::{Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Number, Value};
+use tenancy_core::Target;
 
 use super::number;
 
@@ -89,6 +90,48 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
+/// Reads a struct from an object. By itself it is read from a list of its fields, too.
+pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Fields<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Fields(PhantomData))
+}
+
+/// A target that has its two fields and no other: what nobody reads would not be hashed.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct StrictTarget(pub(crate) Target);
+
+impl<'de> Deserialize<'de> for StrictTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            kind: String,
+            id: String,
+        }
+
+        let Fields { kind, id } = object(deserializer)?;
+        Ok(Self(Target::new(kind, id)))
+    }
+}
+
 /// Whether a number that was read as a float is somewhere in it: only there digits can be lost.
 pub(crate) fn has_float(map: &Map<String, Value>) -> bool {
     fn in_value(value: &Value) -> bool {
@@ -159,6 +202,26 @@ mod tests {
             assert!(!reads(twice), "{twice}");
         }
         assert!(!reads("[]") && !reads(r#"{"a":1e400}"#) && !reads(r#"{"a":"\ud800"}"#));
+    }
+
+    #[test]
+    fn a_target_is_an_object_of_its_two_fields() {
+        let reads = |json| serde_json::from_str::<StrictTarget>(json).ok();
+        let target = Some(Target::new("a", "b"));
+        for json in [r#"{"kind":"a","id":"b"}"#, r#" {"id":"b","kind":"\u0061"}"#] {
+            assert_eq!(reads(json).map(|target| target.0), target, "{json}");
+        }
+        for odd in [
+            r#"["a","b"]"#,
+            r#"{"kind":"a"}"#,
+            r#"{"kind":"a","id":"b","id":"b"}"#,
+            r#"{"kind":"a","id":"b","more":null}"#,
+            r#"{"kind":"a","id":7}"#,
+            r#""a:b""#,
+            "null",
+        ] {
+            assert!(reads(odd).is_none(), "{odd}");
+        }
     }
 
     #[test]

@@ -46,14 +46,14 @@ struct Except {
 }
 
 /// Parameters, the first one that can't be sent kept as an error.
-struct Bound(PgArguments, Result<(), Error>);
+pub(super) struct Bound(PgArguments, Result<(), Error>);
 
 impl Bound {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(PgArguments::default(), Ok(()))
     }
 
-    fn add<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+    pub(super) fn add<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
         if self.1.is_ok() {
             self.1 = self.0.add(value).map_err(|_| {
                 let message = "a filter can't be sent to the database";
@@ -71,7 +71,7 @@ impl Bound {
         self.add(Some(values).filter(|values| !values.is_empty()))
     }
 
-    fn done(self) -> Result<PgArguments, Error> {
+    pub(super) fn done(self) -> Result<PgArguments, Error> {
         self.1.map(|()| self.0)
     }
 }

@@ -6,12 +6,14 @@ mod filters;
 mod follow;
 mod keys;
 mod log;
+mod near;
 mod partitions;
 mod policies;
 mod proofs;
 mod retention;
 mod row;
 mod seals;
+mod single;
 mod store;
 mod streams;
 
@@ -104,6 +106,11 @@ const STEPS: &[Migration] = &[
         14,
         "audit_append_cost",
         include_str!("../../migrations/0014_audit_append_cost.sql"),
+    ),
+    Migration::new(
+        15,
+        "audit_check_cost",
+        include_str!("../../migrations/0015_audit_check_cost.sql"),
     ),
 ];
 

@@ -9,7 +9,10 @@ use sqlx::{
 };
 use tenancy_core::{Outcome, RequestId, Target, TenantId, UserId};
 
-use crate::{AuditEntryId, Entry, Record, RecordedActor, model::parse_strict};
+use crate::{
+    AuditEntryId, Entry, Record, RecordedActor,
+    model::{StrictTarget, parse_strict},
+};
 
 /// From the epoch of Postgres to that of Unix, in microseconds.
 const SINCE_1970: i64 = 946_684_800_000_000;
@@ -26,8 +29,8 @@ pub(super) struct Row {
     on_behalf_of: Option<UserId>,
     action: String,
     resource: Option<String>,
-    outcome: String,
-    targets: StrictJson,
+    outcome: Told,
+    targets: Targets,
     context: StrictJson,
     personal: StrictJson,
     commitments: StrictJson,
@@ -36,7 +39,7 @@ pub(super) struct Row {
     redacted: bool,
     truncated: bool,
     schema_version: i16,
-    content_hash: Vec<u8>,
+    content_hash: Hash,
     created_at: At,
 }
 
@@ -49,6 +52,18 @@ impl Row {
 /// JSON that can be read in one way only; nothing, if it can't.
 #[derive(Debug)]
 struct StrictJson(Option<Value>);
+
+/// A list of targets; nothing, if it has anything else in it: a field that nobody reads would not be hashed.
+#[derive(Debug)]
+struct Targets(Option<Vec<Target>>);
+
+/// An outcome; nothing, if it is none.
+#[derive(Debug)]
+struct Told(Option<Outcome>);
+
+/// 32 bytes; nothing, if there are more or less.
+#[derive(Debug)]
+struct Hash(Option<[u8; 32]>);
 
 /// A time that may lie outside of what can be shown, such as `infinity`.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +99,7 @@ impl Damage {
 impl From<Row> for Entry {
     fn from(row: Row) -> Self {
         let mut damage = Damage::default();
-        let outcome = outcome(&row.outcome);
+        let outcome = row.outcome.0;
         if outcome.is_none() {
             damage.0.push("outcome".to_owned());
         }
@@ -100,7 +115,7 @@ impl From<Row> for Entry {
             action: row.action,
             resource: row.resource,
             outcome: outcome.unwrap_or(Outcome::Error),
-            targets: damage.or_empty("targets", targets(row.targets)),
+            targets: damage.or_empty("targets", row.targets.0),
             context: damage.object("context", row.context),
             personal: damage.object("personal", row.personal),
             commitments: damage.object("commitments", row.commitments),
@@ -109,39 +124,13 @@ impl From<Row> for Entry {
             redacted: row.redacted,
             truncated: row.truncated,
             schema_version: row.schema_version,
-            content_hash: damage.or_empty("content_hash", row.content_hash.try_into().ok()),
+            content_hash: damage.or_empty("content_hash", row.content_hash.0),
             damaged: Vec::new(),
             shown: Vec::new(),
         };
         let created_at = damage.or_empty("created_at", row.created_at.time());
         record.damaged = damage.0;
         Self::new(record, created_at)
-    }
-}
-
-fn outcome(text: &str) -> Option<Outcome> {
-    [Outcome::Allowed, Outcome::Denied, Outcome::Error]
-        .into_iter()
-        .find(|outcome| outcome.as_str() == text)
-}
-
-/// Only what says the same when it is written again: a field that nobody reads would not be hashed.
-fn targets(json: StrictJson) -> Option<Vec<Target>> {
-    match json.0? {
-        Value::Array(items) => items.into_iter().map(target).collect(),
-        _ => None,
-    }
-}
-
-fn target(value: Value) -> Option<Target> {
-    let Value::Object(mut fields) = value else {
-        return None;
-    };
-    match (fields.remove("kind"), fields.remove("id")) {
-        (Some(Value::String(kind)), Some(Value::String(id))) if fields.is_empty() => {
-            Some(Target::new(kind, id))
-        }
-        _ => None,
     }
 }
 
@@ -157,15 +146,70 @@ impl Type<Postgres> for StrictJson {
 
 impl<'r> Decode<'r, Postgres> for StrictJson {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        let binary = value.format() == PgValueFormat::Binary;
-        let bytes = value.as_bytes()?;
-        // The first byte of the binary form is its version.
-        let text = bytes.get(usize::from(binary)..).unwrap_or_default();
-        Ok(Self(match text {
+        Ok(Self(match json(&value)? {
             // Most parts of most entries.
             b"{}" => Some(Value::Object(Map::new())),
             text => parse_strict(text),
         }))
+    }
+}
+
+/// The text of a value of JSON.
+fn json<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], BoxDynError> {
+    let binary = value.format() == PgValueFormat::Binary;
+    // The first byte of the binary form is its version.
+    let text = value.as_bytes()?.get(usize::from(binary)..);
+    Ok(text.unwrap_or_default())
+}
+
+impl Type<Postgres> for Targets {
+    fn type_info() -> PgTypeInfo {
+        StrictJson::type_info()
+    }
+
+    fn compatible(of: &PgTypeInfo) -> bool {
+        StrictJson::compatible(of)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Targets {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let targets: Option<Vec<StrictTarget>> = serde_json::from_slice(json(&value)?).ok();
+        let targets = targets.map(|all| all.into_iter().map(|target| target.0).collect());
+        Ok(Self(targets))
+    }
+}
+
+impl Type<Postgres> for Told {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(of: &PgTypeInfo) -> bool {
+        <str as Type<Postgres>>::compatible(of)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Told {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let text = <&str as Decode<Postgres>>::decode(value)?;
+        let outcome = [Outcome::Allowed, Outcome::Denied, Outcome::Error]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text);
+        Ok(Self(outcome))
+    }
+}
+
+impl Type<Postgres> for Hash {
+    fn type_info() -> PgTypeInfo {
+        <[u8] as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Hash {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <&[u8] as Decode<Postgres>>::decode(value)?;
+        Ok(Self(bytes.try_into().ok()))
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tenancy_core::{TenantCtx, TenantDb, TenantTx};
 use uuid::Uuid;
 
-use super::{append::append, filters::Looking, follow, row::Row};
+use super::{append::append, filters::Looking, follow, near::near_first, row::Row, single::Single};
 use crate::{
     AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, Followed, Mark,
     Order, Page,
@@ -76,13 +76,31 @@ impl AuditStore for PgAuditStore {
         };
         let mut tx = self.db.read(ctx).await?;
         let end = cut_short(&mut tx, &mut looking, MOST_LOOKED_AT).await?;
-        let sql = include_str!("sql/search.sql");
-        // A kept statement would get a plan for any filter, which is good for none.
-        let rows: Vec<Row> = sqlx::query_as_with(sql, looking.all()?)
-            .persistent(false)
-            .fetch_all(&mut *tx)
-            .await?;
-        let entries = rows.into_iter().map(Entry::from).collect();
+        let single = Single::of(query);
+        if single.is_some() {
+            Single::prepare(&mut tx).await?;
+        }
+        let mut entries: Vec<Entry> = Vec::new();
+        let parts = match query.request {
+            // It has a few entries, which make no page.
+            Some(_) => vec![looking.ids],
+            None => near_first(looking.ids, query.order),
+        };
+        for ids in parts {
+            looking.ids = ids;
+            let rows: Vec<Row> = if let Some(single) = &single {
+                single.rows(&mut tx, &looking).await?
+            } else {
+                // A kept statement would get a plan for any filter, which is good for none.
+                let rows = sqlx::query_as_with(include_str!("sql/search.sql"), looking.all()?);
+                rows.persistent(false).fetch_all(&mut *tx).await?
+            };
+            looking.count -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            entries.extend(rows.into_iter().map(Entry::from));
+            if looking.count <= 0 {
+                break;
+            }
+        }
         Ok(query.page(tenant, entries, end))
     }
 
@@ -114,11 +132,8 @@ impl AuditStore for PgAuditStore {
             Some(_) => true,
             None if counted < u64::from(most) => false,
             None => {
-                let past = Looking {
-                    count: i64::from(most),
-                    ..looking
-                };
-                nth(&mut tx, &past).await?.is_some()
+                let past = nth(&mut tx, &looking, looking.ids, i64::from(most));
+                past.await?.is_some()
             }
         };
         groups.truncate(MOST_GROUPS);
@@ -147,11 +162,15 @@ async fn cut_short(
     if !looking.query.is_unindexed() {
         return Ok(None);
     }
-    let pass_over = Looking {
-        count: most - 1,
-        ..*looking
-    };
-    let end = nth(tx, &pass_over).await?;
+    let all = looking.ids;
+    let mut end = None;
+    // Where the near ones are not enough, all of them are passed over again.
+    if let [near, _] = *near_first(all, looking.query.order) {
+        end = nth(tx, looking, near, most - 1).await?;
+    }
+    if end.is_none() {
+        end = nth(tx, looking, all, most - 1).await?;
+    }
     if let Some(last) = end {
         match looking.query.order {
             Order::NewestFirst => looking.ids.0 = last,
@@ -163,7 +182,18 @@ async fn cut_short(
     Ok(end)
 }
 
-async fn nth(tx: &mut TenantTx, looking: &Looking<'_>) -> Result<Option<Uuid>, Error> {
+/// The entry behind so many within these ids.
+async fn nth(
+    tx: &mut TenantTx,
+    looking: &Looking<'_>,
+    ids: (Uuid, Uuid),
+    count: i64,
+) -> Result<Option<Uuid>, Error> {
+    let looking = Looking {
+        ids,
+        count,
+        ..*looking
+    };
     let sql = include_str!("sql/search_end.sql");
     let id = sqlx::query_scalar_with(sql, looking.indexed()?).persistent(false);
     Ok(id.fetch_optional(&mut **tx).await?)

@@ -1,5 +1,5 @@
 -- Entries of many tenants, spread over the months that there are; each second one is the first tenant's.
--- $1: the first tenant, $2: the first number, $3: the last one, $4: how many in all.
+-- $1: the first tenant, $2: the first number, $3: the last one, $4: how many in all, $5: how many months ago the first was.
 INSERT INTO tenancy.audit_logs (
     tenant_id, id, actor_user_id, actor_kind, actor_id, action, resource, outcome, targets, context, personal,
     commitments, request_id, meta, schema_version, content_hash, created_at)
@@ -20,6 +20,6 @@ SELECT
 FROM (
     SELECT n, hashint8(n)::bigint & 2147483647 AS k, md5(n::text) AS h,
         md5('actor' || (hashint8(n + 7) & 2047)) AS actor,
-        now() - (now() - date_trunc('month', now() - interval '1 month') - interval '1 hour') * (1 - n::float8 / $4) AS at
+        now() - (now() - date_trunc('month', now() - make_interval(months => $5)) - interval '1 hour') * (1 - n::float8 / $4) AS at
     FROM generate_series($2::bigint, $3::bigint) AS n
 ) AS numbers

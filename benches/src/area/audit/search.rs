@@ -1,6 +1,6 @@
 //! Searching and exporting a large log.
 
-use std::{sync::Arc, time::Instant};
+use std::{num::ParseIntError, str::FromStr, sync::Arc, time::Instant};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, postgres::PgPoolCopyExt as _};
@@ -84,16 +84,14 @@ const KINDS: [Kind; 7] = [
 ];
 
 pub(crate) async fn run() -> Result {
-    let rows: i64 = match std::env::var("TENANCY_BENCH_ROWS") {
-        Ok(rows) => rows.parse()?,
-        Err(_) => 2_000_000,
-    };
+    let rows: i64 = from_env("TENANCY_BENCH_ROWS", 2_000_000)?;
+    let months: i32 = from_env("TENANCY_BENCH_MONTHS", 36)?;
     let kit = Db::new(&[&CORE, &COMPONENT]).await?;
     let ctx = tenant(&kit.app).await?;
     let begun = Instant::now();
-    plant(&kit, &ctx, rows).await?;
+    plant(&kit, &ctx, rows, months).await?;
     println!(
-        "{rows} entries planted in {:.0} s",
+        "{rows} entries of {months} months planted in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
     let audit = Arc::new(PgAuditLog::new(kit.app.clone()));
@@ -135,9 +133,20 @@ pub(crate) async fn run() -> Result {
     publish("audit-search", &metrics)
 }
 
+fn from_env<T: FromStr<Err = ParseIntError>>(name: &str, otherwise: T) -> Result<T> {
+    match std::env::var(name) {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(otherwise),
+    }
+}
+
 /// Fills the log; the indexes for filters are made when it is full, since the run has to end before one gets bored.
-async fn plant(kit: &Db, ctx: &TenantCtx, rows: i64) -> Result {
+async fn plant(kit: &Db, ctx: &TenantCtx, rows: i64, months: i32) -> Result {
     let superuser = kit.superuser().await?;
+    let older = include_str!("older_months.sql").replace("{months}", &months.to_string());
+    sqlx::raw_sql(AssertSqlSafe(older))
+        .execute(&superuser)
+        .await?;
     let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(&superuser).await?;
     for (name, _) in &indexes {
         let drop = AssertSqlSafe(format!("DROP INDEX tenancy.{name}"));
@@ -151,6 +160,7 @@ async fn plant(kit: &Db, ctx: &TenantCtx, rows: i64) -> Result {
             .bind(from)
             .bind(to)
             .bind(rows)
+            .bind(months)
             .execute(&superuser)
             .await?;
         from = to + 1;

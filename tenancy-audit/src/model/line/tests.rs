@@ -169,3 +169,61 @@ fn two_keys_of_one_name_are_left_to_the_parser() {
         assert_eq!(scanned(other.as_bytes()), None, "{meta:.40}");
     }
 }
+
+/// Other programs would read another thing, or nothing.
+#[test]
+fn a_list_of_the_values_of_an_object_is_not_the_object() {
+    let (mut record, stored) = {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        any_entry().new_tree(&mut runner).unwrap().current()
+    };
+    record.targets = vec![Target::new("note", 7)];
+    record.actor.kind = "user".to_owned();
+    let line: Value = from_slice(&line_of(&record, stored)).unwrap();
+    let reads = |line: &Value| serde_json::from_str::<ProofLine<'_>>(&line.to_string()).is_ok();
+    assert!(reads(&line));
+    for (path, fields) in [
+        ("/entry", &["transaction", "record"][..]),
+        (
+            "/entry/record",
+            &[
+                "schema_version",
+                "id",
+                "tenant_id",
+                "occurred_at",
+                "created_at",
+                "actor",
+                "action",
+                "outcome",
+                "resource",
+                "targets",
+                "request_id",
+                "context",
+                "personal",
+                "commitments",
+                "meta",
+                "redacted",
+                "truncated",
+                "content_hash",
+            ],
+        ),
+        (
+            "/entry/record/actor",
+            &["kind", "id", "user_id", "on_behalf_of"],
+        ),
+        ("/entry/record/targets/0", &["kind", "id"]),
+    ] {
+        let mut other = line.clone();
+        let object = other.pointer_mut(path).unwrap();
+        let values: Vec<Value> = fields.iter().map(|field| object[field].take()).collect();
+        *object = values.into();
+        assert!(!reads(&other), "{path}");
+    }
+    for list in [
+        json!({ "end": [1, 2] }),
+        json!({ "unsealed": [record.id, 7] }),
+    ] {
+        assert!(!reads(&list), "{list}");
+    }
+    assert!(reads(&json!({ "end": { "seals": 1, "entries": 2 } })));
+}
