@@ -1,25 +1,30 @@
 //! What a handler adds to the entry of its request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde_json::{Map, Value, json};
-use tenancy_core::Target;
+use tenancy_core::{Subject, Target};
 
 /// A handler's side of the entry that [`AuditLayer`](super::AuditLayer) writes for its request: an
 /// extension of the request, and with the feature `axum` an extractor.
 ///
 /// Everything said through it is redacted and limited as any event is. What is too much makes the
 /// entry smaller: it is then written without `meta` of the handler's, and says so.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AuditNote(Arc<Mutex<Noted>>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Noted {
     pub(super) action: Option<String>,
     pub(super) targets: Vec<Target>,
     pub(super) changes: Map<String, Value>,
     pub(super) meta: Map<String, Value>,
     pub(super) personal: Map<String, Value>,
+    pub(super) personal_changes: Map<String, Value>,
+    pub(super) about: Option<Subject>,
     pub(super) is_recorded: bool,
 }
 
@@ -36,19 +41,33 @@ impl AuditNote {
         self
     }
 
-    /// Adds a field that was changed, with its value before and after.
+    /// Adds a field that was changed, with its value before and after. What says something about a person belongs
+    /// to [`personal_change`](Self::personal_change): this can't be erased.
     pub fn change(
         &self,
         field: impl Into<String>,
         before: impl Into<Value>,
         after: impl Into<Value>,
     ) -> &Self {
-        let change = json!({ "before": before.into(), "after": after.into() });
+        let change = changed(before.into(), after.into());
         self.locked().changes.insert(field.into(), change);
         self
     }
 
-    /// Adds the fields in which two JSON objects differ.
+    /// The same for a field that says something about a person, such as a name: kept apart, so that it can be erased.
+    pub fn personal_change(
+        &self,
+        field: impl Into<String>,
+        before: impl Into<Value>,
+        after: impl Into<Value>,
+    ) -> &Self {
+        let change = changed(before.into(), after.into());
+        self.locked().personal_changes.insert(field.into(), change);
+        self
+    }
+
+    /// Adds the fields in which two JSON objects differ. It keeps all of them for good: leave out those about a
+    /// person.
     pub fn before_after(&self, before: &Value, after: &Value) -> &Self {
         let empty = Map::new();
         let (old, new) = (
@@ -77,6 +96,12 @@ impl AuditNote {
         self
     }
 
+    /// Says whom the personal details are about, where that is not who acts: they can be erased with that person.
+    pub fn about(&self, subject: impl Into<Subject>) -> &Self {
+        self.locked().about = Some(subject.into());
+        self
+    }
+
     /// Says that the handler has recorded the request itself, in its own transaction: the layer
     /// writes nothing. Say so after the commit.
     pub fn recorded(&self) -> &Self {
@@ -91,6 +116,17 @@ impl AuditNote {
     fn locked(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl fmt::Debug for AuditNote {
+    /// Nothing of what was said, which was not redacted yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditNote").finish_non_exhaustive()
+    }
+}
+
+fn changed(before: Value, after: Value) -> Value {
+    json!({ "before": before, "after": after })
 }
 
 #[cfg(feature = "axum")]

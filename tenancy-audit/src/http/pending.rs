@@ -152,6 +152,11 @@ impl Request {
         event.targets = noted.targets;
         event.meta = noted.meta;
         event.personal = noted.personal;
+        event.subject = noted.about;
+        if !noted.personal_changes.is_empty() {
+            let changes = Value::Object(noted.personal_changes);
+            event.personal.insert("changes".to_owned(), changes);
+        }
         if !noted.changes.is_empty() {
             event
                 .meta

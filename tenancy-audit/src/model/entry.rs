@@ -1,6 +1,6 @@
 //! An entry of the log.
 
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -50,7 +50,7 @@ pub struct RecordedActor {
 }
 
 /// An entry as it was written: checked, redacted, and hashed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
     /// The entry.
@@ -210,6 +210,25 @@ impl Record {
             }
         }
         Ok(shown)
+    }
+}
+
+impl fmt::Debug for Record {
+    /// Without the values of personal details, which may be in clear.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("actor", &self.actor)
+            .field("action", &self.action)
+            .field("outcome", &self.outcome)
+            .field("targets", &self.targets)
+            .field("context", &self.context)
+            .field("personal", &self.personal.keys())
+            .field("request", &self.request)
+            .field("meta", &self.meta)
+            .field("damaged", &self.damaged)
+            .finish_non_exhaustive()
     }
 }
 
@@ -393,6 +412,16 @@ mod tests {
         assert_eq!(record.origin().ip, None);
         record.shown.push("ip".to_owned());
         assert_eq!(record.verify(), Verdict::Erased(vec!["ip".to_owned()]));
+    }
+
+    #[test]
+    fn debug_names_personal_details_and_does_not_show_them() {
+        let shown = format!("{:?}", Entry::new(golden(), DateTime::default()));
+        assert!(!shown.contains("192.0.2.7"), "{shown}");
+        assert!(
+            shown.contains("template.updated") && shown.contains("\"ip\""),
+            "{shown}"
+        );
     }
 
     #[test]

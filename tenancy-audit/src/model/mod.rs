@@ -70,4 +70,4 @@ pub(crate) use seal::{
     Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
 };
 pub(crate) use sealed_personal::{SEALED, SealedDetails, is_sealed, subject_hash};
-pub(crate) use strict::{StrictTarget, numbers_are_exact, parse as parse_strict};
+pub(crate) use strict::{StrictTarget, numbers_are_exact, object, parse as parse_strict};

@@ -29,9 +29,11 @@ impl AuditQuery {
     pub(crate) fn bounds(&self, tenant: TenantId) -> Result<(Uuid, Uuid), Error> {
         self.check()?;
         let mut from = self.time.from.map_or(0, floor_of);
-        // No entry is a day ahead of the database's clock: months to come need not be looked at.
-        let ahead = Utc::now() + TimeDelta::days(2);
-        let mut to = floor_of(self.time.to.map_or(ahead, |to| to.min(ahead)));
+        // No entry is a day ahead of the database's clock: months to come need not be looked at. A time that was asked
+        // for does not depend on this clock, unless it is far ahead of it.
+        let ahead = |days| Utc::now() + TimeDelta::days(days);
+        let to = self.time.to.map_or(ahead(2), |to| to.min(ahead(32)));
+        let mut to = floor_of(to);
         if let Some(cursor) = &self.after {
             let last = cursor.position(self, tenant)?.last.as_u128();
             match self.order {
@@ -72,8 +74,23 @@ impl AuditQuery {
         encoder.sha256()
     }
 
-    /// The filters, for the entry that says what was exported.
-    pub(crate) fn to_json(&self) -> Value {
+    /// The filters, for the entry that says what was exported: first those that can stand there for good, then those
+    /// that may name a person, texts and addresses.
+    pub(crate) fn recorded(&self) -> (Value, Value) {
+        let is_personal = |filter: &Filter| matches!(filter, Filter::Ip(_) | Filter::Text(_));
+        let mut lasting = self.clone();
+        lasting.ip = None;
+        lasting.text.clear();
+        lasting.except.retain(|filter| !is_personal(filter));
+        let mut personal = Self::new();
+        personal.ip = self.ip;
+        personal.text.clone_from(&self.text);
+        personal.except.clone_from(&self.except);
+        personal.except.retain(is_personal);
+        (lasting.to_json(), personal.to_json())
+    }
+
+    fn to_json(&self) -> Value {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
         let mut filters = Map::new();
         for filter in self.conditions() {
@@ -129,6 +146,27 @@ fn floor_of(at: DateTime<Utc>) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_name_a_person_is_told_apart() {
+        let text = "action:note.* ip:192.0.2.7 ann@example.com -bob -ip:192.0.2.8 -outcome:denied";
+        let query: AuditQuery = text.parse().unwrap();
+        let (lasting, personal) = query.recorded();
+        assert_eq!(
+            lasting,
+            json!({ "action_prefix": "note.", "except": [{ "outcome": "denied" }] })
+        );
+        assert_eq!(
+            personal,
+            json!({
+                "ip": "192.0.2.7",
+                "text": ["ann@example.com"],
+                "except": [{ "text": "bob" }, { "ip": "192.0.2.8" }],
+            })
+        );
+        let none = AuditQuery::new().recorded();
+        assert_eq!(none, (json!({}), json!({})));
+    }
 
     #[test]
     fn a_time_range_takes_whole_milliseconds_that_lie_in_it() {

@@ -26,6 +26,11 @@ pub(super) fn near_first((from, to): (Uuid, Uuid), order: Order) -> Vec<(Uuid, U
     }
 }
 
+/// Whether these ids are of a few months.
+pub(super) fn is_near((from, to): (Uuid, Uuid)) -> bool {
+    to.as_u128().saturating_sub(from.as_u128()) <= NEAR
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,11 @@ const FILTER: &str = "AND true";
 const ORDER: &str = "ORDER BY id DESC";
 
 /// The statement of such a search, whose plan is as good for any value.
-pub(super) struct Single(String);
+pub(super) struct Single {
+    statement: String,
+    /// Whether it has no filter: it walks the primary key, from the place where a page begins.
+    pub(super) is_unfiltered: bool,
+}
 
 impl Single {
     /// None where there are more filters or others: which index leaves the fewest entries is seen from their values
@@ -31,57 +35,58 @@ impl Single {
         if filters.into_iter().filter(|is_there| *is_there).count() > 1 {
             return None;
         }
-        let filter = match query {
-            AuditQuery { actor: Some(_), .. } => "AND actor_kind = $6 AND actor_id = $7",
+        let (column, filter) = match query {
+            AuditQuery { actor: Some(_), .. } => (
+                "actor_id",
+                "AND actor_kind = $6 AND actor_id BETWEEN $7 AND $7",
+            ),
             AuditQuery {
                 action: Some(ActionFilter::Exact(_)),
                 ..
-            } => "AND action = $6",
+            } => ("action", "AND action BETWEEN $6 AND $6"),
             AuditQuery {
                 resource: Some(ResourceFilter::Exact(_)),
                 ..
-            } => "AND resource = $6",
+            } => ("resource", "AND resource BETWEEN $6 AND $6"),
             AuditQuery {
                 request: Some(_), ..
-            } => "AND request_id = $6",
+            } => ("request_id", "AND request_id BETWEEN $6 AND $6"),
             // A partial index is found by a value that stands in the statement.
             AuditQuery {
                 outcome: Some(Outcome::Denied),
                 ..
-            } => "AND outcome = 'denied'",
+            } => ("outcome", "AND outcome BETWEEN 'denied' AND 'denied'"),
             AuditQuery {
                 outcome: Some(Outcome::Error),
                 ..
-            } => "AND outcome = 'error'",
+            } => ("outcome", "AND outcome BETWEEN 'error' AND 'error'"),
             _ if filters.contains(&true) => return None,
-            _ => FILTER,
+            _ => ("tenant_id", FILTER),
         };
-        let order = match (query.order, query.request) {
-            (Order::NewestFirst, None) => ORDER,
-            (Order::OldestFirst, None) => "ORDER BY id ASC",
-            // Its index is not in this order, and the log should not be walked for the few that it has.
-            (Order::NewestFirst, Some(_)) => "ORDER BY ROW(id) DESC",
-            (Order::OldestFirst, Some(_)) => "ORDER BY ROW(id) ASC",
+        let way = match query.order {
+            Order::NewestFirst => "DESC",
+            Order::OldestFirst => "ASC",
         };
-        let statement = STATEMENT.replace(FILTER, filter).replace(ORDER, order);
-        Some(Self(statement))
+        let order = format!("ORDER BY {column} {way}, id {way}");
+        let statement = STATEMENT.replace(FILTER, filter).replace(ORDER, &order);
+        Some(Self {
+            statement,
+            is_unfiltered: filter == FILTER,
+        })
     }
 
-    /// Has statements of this transaction planned for any value from now on.
-    pub(super) async fn prepare(tx: &mut TenantTx) -> Result<(), Error> {
-        sqlx::raw_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
-    }
-
-    /// The rows of the query that this is the statement of.
+    /// The rows of the query that this is the statement of. What the transaction runs later is planned as this is.
     pub(super) async fn rows(
         &self,
         tx: &mut TenantTx,
         looking: &Looking<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let statement = AssertSqlSafe(self.0.clone());
+        sqlx::raw_sql(
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_sort = off",
+        )
+        .execute(&mut **tx)
+        .await?;
+        let statement = AssertSqlSafe(self.statement.clone());
         let rows = sqlx::query_as_with(statement, parameters(looking)?);
         Ok(rows.fetch_all(&mut **tx).await?)
     }

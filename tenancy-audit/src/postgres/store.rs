@@ -1,10 +1,17 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use tenancy_core::{TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{PoolerMode, TenantCtx, TenantDb, TenantTx};
 use uuid::Uuid;
 
-use super::{append::append, filters::Looking, follow, near::near_first, row::Row, single::Single};
+use super::{
+    append::append,
+    filters::Looking,
+    follow,
+    near::{is_near, near_first},
+    row::Row,
+    single::Single,
+};
 use crate::{
     AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, Followed, Mark,
     Order, Page,
@@ -36,6 +43,21 @@ impl PgAuditStore {
             .bind(ctx.tenant())
             .fetch_one(&mut *tx)
             .await?)
+    }
+}
+
+impl PgAuditStore {
+    async fn rows(&self, tx: &mut TenantTx, looking: &Looking<'_>) -> Result<Vec<Row>, Error> {
+        // Near the beginning of a page there are few months to plan for. Behind a pooler no plan is kept.
+        let single = Single::of(looking.query)
+            .filter(|single| single.is_unfiltered || !is_near(looking.ids))
+            .filter(|_| self.db.pooler() == PoolerMode::Session);
+        if let Some(single) = single {
+            return single.rows(tx, looking).await;
+        }
+        // A kept statement would get a plan for any filter, which is good for none.
+        let rows = sqlx::query_as_with(include_str!("sql/search.sql"), looking.all()?);
+        Ok(rows.persistent(false).fetch_all(&mut **tx).await?)
     }
 }
 
@@ -76,25 +98,10 @@ impl AuditStore for PgAuditStore {
         };
         let mut tx = self.db.read(ctx).await?;
         let end = cut_short(&mut tx, &mut looking, MOST_LOOKED_AT).await?;
-        let single = Single::of(query);
-        if single.is_some() {
-            Single::prepare(&mut tx).await?;
-        }
         let mut entries: Vec<Entry> = Vec::new();
-        let parts = match query.request {
-            // It has a few entries, which make no page.
-            Some(_) => vec![looking.ids],
-            None => near_first(looking.ids, query.order),
-        };
-        for ids in parts {
+        for ids in near_first(looking.ids, query.order) {
             looking.ids = ids;
-            let rows: Vec<Row> = if let Some(single) = &single {
-                single.rows(&mut tx, &looking).await?
-            } else {
-                // A kept statement would get a plan for any filter, which is good for none.
-                let rows = sqlx::query_as_with(include_str!("sql/search.sql"), looking.all()?);
-                rows.persistent(false).fetch_all(&mut *tx).await?
-            };
+            let rows = self.rows(&mut tx, &looking).await?;
             looking.count -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
             entries.extend(rows.into_iter().map(Entry::from));
             if looking.count <= 0 {

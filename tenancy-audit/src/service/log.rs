@@ -266,8 +266,8 @@ impl AuditLog {
 
     /// Starts an export of everything that the query finds in what is committed now, oldest first.
     ///
-    /// Records `audit.exported` before anything is handed out. The query's order, page size and
-    /// cursor don't count.
+    /// Records `audit.exported` before anything is handed out; the texts and addresses that were looked for are
+    /// personal details of that entry. The query's order, page size and cursor don't count.
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.export`; [`Misconfigured`](ErrorKind::Misconfigured)
@@ -290,10 +290,17 @@ impl AuditLog {
             .with_limit(1_000);
         query.after = None;
         query.seen = Some(self.store.mark(ctx).await?);
-        let event = Event::new("audit.exported")
+        let (filters, personal) = query.recorded();
+        let mut event = Event::new("audit.exported")
             .target("audit_log", ctx.tenant())
             .meta("format", format.as_str())
-            .meta("filters", query.to_json());
+            .meta("filters", filters);
+        if personal
+            .as_object()
+            .is_some_and(|filters| !filters.is_empty())
+        {
+            event = event.personal("filters", personal);
+        }
         self.audit.record(ctx, event).await?;
         Ok(Export::new(self.store.clone(), ctx.clone(), query, format))
     }

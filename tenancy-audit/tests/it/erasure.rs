@@ -47,7 +47,7 @@ impl Sealing {
         self.audit.record(ctx, event).await.unwrap();
     }
 
-    async fn revealed(&self, ctx: &TenantCtx, action: &str) -> Entry {
+    pub(crate) async fn revealed(&self, ctx: &TenantCtx, action: &str) -> Entry {
         let entries = self.house.entries(ctx).await;
         let entry = entries
             .into_iter()

@@ -25,7 +25,12 @@ use tenancy_core::{
 };
 use tower::ServiceExt as _;
 
-async fn send(router: &Router, ctx: &TenantCtx, method: Method, path: &str) -> StatusCode {
+pub(crate) async fn send(
+    router: &Router,
+    ctx: &TenantCtx,
+    method: Method,
+    path: &str,
+) -> StatusCode {
     router
         .clone()
         .oneshot(request(ctx, method, path))
@@ -53,7 +58,7 @@ fn request(ctx: &TenantCtx, method: Method, path: &str) -> Request {
 }
 
 /// The host's router under both layers.
-fn app(house: &House, routes: Router, layer: AuditLayer) -> Router {
+pub(crate) fn app(house: &House, routes: Router, layer: AuditLayer) -> Router {
     let source = TenantSource::Header("x-tenant".to_owned());
     routes.layer(layer).layer(TenantLayer::new(
         house.db.app.clone(),

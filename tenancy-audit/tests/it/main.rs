@@ -29,6 +29,7 @@ mod forged;
 mod forks;
 mod handed_out;
 mod isolation;
+mod kept_apart;
 mod keys;
 mod layer;
 mod layer_ends;

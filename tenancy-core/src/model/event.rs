@@ -1,5 +1,7 @@
 //! What an audit entry says, before it is stored.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -55,7 +57,7 @@ impl Target {
 }
 
 /// Where a request came from.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Origin {
     /// The caller's address.
@@ -81,7 +83,7 @@ pub struct Origin {
 /// let event = Event::new("template.updated").target("template", 7).meta("fields", ["name"]);
 /// assert_eq!(event.outcome, Outcome::Allowed);
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
     /// What happened, such as `template.updated`; see [`ActionKey`](crate::ActionKey).
@@ -100,6 +102,38 @@ pub struct Event {
     pub subject: Option<Subject>,
     /// The key under which it is recorded once, however often it is sent.
     pub idempotency_key: Option<String>,
+}
+
+impl fmt::Debug for Origin {
+    /// Without the address and the browser, which say something about a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin")
+            .field("trace_id", &self.trace_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Event {
+    /// Without the values of its details: nobody has redacted them yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("action", &self.action)
+            .field("outcome", &self.outcome)
+            .field("targets", &self.targets)
+            .field("origin", &self.origin)
+            .field("meta", &Names(&self.meta))
+            .field("personal", &Names(&self.personal))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys of an object.
+struct Names<'a>(&'a Map<String, Value>);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Event {
@@ -160,5 +194,30 @@ impl Event {
     pub fn meta(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.meta.insert(key.into(), value.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_that_redaction_is_for() {
+        let mut event = Event::new("note.made")
+            .target("note", 7)
+            .meta("password", "hunter2-meta")
+            .personal("email", "ann@example.com")
+            .about(Subject::parse("lead:4711").unwrap())
+            .idempotency_key("key-of-ann");
+        event.origin.ip = Some("192.0.2.7".to_owned());
+        event.origin.user_agent = Some("a browser".to_owned());
+        event.origin.trace_id = Some("4bf92f35".to_owned());
+        let shown = format!("{event:?}");
+        for hidden in ["hunter2", "ann@", "4711", "of-ann", "192.0.2.7", "browser"] {
+            assert!(!shown.contains(hidden), "{hidden}: {shown}");
+        }
+        for named in ["note.made", "password", "email", "4bf92f35", "Allowed"] {
+            assert!(shown.contains(named), "{named}: {shown}");
+        }
     }
 }

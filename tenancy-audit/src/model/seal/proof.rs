@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Record,
     merkle::{self, Hash},
+    model::object,
 };
 
 /// Proves that an entry is in a seal: everything that has to be known beside the entry and the key.
@@ -28,6 +29,7 @@ pub struct InclusionProof {
     /// The transaction that wrote it.
     pub transaction: u64,
     /// The seal.
+    #[serde(deserialize_with = "object")]
     pub seal: Seal,
 }
 
@@ -37,8 +39,10 @@ pub struct InclusionProof {
 #[non_exhaustive]
 pub struct ConsistencyProof {
     /// The earlier state.
+    #[serde(deserialize_with = "object")]
     pub from: SealHead,
     /// The later state.
+    #[serde(deserialize_with = "object")]
     pub to: SealHead,
     /// The nodes that lead from one to the other.
     #[serde(with = "hashes_text")]

@@ -1,7 +1,6 @@
 //! Removing and erasing in the audit log.
 
 use std::{
-    fs::OpenOptions,
     io::{BufRead as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -25,6 +24,7 @@ use crate::{
     Operator,
     audit_proofs::{MoreKeys, open},
     command::{Result, connect},
+    output,
 };
 
 /// The name that audit entries of this binary bear.
@@ -214,7 +214,7 @@ pub(crate) async fn erase(what: Erase) -> Result {
     };
     // First the list: what is on it and was not erased is erased by repeating it.
     if let Some(file) = &what.list {
-        let mut list = OpenOptions::new().create(true).append(true).open(file)?;
+        let mut list = output::private().create(true).append(true).open(file)?;
         list.write_all(erased.line().as_bytes())?;
         list.sync_data()?;
     }

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt::Write as _,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
 };
@@ -54,6 +54,14 @@ pub(crate) struct WholeFile {
     out: Option<BufWriter<File>>,
 }
 
+/// For a file that only its owner reads: what is written holds personal details.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 impl WholeFile {
     /// Begins a file that is not there yet.
     pub(crate) fn create(file: &Path) -> io::Result<Self> {
@@ -64,7 +72,9 @@ impl WholeFile {
         name.push(format!(".{}.part", std::process::id()));
         let part = file.with_file_name(name);
         Ok(Self {
-            out: Some(BufWriter::new(File::create_new(&part)?)),
+            out: Some(BufWriter::new(
+                private().write(true).create_new(true).open(&part)?,
+            )),
             part,
             file: file.to_owned(),
         })
@@ -180,6 +190,13 @@ mod tests {
         whole.write_all(b"whole").unwrap();
         assert!(!file.exists());
         whole.finish().unwrap();
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &fs::metadata(&file).unwrap().permissions(),
+            );
+            assert_eq!(mode & 0o777, 0o600);
+        }
         assert_eq!((fs::read(&file).unwrap(), count()), (b"whole".to_vec(), 1));
 
         let there = WholeFile::create(&file).unwrap_err();
