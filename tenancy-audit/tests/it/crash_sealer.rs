@@ -29,7 +29,7 @@ async fn a_sealer_that_is_killed_in_the_middle_leaves_a_whole_log() {
     if let Ok(how) = std::env::var(SEALER) {
         return Box::pin(seal(&how)).await;
     }
-    let kills = std::env::var("TENANCY_KILLS").ok();
+    let kills = std::env::var("TENANCY_SERVER_KILLS").ok();
     let kills = kills.and_then(|n| n.parse().ok()).unwrap_or(12);
     let (house, folder) = (House::new().await, tempfile::tempdir().unwrap());
     let (url, path) = (house.db.server.worker_url(), folder.path().join("heads"));
