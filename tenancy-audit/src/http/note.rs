@@ -49,7 +49,7 @@ impl AuditNote {
         before: impl Into<Value>,
         after: impl Into<Value>,
     ) -> &Self {
-        let change = changed(before.into(), after.into());
+        let change = changed(&before.into(), &after.into());
         self.locked().changes.insert(field.into(), change);
         self
     }
@@ -61,7 +61,7 @@ impl AuditNote {
         before: impl Into<Value>,
         after: impl Into<Value>,
     ) -> &Self {
-        let change = changed(before.into(), after.into());
+        let change = changed(&before.into(), &after.into());
         self.locked().personal_changes.insert(field.into(), change);
         self
     }
@@ -125,7 +125,7 @@ impl fmt::Debug for AuditNote {
     }
 }
 
-fn changed(before: Value, after: Value) -> Value {
+fn changed(before: &Value, after: &Value) -> Value {
     json!({ "before": before, "after": after })
 }
 

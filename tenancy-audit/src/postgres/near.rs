@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::Order;
 
 /// How much of the log a page is looked for at first: two months' partitions or three.
-const NEAR: u128 = 40 * 24 * 60 * 60 * 1_000 << 80;
+const NEAR: u128 = (40 * 24 * 60 * 60 * 1_000) << 80;
 
 /// These ids, in one range or two, in the order in which a search reads them. Planning a statement costs a share for
 /// each month that it may read, and a log gets old: most pages end near the place where they begin.

@@ -43,8 +43,8 @@ async fn what_a_handler_says_of_another_person_is_erased_with_that_person() {
     let shown = sealing.revealed(a, "lead.renamed").await;
     assert_eq!(shown.meta["changes"], changes);
     assert_eq!(shown.personal_detail("email").unwrap(), "ann@example.com");
-    let renamed = json!({ "name": { "before": "Ann Before", "after": "Ann Behind" } });
-    assert_eq!(shown.personal_detail("changes"), Some(&renamed));
+    let name = json!({ "name": { "before": "Ann Before", "after": "Ann Behind" } });
+    assert_eq!(shown.personal_detail("changes"), Some(&name));
 
     sealing.log.erase_subject(a, &lead()).await.unwrap();
     let shown = sealing.revealed(a, "lead.renamed").await;
