@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Map;
 use tenancy_core::{
-    ActionKey, AuditSink, Authorizer, AuthorizerExt as _, Event, Subject, SubjectCipher, Target,
-    TenantCtx, TenantDb,
+    ActionKey, AuditSink, Authorizer, AuthorizerExt as _, Event, PermissionKey, Subject,
+    SubjectCipher, Target, TenantCtx, TenantDb,
 };
 
 use super::{export::Export, perm, retention::held, subjects, tail::Tail};
@@ -18,6 +18,10 @@ use crate::{
 /// What an entry that shows the erasure of a subject is called, and the kind of its target.
 const ERASED_SUBJECT: &str = "audit.subject_erased";
 const SUBJECT_HASH: &str = "subject_hash";
+
+/// What a cipher asks for before it erases, and what it answers under a legal hold.
+const MAY_ERASE: PermissionKey = PermissionKey::from_static("subjects.erase");
+const SUBJECT_HELD: &str = "subject_held";
 
 /// How many names of details the entry of a revelation holds of each subject: with the longest names they fit.
 const MOST_NAMES: usize = 32;
@@ -145,23 +149,36 @@ impl AuditLog {
     /// [`Retention::erase_details`](crate::Retention::erase_details).
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) `audit_held` while the tenant is under a legal hold;
+    /// [`Conflict`](ErrorKind::Conflict) `audit_held` while the tenant is under a legal hold, to who has
+    /// `subjects.erase`, and [`Denied`](ErrorKind::Denied) to others, whatever the cipher asks for;
     /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_no_cipher`; what the cipher answers, which asks
     /// for its own permission.
     pub async fn erase_subject(&self, ctx: &TenantCtx, subject: &Subject) -> Result<(), Error> {
         let cipher = self.cipher()?;
-        if let Some(holds) = &self.holds
-            && holds.is_held(ctx).await?
-        {
-            return Err(held(ctx.tenant()));
+        self.refuse_under_hold(ctx).await?;
+        match cipher.erase_subject(ctx, subject).await {
+            Err(error) if error.code() == SUBJECT_HELD => return Err(held(ctx.tenant())),
+            done => done?,
         }
-        cipher.erase_subject(ctx, subject).await?;
         if self.shows_erasure(ctx, subject).await? {
             return Ok(());
         }
         let event = Event::new(ERASED_SUBJECT)
             .target(SUBJECT_HASH, model::subject_hash(ctx.tenant(), subject));
         Ok(self.audit.record(ctx, event).await?)
+    }
+
+    /// Stops a cipher that does not ask about holds at one that stands; one that asks does it again, under
+    /// a lock. Who may not erase is denied as the cipher would deny it, and does not learn of the hold.
+    async fn refuse_under_hold(&self, ctx: &TenantCtx) -> Result<(), Error> {
+        let Some(holds) = &self.holds else {
+            return Ok(());
+        };
+        if !holds.is_held(ctx).await? {
+            return Ok(());
+        }
+        self.authorizer.require_key(ctx, &MAY_ERASE).await?;
+        Err(held(ctx.tenant()))
     }
 
     async fn shows_erasure(&self, ctx: &TenantCtx, subject: &Subject) -> Result<bool, Error> {

@@ -28,6 +28,7 @@ mod foreign;
 mod forged;
 mod forks;
 mod handed_out;
+mod held;
 mod isolation;
 mod kept_apart;
 mod keys;

@@ -11,11 +11,17 @@ use crate::{Error, SealedText, SecretText, Subject, TenantCtx};
 /// any process, from the moment it returns; it is permanent, and other subjects are not touched.
 /// Sealing the same text twice gives two texts. A changed key of the tenant goes unnoticed.
 ///
+/// Who erases needs a permission, which is asked for first: `subjects.erase`, if the host has no other.
+/// While the tenant is under a legal hold (see [`Platform::hold`](crate::Platform::hold)) nobody is erased.
+///
 /// # Concurrency
-/// Of two first seals of a subject one makes its key, and both can be opened.
+/// Of two first seals of a subject one makes its key, and both can be opened. An erasure waits for a hold
+/// that is being placed, and placing one for an erasure that has begun.
 ///
 /// # Errors and retry
-/// An erased subject is [`Conflict`](crate::ErrorKind::Conflict) with the code `subject_erased`. What
+/// An erased subject is [`Conflict`](crate::ErrorKind::Conflict) with the code `subject_erased`. To erase
+/// under a legal hold is `Conflict`, too, with the code `subject_held`, also for a subject that is erased
+/// already: trying again helps when the hold is released. What
 /// is damaged, or belongs to another tenant or subject, is [`Internal`](crate::ErrorKind::Internal)
 /// with a code that says so. More than 64 KiB is [`Limit`](crate::ErrorKind::Limit).
 ///
@@ -23,7 +29,9 @@ use crate::{Error, SealedText, SecretText, Subject, TenantCtx};
 /// A dropped call has erased all or nothing.
 ///
 /// # For implementors
-/// `tenancy_core::testing::conformance::subject_cipher` is the suite.
+/// `tenancy_core::testing::conformance::subject_cipher` is the suite. It knows of no holds: that they are
+/// heeded is for a test of your own. The audit log looks for a hold before it calls a cipher, so that one
+/// that does not ask stops at those that stood already.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SubjectCipher: Send + Sync + 'static {
@@ -43,6 +51,6 @@ pub trait SubjectCipher: Send + Sync + 'static {
         sealed: &SealedText,
     ) -> Result<SecretText, Error>;
 
-    /// Destroys the subject's key, and records that; doing it twice changes nothing.
+    /// Destroys the subject's key, and records that; doing it twice changes nothing. Not under a legal hold.
     async fn erase_subject(&self, ctx: &TenantCtx, subject: &Subject) -> Result<(), Error>;
 }

@@ -132,8 +132,8 @@ impl Platform {
         self.take(tenant, Step::CancelDeletion).await
     }
 
-    /// Places a legal hold: nothing of the tenant is purged, and none of its slugs goes to
-    /// somebody else, before each of its holds is released. `false` if this one stood already.
+    /// Places a legal hold: nothing of the tenant is purged, no person in it erased, and none of its slugs
+    /// goes to somebody else, before each of its holds is released. `false` if this one stood already.
     pub async fn hold(&self, tenant: TenantId, reference: &HoldReference) -> Result<bool, Error> {
         let ctx = self.inside(tenant).await?;
         let tx = self.db.write(&ctx).await?;

@@ -13,6 +13,8 @@ use crate::{
 };
 
 /// A [`SubjectCipher`] whose sealed texts are numbers of a list: nothing is encrypted.
+///
+/// It asks for no permission and knows of no legal holds: it erases whatever it is told to.
 #[derive(Clone, Debug, Default)]
 pub struct FakeSubjectCipher(Arc<Mutex<State>>);
 

@@ -36,4 +36,9 @@ const STEPS: &[Migration] = &[
         "oauth_revocations",
         include_str!("../../migrations/0003_oauth_revocations.sql"),
     ),
+    Migration::new(
+        4,
+        "held_subjects",
+        include_str!("../../migrations/0004_held_subjects.sql"),
+    ),
 ];

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantDb};
+use sqlx::error::DatabaseError;
+use tenancy_core::{AuditSink, Event, Isolation, TenantCtx, TenantDb, TxOptions};
 
 use super::rows;
-use crate::{Envelope, Error, KeyId, Written, model::SubjectHash};
+use crate::{Envelope, Error, ErrorKind, KeyId, Written, model::SubjectHash};
 
 #[derive(Clone)]
 pub(crate) struct PgSubjects {
@@ -65,18 +66,35 @@ impl PgSubjects {
         rows::written(&word)
     }
 
-    /// Destroys the key, with its audit entry if there was something to erase.
+    /// Destroys the key, with its audit entry if there was something to erase; not under a legal hold.
     pub(crate) async fn erase(&self, ctx: &TenantCtx, subject: SubjectHash) -> Result<(), Error> {
-        let mut tx = self.db.write(ctx).await?;
+        // With one snapshot for all of it, as a server's default may have it, the hold that it has
+        // waited for would not be seen.
+        let options = TxOptions::default().with_isolation(Isolation::ReadCommitted);
+        let mut tx = self.db.write_with(ctx, &options).await?;
         let erased: Option<KeyId> = sqlx::query_scalar(include_str!("sql/subject_erase.sql"))
             .bind(KeyId::new())
             .bind(subject.hash)
             .fetch_one(&mut *tx)
-            .await?;
+            .await
+            .map_err(not_erased)?;
         if let Some(id) = erased {
             let event = Event::new("subject.erased").target("subject_key", id);
             self.audit.record_in(&mut tx, event).await?;
         }
         Ok(tx.commit().await?)
     }
+}
+
+fn not_erased(error: sqlx::Error) -> Error {
+    let database = error.as_database_error();
+    // Raised by `tenancy.erase_subject_key`.
+    if database.and_then(DatabaseError::code).as_deref() != Some("TS001") {
+        return error.into();
+    }
+    Error::new(
+        ErrorKind::Conflict,
+        "subject_held",
+        "the tenant is under a legal hold, so nobody is erased: release the hold first",
+    )
 }

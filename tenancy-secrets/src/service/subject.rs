@@ -28,7 +28,9 @@ const ATTEMPTS: u32 = 8;
 ///
 /// What is sealed is for the host to keep, wherever it likes; it opens in its tenant and for its
 /// subject only. [`erase_subject`](SubjectCipher::erase_subject) asks for `subjects.erase` and destroys
-/// the subject's key, so that every copy of the data is lost at once: no process caches these keys.
+/// the subject's key, so that every copy of the data is lost at once: no process caches these keys. Under
+/// a legal hold (core's `Platform::hold`) it is refused with `subject_held`, after the permission; one that is
+/// being placed is waited for.
 /// Sealing and opening ask for nothing and record nothing: whoever may see the row may see what is in it.
 ///
 /// Each call reads the subject's key: one short transaction. A rotation covers the keys like secrets.

@@ -13,6 +13,7 @@ mod begin_and_end;
 mod case;
 mod children;
 mod flow;
+mod held;
 mod leaks;
 mod oidc;
 mod refresh;

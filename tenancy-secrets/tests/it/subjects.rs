@@ -13,7 +13,7 @@ use crate::{
     support::{Result, World},
 };
 
-fn cipher(world: &World) -> Result<SubjectVault> {
+pub(crate) fn cipher(world: &World) -> Result<SubjectVault> {
     Ok(SubjectVault::new(
         world.db.app.clone(),
         &world.another_vault()?,
@@ -22,11 +22,16 @@ fn cipher(world: &World) -> Result<SubjectVault> {
     ))
 }
 
-fn lead(number: u32) -> Subject {
+pub(crate) fn lead(number: u32) -> Subject {
     Subject::parse(format!("lead:{number}")).unwrap()
 }
 
-async fn seal(cipher: &SubjectVault, ctx: &TenantCtx, of: u32, text: &str) -> Result<SealedText> {
+pub(crate) async fn seal(
+    cipher: &SubjectVault,
+    ctx: &TenantCtx,
+    of: u32,
+    text: &str,
+) -> Result<SealedText> {
     Ok(cipher.seal(ctx, &lead(of), SecretText::new(text)).await?)
 }
 
