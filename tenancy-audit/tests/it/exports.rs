@@ -133,8 +133,7 @@ async fn every_format_is_whole_and_says_what_it_is() {
         .await
         .unwrap();
     let query: AuditQuery = "action:thing.made".parse().unwrap();
-    for format in ["cloudevents", "csv", "ndjson", "ocsf", "workos"] {
-        let format: ExportFormat = format.parse().unwrap();
+    for format in ExportFormat::ALL {
         let (one, two) = (
             whole(&house, &query, format).await,
             whole(&house, &query, format).await,

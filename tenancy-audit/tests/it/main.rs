@@ -37,6 +37,7 @@ mod layer_ends;
 mod looks;
 mod malformed;
 mod many_writers;
+mod mutating;
 mod mutations;
 mod old_logs;
 mod own_server;

@@ -1,8 +1,9 @@
 //! Random changes of a log's file, and of the database: each is found, and found where it was made.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use crate::{
+    mutating::{KINDS, mutate},
     proof_files::{Dice, Files, of_kind, restore},
     seals::{record, seal_all, sealed, signer},
     support::House,
@@ -10,288 +11,6 @@ use crate::{
 };
 use tenancy_audit::{AuditEntryId, Fault, Finding, Sealer, Verifier};
 use tenancy_core::{AuditSink as _, Event};
-
-/// Changes one value somewhere below; false if there is none.
-fn disturb(dice: &mut Dice, value: &mut Value) -> bool {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            let key = map.keys().nth(dice.roll(map.len())).unwrap().clone();
-            disturb(dice, &mut map[&key])
-        }
-        Value::Array(items) if !items.is_empty() => {
-            let at = dice.roll(items.len());
-            disturb(dice, &mut items[at])
-        }
-        Value::String(text) => {
-            let at = dice.roll(text.len() + 1);
-            // A digit, a letter, or one more of them: never another spelling of the same.
-            match text.get(at..=at).and_then(|c| c.chars().next()) {
-                Some(c) if c.is_ascii_alphanumeric() => {
-                    let other = if c == '7' { "8" } else { "7" };
-                    text.replace_range(at..=at, other);
-                }
-                _ => text.push('7'),
-            }
-            true
-        }
-        Value::Number(number) => {
-            *value = match number.as_i64() {
-                Some(whole) => json!(whole + 7),
-                None => json!(number.as_f64().unwrap_or(0.0).trunc() + 7.0),
-            };
-            true
-        }
-        Value::Bool(flag) => {
-            *flag = !*flag;
-            true
-        }
-        Value::Null => {
-            *value = json!("7");
-            true
-        }
-        Value::Object(_) | Value::Array(_) => false,
-    }
-}
-
-/// Where a mutation may show.
-#[derive(Debug)]
-enum Where {
-    /// On this line, counted from zero.
-    Line(usize),
-    /// Of this entry.
-    Entry(String),
-    /// In this seal.
-    Seal(u64),
-    /// By this seal's absence.
-    SealGone(u64),
-    /// Of one of the entries that were removed.
-    Removed,
-}
-
-impl Where {
-    fn shows(&self, finding: &Finding) -> bool {
-        match self {
-            Self::Line(line) => finding.line == *line as u64 + 1,
-            Self::Entry(id) => finding.entry.is_some_and(|entry| entry.to_string() == *id),
-            Self::Seal(number) => finding.seal == Some(*number),
-            Self::SealGone(number) => {
-                matches!(finding.fault, Fault::SealsMissing(from, to) if (from..=to).contains(number))
-            }
-            Self::Removed => finding.fault == Fault::EntryMissing,
-        }
-    }
-}
-
-type Mutation = Option<(&'static str, Vec<Where>)>;
-
-fn parsed(line: &str) -> Value {
-    serde_json::from_str(line).unwrap()
-}
-
-fn entry_of(line: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    let id = value["entry"]["record"]["id"].as_str();
-    id.map(ToOwned::to_owned)
-}
-
-fn number_of(seal: &str) -> u64 {
-    parsed(seal)["seal"]["seal"]["number"].as_u64().unwrap()
-}
-
-/// The head that a seal's line implies.
-fn head_of(line: &str) -> Value {
-    let seal = parsed(line)["seal"]["seal"].take();
-    let seal: tenancy_audit::Seal = serde_json::from_value(seal).unwrap();
-    serde_json::to_value(seal.head()).unwrap()
-}
-
-fn tenant_of(lines: &[String]) -> String {
-    let tenant = parsed(&lines[0])["header"]["tenant_id"].take();
-    tenant.as_str().unwrap().to_owned()
-}
-
-/// Changes one value of a line.
-fn edit(dice: &mut Dice, line: &mut String, kind: &str) -> bool {
-    let mut value = parsed(line);
-    let done = disturb(dice, &mut value[kind]);
-    *line = value.to_string();
-    done
-}
-
-/// A change of the entries' lines.
-fn mutate_entries(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Mutation {
-    let entries = of_kind(lines, "entry");
-    let at = dice.pick(&entries);
-    let id = entry_of(&lines[at]).unwrap();
-    Some(match dice.roll(9) {
-        0..=2 => {
-            if !edit(dice, &mut lines[at], "entry") {
-                return None;
-            }
-            ("edit", vec![Where::Line(at), Where::Entry(id)])
-        }
-        3 => {
-            lines.remove(at);
-            ("delete", vec![Where::Entry(id)])
-        }
-        4 => {
-            let place = dice.pick(&entries) + 1;
-            let copy = if dice.roll(2) == 0 {
-                lines[at].clone()
-            } else {
-                lines[at].replace(&id, &uuid::Uuid::now_v7().to_string())
-            };
-            lines.insert(place, copy);
-            ("insert", [place, at, at + 1].map(Where::Line).into())
-        }
-        5 | 6 => {
-            let other = dice.pick(&entries);
-            if at == other {
-                return None;
-            }
-            lines.swap(at, other);
-            ("reorder", [at, other].map(Where::Line).into())
-        }
-        7 => {
-            let theirs = dice.pick(&of_kind(&files.theirs, "entry"));
-            lines[at].clone_from(&files.theirs[theirs]);
-            if dice.roll(2) == 0 {
-                lines[at] = lines[at].replace(&tenant_of(&files.theirs), &tenant_of(&files.ours));
-            }
-            ("swap between tenants", vec![Where::Line(at)])
-        }
-        _ => {
-            lines[at] = json!({ "damaged": { "id": id, "parts": ["meta"] } }).to_string();
-            ("entry said to be unreadable", vec![Where::Line(at)])
-        }
-    })
-}
-
-/// A change of the seals' lines.
-fn mutate_seals(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Mutation {
-    let (entries, seals) = (of_kind(lines, "entry"), of_kind(lines, "seal"));
-    let seal = dice.pick(&seals);
-    let number = number_of(&lines[seal]);
-    Some(match dice.roll(6) {
-        0 => {
-            edit(dice, &mut lines[seal], "seal");
-            ("edit of a seal", vec![Where::Line(seal)])
-        }
-        1 => {
-            let next = seals.iter().copied().find(|at| *at > seal);
-            lines.drain(seal..next.unwrap_or(entries.last()? + 1));
-            (
-                "a seal and its entries gone",
-                vec![Where::Line(seal), Where::SealGone(number)],
-            )
-        }
-        2 => {
-            let other = dice.pick(&seals);
-            if seal == other {
-                return None;
-            }
-            lines.swap(seal, other);
-            (
-                "seals in another order",
-                [seal, other].map(Where::Line).into(),
-            )
-        }
-        3 => {
-            let place = dice.pick(&entries) + 1;
-            let copy = lines[seal].clone();
-            lines.insert(place, copy);
-            (
-                "a seal twice",
-                vec![Where::Line(place), Where::Seal(number)],
-            )
-        }
-        4 => {
-            let theirs = dice.pick(&of_kind(&files.theirs, "seal"));
-            lines[seal].clone_from(&files.theirs[theirs]);
-            ("another tenant's seal", vec![Where::Line(seal)])
-        }
-        _ => {
-            // Everything behind a seal is gone, and the first line and the last say so.
-            let cut = 1 + dice.roll(seals.len() - 1);
-            let mut header = parsed(&lines[0]);
-            header["header"]["head"] = head_of(&lines[seals[cut - 1]]);
-            lines[0] = header.to_string();
-            lines.truncate(seals[cut]);
-            let count = of_kind(lines, "entry").len();
-            lines.push(json!({ "end": { "seals": cut, "entries": count } }).to_string());
-            (
-                "tail gone from the database",
-                vec![Where::Line(lines.len()), Where::Removed],
-            )
-        }
-    })
-}
-
-/// A change of what stands around the seals and their entries.
-fn mutate_frame(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Mutation {
-    let (removals, adoptions) = (of_kind(lines, "removal"), of_kind(lines, "adoption"));
-    let end = lines.len() - 1;
-    Some(match dice.roll(9) {
-        0 => {
-            let left = 1 + dice.roll(lines.len() - 1);
-            lines.truncate(left);
-            ("truncate", vec![Where::Line(left)])
-        }
-        1 => {
-            let mut header = parsed(&lines[0]);
-            disturb(dice, &mut header["header"]["head"]);
-            lines[0] = header.to_string();
-            ("edit of the head", vec![Where::Line(0)])
-        }
-        2 => {
-            lines[0] = lines[0].replace(&tenant_of(&files.ours), &tenant_of(&files.theirs));
-            ("another tenant's header", vec![Where::Line(0)])
-        }
-        3 => {
-            edit(dice, &mut lines[end], "end");
-            ("edit of the end", vec![Where::Line(end)])
-        }
-        4 => {
-            let place = 1 + dice.roll(end - 1);
-            let last = lines.remove(end);
-            lines.insert(place, last);
-            ("the end before the end", vec![Where::Line(place + 1)])
-        }
-        5 => {
-            let removal = dice.pick(&removals);
-            if dice.roll(2) == 0 {
-                edit(dice, &mut lines[removal], "removal");
-                ("edit of a removal", vec![Where::Line(removal)])
-            } else {
-                lines.remove(removal);
-                ("a removal gone", vec![Where::Removed])
-            }
-        }
-        6 => {
-            let theirs = of_kind(&files.theirs, "removal");
-            let removal = dice.pick(&removals);
-            lines.insert(removal, files.theirs[dice.pick(&theirs)].clone());
-            ("another tenant's removal", vec![Where::Line(removal)])
-        }
-        7 => {
-            let adoption = dice.pick(&adoptions);
-            let lost = parsed(&lines[adoption])["adoption"]["lost"][0]["number"].as_u64()?;
-            if dice.roll(2) == 0 {
-                edit(dice, &mut lines[adoption], "adoption");
-                ("edit of an adoption", vec![Where::Line(adoption)])
-            } else {
-                lines.remove(adoption);
-                ("an adoption gone", vec![Where::Seal(lost)])
-            }
-        }
-        _ => {
-            let place = removals[0];
-            let unsealed = json!({ "unsealed": { "id": uuid::Uuid::now_v7(), "transaction": 1 } });
-            lines.insert(place, unsealed.to_string());
-            ("an entry put in later", vec![Where::Line(place)])
-        }
-    })
-}
 
 #[tokio::test]
 async fn random_mutations_are_found_where_they_were_made() {
@@ -309,36 +28,37 @@ async fn random_mutations_are_found_where_they_were_made() {
     let rounds = given("TENANCY_MUTATIONS").unwrap_or(500);
     println!("seed {seed}, {rounds} mutations");
     let (mut dice, mut done) = (Dice(seed), 0);
+    let mut drawn = BTreeMap::<&str, u64>::new();
     while done < rounds {
         let mut lines = files.ours.clone();
-        let mutate = match dice.roll(8) {
-            0..=3 => mutate_entries,
-            4 | 5 => mutate_seals,
-            _ => mutate_frame,
-        };
-        let Some((kind, expected)) = mutate(&mut dice, &files, &mut lines) else {
+        let Some(mutation) = mutate(&mut dice, &files, &mut lines) else {
             continue;
         };
         if lines == files.ours {
             continue;
         }
         done += 1;
+        *drawn.entry(mutation.kind).or_default() += 1;
         let Ok(report) = files.try_verify(&lines) else {
             assert_eq!(
-                kind, "edit of the head",
+                mutation.kind, "edit of the head",
                 "only the first line makes it no file"
             );
             continue;
         };
+        if let Err(wrong) = mutation.judge(&report) {
+            let found = &report.findings;
+            panic!(
+                "{} {wrong} (seed {seed}, {done}): {mutation:?} {found:?}",
+                mutation.kind
+            );
+        }
+    }
+    println!("{drawn:?}");
+    if rounds >= 500 {
         assert!(
-            !report.is_intact(),
-            "{kind} was not found (seed {seed}, {done})"
-        );
-        let located = |place: &Where| report.findings.iter().any(|finding| place.shows(finding));
-        assert!(
-            expected.iter().any(located),
-            "{kind} was not located (seed {seed}, {done}): {expected:?} {:?}",
-            report.findings
+            drawn.keys().eq(&KINDS),
+            "not each kind was drawn: {drawn:?}"
         );
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{NaiveDate, TimeDelta, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::Notify;
 
 use crate::{
@@ -79,6 +79,16 @@ struct Gated {
     open: Notify,
 }
 
+impl Gated {
+    fn new(inner: Arc<Ed25519Signer>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            reached: Notify::new(),
+            open: Notify::new(),
+        })
+    }
+}
+
 #[async_trait]
 impl SealSigner for Gated {
     fn key_name(&self) -> String {
@@ -92,6 +102,14 @@ impl SealSigner for Gated {
     }
 }
 
+/// Places a hold as the platform does.
+async fn hold(house: Arc<House>, ctx: TenantCtx) -> bool {
+    let audit = Arc::new(house.audit.clone());
+    let platform = Platform::new(house.db.app.clone(), ServiceKey::from_static("desk"), audit);
+    let case = HoldReference::parse("case 7").unwrap();
+    platform.hold(ctx.tenant(), &case).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
     let house = Arc::new(House::new().await);
@@ -99,11 +117,7 @@ async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
     let sealer = Sealer::new(house.db.worker.clone(), inner.clone());
     record(&house, &house.a, 3).await;
     seal_all(&house, &sealer, 3).await;
-    let gated = Arc::new(Gated {
-        inner,
-        reached: Notify::new(),
-        open: Notify::new(),
-    });
+    let gated = Gated::new(inner);
     let retention = Retention::new(house.db.operator.clone(), gated.clone(), keys);
     let removing = tokio::spawn({
         let (retention, rule) = (retention.clone(), all_of(&house.a));
@@ -111,14 +125,7 @@ async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
     });
     gated.reached.notified().await;
     // The removal is in the middle of its transaction: whoever places the hold waits for its end.
-    let holding = tokio::spawn({
-        let (house, audit) = (house.clone(), Arc::new(house.audit.clone()));
-        let platform = Platform::new(house.db.app.clone(), ServiceKey::from_static("desk"), audit);
-        async move {
-            let case = HoldReference::parse("case 7").unwrap();
-            platform.hold(house.a.tenant(), &case).await
-        }
-    });
+    let holding = tokio::spawn(hold(house.clone(), house.a.clone()));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!holding.is_finished(), "a hold that keeps nothing");
     gated.open.notify_one();
@@ -127,7 +134,7 @@ async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
         // It stands before the look for more.
         Err(error) => assert_eq!(error.code(), "audit_held"),
     }
-    assert!(holding.await.unwrap().unwrap());
+    assert!(holding.await.unwrap());
     let left = house.entries(&house.a).await;
     assert!(
         left.iter().all(|entry| entry.action != "thing.made"),
@@ -144,20 +151,26 @@ async fn a_hold_that_is_placed_during_a_removal_stands_before_the_next() {
     assert_eq!(made.count(), 2);
 }
 
+/// A hold that is being placed, and stands when this is committed.
+async fn placing(house: &House, ctx: &TenantCtx) -> Transaction<'static, Postgres> {
+    let mut holding = house.superuser().await.begin().await.unwrap();
+    for sql in [
+        "SELECT FROM tenancy.tenants WHERE id = $1 FOR NO KEY UPDATE",
+        "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')",
+    ] {
+        let place = sqlx::query(sql).bind(ctx.tenant());
+        place.execute(&mut *holding).await.unwrap();
+    }
+    holding
+}
+
 #[tokio::test]
 async fn a_removal_waits_for_a_hold_that_is_being_placed() {
     let kept = Kept::new().await;
     let house = &kept.house;
     record(house, &house.a, 3).await;
     seal_all(house, &kept.sealer, 3).await;
-    let mut holding = house.superuser().await.begin().await.unwrap();
-    for sql in [
-        "SELECT FROM tenancy.tenants WHERE id = $1 FOR NO KEY UPDATE",
-        "INSERT INTO tenancy.tenant_holds (tenant_id, reference) VALUES ($1, 'case 7')",
-    ] {
-        let place = sqlx::query(sql).bind(house.a.tenant());
-        place.execute(&mut *holding).await.unwrap();
-    }
+    let holding = placing(house, &house.a).await;
     let removing = tokio::spawn({
         let (retention, rule) = (kept.retention.clone(), all_of(&house.a));
         async move { retention.remove(&rule).await }
@@ -180,20 +193,86 @@ where
     asked.fetch_one(&house.superuser().await).await.unwrap()
 }
 
+const THERE: &str = "SELECT to_regclass('tenancy.audit_logs_y2025m03')::text";
+const REMOVALS: &str = "SELECT count(*) FROM tenancy.audit_removals";
+
+fn march() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 3, 1).unwrap()
+}
+
+#[tokio::test]
+async fn a_month_waits_for_a_hold_that_is_being_placed_on_any_of_its_tenants() {
+    let kept = Kept::new().await;
+    let house = &kept.house;
+    old_month(house).await;
+    seal_all(house, &kept.sealer, 4).await;
+    for ctx in [&house.a, &house.b] {
+        let holding = placing(house, ctx).await;
+        let dropping = tokio::spawn({
+            let retention = kept.retention.clone();
+            async move { retention.drop_month(march(), "24 months").await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!dropping.is_finished());
+        holding.commit().await.unwrap();
+        let held = dropping.await.unwrap().unwrap_err();
+        assert_eq!(held.code(), "audit_held");
+        assert!(
+            held.to_string().contains(&ctx.tenant().to_string()),
+            "{held}"
+        );
+        assert_eq!(
+            one::<Option<String>>(house, THERE).await.as_deref(),
+            Some(MONTH)
+        );
+        assert_eq!(one::<i64>(house, REMOVALS).await, 0);
+        for of in [&house.a, &house.b] {
+            assert_eq!(house.entries(of).await.len(), 2);
+        }
+        sqlx::raw_sql("DELETE FROM tenancy.tenant_holds")
+            .execute(&house.superuser().await)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hold_waits_for_a_month_that_is_being_dropped() {
+    let house = Arc::new(House::new().await);
+    let (inner, keys) = signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), inner.clone());
+    old_month(&house).await;
+    seal_all(&house, &sealer, 4).await;
+    let gated = Gated::new(inner);
+    let retention = Retention::new(house.db.operator.clone(), gated.clone(), keys);
+    let dropping = tokio::spawn(async move { retention.drop_month(march(), "24 months").await });
+    gated.reached.notified().await;
+    let holding = tokio::spawn(hold(house.clone(), house.b.clone()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!holding.is_finished(), "a hold that keeps nothing");
+    // A removal for each of the two tenants.
+    gated.open.notify_one();
+    gated.reached.notified().await;
+    assert!(!holding.is_finished());
+    gated.open.notify_one();
+    let dropped = dropping.await.unwrap().unwrap();
+    assert_eq!((dropped.tenants, dropped.entries), (2, 4));
+    assert!(holding.await.unwrap());
+    assert_eq!(one::<Option<String>>(&house, THERE).await, None);
+    assert_eq!(one::<i64>(&house, REMOVALS).await, 2);
+}
+
 #[tokio::test]
 async fn a_month_is_gone_when_it_is_dropped_and_stays_as_long_as_somebody_reads_it() {
     let kept = Kept::new().await;
     let house = &kept.house;
     old_month(house).await;
     seal_all(house, &kept.sealer, 4).await;
-    let month = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
-    let there = "SELECT to_regclass('tenancy.audit_logs_y2025m03')::text";
-    let removals = "SELECT count(*) FROM tenancy.audit_removals";
     for mode in ["ACCESS SHARE", "ROW EXCLUSIVE"] {
         let mut reader = house.superuser().await.begin().await.unwrap();
         let lock: &'static str = format!("LOCK TABLE {MONTH} IN {mode} MODE").leak();
         sqlx::raw_sql(lock).execute(&mut *reader).await.unwrap();
-        let busy = kept.retention.drop_month(month, "24 months").await;
+        let busy = kept.retention.drop_month(march(), "24 months").await;
         let busy = busy.unwrap_err();
         assert_eq!(
             (busy.code(), busy.kind()),
@@ -201,15 +280,19 @@ async fn a_month_is_gone_when_it_is_dropped_and_stays_as_long_as_somebody_reads_
             "{mode}"
         );
         reader.rollback().await.unwrap();
-        let left: Option<String> = one(house, there).await;
+        let left: Option<String> = one(house, THERE).await;
         assert_eq!(left.as_deref(), Some(MONTH), "{mode}");
-        assert_eq!(one::<i64>(house, removals).await, 0, "{mode}");
+        assert_eq!(one::<i64>(house, REMOVALS).await, 0, "{mode}");
         assert_eq!(house.entries(&house.a).await.len(), 2, "{mode}");
     }
-    let dropped = kept.retention.drop_month(month, "24 months").await.unwrap();
+    let dropped = kept
+        .retention
+        .drop_month(march(), "24 months")
+        .await
+        .unwrap();
     assert_eq!((dropped.tenants, dropped.entries), (2, 4));
-    assert_eq!(one::<Option<String>>(house, there).await, None);
-    assert_eq!(one::<i64>(house, removals).await, 2);
+    assert_eq!(one::<Option<String>>(house, THERE).await, None);
+    assert_eq!(one::<i64>(house, REMOVALS).await, 2);
     assert!(house.entries(&house.a).await.is_empty());
 }
 

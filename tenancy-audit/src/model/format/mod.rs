@@ -46,7 +46,8 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    const ALL: [Self; 5] = [
+    /// Every format, in the order of their names.
+    pub const ALL: [Self; 5] = [
         Self::CloudEvents,
         Self::Csv,
         Self::Ndjson,
