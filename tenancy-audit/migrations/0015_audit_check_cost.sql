@@ -3,15 +3,6 @@
 
 SET LOCAL ROLE tenancy_owner;
 
--- Two of the conditions say who acts; the third need not ask the transaction again.
-ALTER POLICY tenant_insert ON tenancy.audit_logs WITH CHECK (
-    tenant_id = util.current_tenant()
-    AND actor_kind = util.current_actor_kind()
-    AND actor_id = util.current_actor_id()
-    AND actor_user_id IS NOT DISTINCT FROM CASE WHEN actor_kind = 'user' THEN actor_id::uuid END
-    AND on_behalf_of IS NOT DISTINCT FROM util.current_on_behalf_of()
-);
-
 -- A uuid v7 begins with 48 bits of milliseconds, so that its bytes can be compared with those of a time.
 ALTER TABLE tenancy.audit_logs
     DROP CONSTRAINT audit_logs_id_time,

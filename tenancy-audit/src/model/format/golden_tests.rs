@@ -277,3 +277,26 @@ fn the_schema_of_ocsf_refuses_what_is_not_of_the_class() {
         assert!(!schema.is_valid(&event), "{at} with another {key}");
     }
 }
+
+#[test]
+fn the_list_has_every_format() {
+    // A new format does not compile here, and has to stand in the list as well.
+    let place = |format| match format {
+        ExportFormat::CloudEvents => 0,
+        ExportFormat::Csv => 1,
+        ExportFormat::Ndjson => 2,
+        ExportFormat::Ocsf => 3,
+        ExportFormat::WorkOs => 4,
+    };
+    assert!(ExportFormat::ALL.into_iter().map(place).eq(0..=4));
+    let names = ExportFormat::ALL.map(ExportFormat::as_str);
+    assert!(names.is_sorted(), "{names:?}");
+    for name in names {
+        assert_eq!(name.parse::<ExportFormat>().unwrap().as_str(), name);
+        let unknown = "xml".parse::<ExportFormat>().unwrap_err();
+        assert!(
+            unknown.to_string().contains(&format!("`{name}`")),
+            "{unknown}"
+        );
+    }
+}
