@@ -62,7 +62,7 @@ pub(crate) enum Tenants {
     },
     /// Takes a deletion back, as long as no row is gone.
     Undelete(Which),
-    /// Places a legal hold: nothing is purged before it is released.
+    /// Places a legal hold: nothing is purged, removed from the log or erased before it is released.
     Hold {
         #[command(flatten)]
         which: Which,
