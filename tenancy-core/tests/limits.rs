@@ -74,6 +74,22 @@ async fn a_statement_that_takes_too_long_is_ended() -> Result {
 }
 
 #[tokio::test]
+async fn plans_leave_checks_out_in_that_transaction_alone() -> Result {
+    let (kit, _proxy, _, ctx) = fixture().await?;
+    let options = DbOptions::default().with_max_connections(1);
+    let db = TenantDb::connect_with(kit.server.app_url(), options).await?;
+    let planning = TxOptions::default().without_constraint_exclusion();
+    for (options, expected) in [(planning, "off"), (TxOptions::default(), "partition")] {
+        let mut tx = db.read_with(&ctx, &options).await?;
+        let set: String = sqlx::query_scalar("SHOW constraint_exclusion")
+            .fetch_one(&mut *tx)
+            .await?;
+        assert_eq!(set, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lock_that_does_not_become_free_is_given_up() -> Result {
     let (_kit, _proxy, db, ctx) = fixture().await?;
     let mut holder = db.write(&ctx).await?;

@@ -6,7 +6,7 @@
 use tenancy_core::{TenantCtx, TenantDb, TenantTx};
 use uuid::Uuid;
 
-use super::row::Row;
+use super::{months::read, row::Row};
 use crate::{Entry, Error, ErrorKind, Followed, Mark};
 
 /// Entries that a look passes at most, whoever they belong to.
@@ -50,7 +50,7 @@ pub(super) async fn follow(
         Some((until, txid, id)) => (Some(until), txid, id),
         None => (None, "0".to_owned(), Uuid::nil()),
     };
-    let mut tx = db.read(ctx).await?;
+    let mut tx = read(db, ctx).await?;
     let look: Look = sqlx::query_as(include_str!("sql/look.sql"))
         .bind(&base)
         .bind(until)

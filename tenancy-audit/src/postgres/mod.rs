@@ -6,7 +6,7 @@ mod filters;
 mod follow;
 mod keys;
 mod log;
-mod near;
+mod months;
 mod partitions;
 mod policies;
 mod proofs;

@@ -8,13 +8,13 @@ use super::{
     append::append,
     filters::Looking,
     follow,
-    near::{is_near, near_first},
+    months::{is_near, near_first, read},
     row::Row,
     single::Single,
 };
 use crate::{
     AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, Followed, Mark,
-    Order, Page,
+    Order, Page, ResourceFilter,
 };
 
 /// How many entries a page looks at where filters have no index.
@@ -38,15 +38,13 @@ impl PgAuditStore {
 
     /// Whether the context's tenant is under a legal hold.
     pub(crate) async fn is_held(&self, ctx: &TenantCtx) -> Result<bool, Error> {
-        let mut tx = self.db.read(ctx).await?;
+        let mut tx = read(&self.db, ctx).await?;
         Ok(sqlx::query_scalar(include_str!("sql/is_held_here.sql"))
             .bind(ctx.tenant())
             .fetch_one(&mut *tx)
             .await?)
     }
-}
 
-impl PgAuditStore {
     async fn rows(&self, tx: &mut TenantTx, looking: &Looking<'_>) -> Result<Vec<Row>, Error> {
         // Near the beginning of a page there are few months to plan for. Behind a pooler no plan is kept.
         let single = Single::of(looking.query)
@@ -79,7 +77,7 @@ impl AuditStore for PgAuditStore {
     }
 
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error> {
-        let mut tx = self.db.read(ctx).await?;
+        let mut tx = read(&self.db, ctx).await?;
         let row: Option<Row> = sqlx::query_as(include_str!("sql/get.sql"))
             .bind(ctx.tenant())
             .bind(id)
@@ -96,10 +94,10 @@ impl AuditStore for PgAuditStore {
             ids: query.bounds(tenant)?,
             count: i64::from(query.page_size()) + 1,
         };
-        let mut tx = self.db.read(ctx).await?;
+        let mut tx = read(&self.db, ctx).await?;
         let end = cut_short(&mut tx, &mut looking, MOST_LOOKED_AT).await?;
         let mut entries: Vec<Entry> = Vec::new();
-        for ids in near_first(looking.ids, query.order) {
+        for ids in parts(&looking) {
             looking.ids = ids;
             let rows = self.rows(&mut tx, &looking).await?;
             looking.count -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -127,7 +125,7 @@ impl AuditStore for PgAuditStore {
             ids: newest.bounds(ctx.tenant())?,
             count: i64::from(most),
         };
-        let mut tx = self.db.read(ctx).await?;
+        let mut tx = read(&self.db, ctx).await?;
         let end = cut_short(&mut tx, &mut looking, most.into()).await?;
         let mut groups: Vec<(String, i64)> =
             sqlx::query_as_with(include_str!("sql/count.sql"), looking.grouped(by.as_str())?)
@@ -157,6 +155,15 @@ impl AuditStore for PgAuditStore {
     async fn follow(&self, ctx: &TenantCtx, mark: &Mark, most: u16) -> Result<Followed, Error> {
         follow::follow(&self.db, ctx, mark, most).await
     }
+}
+
+/// Where a page is looked for, in this order. There are seldom enough entries of one target or request for a page.
+fn parts(looking: &Looking<'_>) -> Vec<(Uuid, Uuid)> {
+    let query = looking.query;
+    if query.request.is_some() || matches!(query.resource, Some(ResourceFilter::Exact(_))) {
+        return vec![looking.ids];
+    }
+    near_first(looking.ids, query.order)
 }
 
 /// Where filters have no index, narrows a search down to the first entries that the others leave; answers

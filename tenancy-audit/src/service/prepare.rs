@@ -14,6 +14,10 @@ const MAX_IP: usize = 64;
 const MAX_USER_AGENT: usize = 512;
 const MAX_TRACE_ID: usize = 64;
 const MAX_TARGET_KIND: usize = 64;
+/// Personal details of one event, and the bytes of their names in all: the commitments to them have 256 KiB in the
+/// table, and one takes 64 bytes beside its name.
+const MAX_DETAILS: usize = 1_024;
+const MAX_DETAIL_NAMES: usize = 128 * 1024;
 
 /// How events are checked and redacted.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +34,10 @@ impl Rules {
         let mut sanitizer = Sanitizer::new(&self.limits, &self.redaction);
         let targets = self.targets(&mut sanitizer, event.targets)?;
         let meta = sanitizer.object(event.meta)?;
-        let given = sanitizer.object(event.personal)?;
+        let mut given = sanitizer.object(event.personal)?;
+        if self.cut_details(&mut given)? {
+            sanitizer.truncated = true;
+        }
         let schema = self.schema(action.as_str(), event.outcome, &targets, &meta, &given)?;
         let id = AuditEntryId::new();
         let mut personal = Personal::new(ctx.tenant(), id);
@@ -69,6 +76,27 @@ impl Rules {
             .map(|key| EntryKey::new(&key, &record))
             .transpose()?;
         Ok(Draft::new(record, key))
+    }
+
+    /// Whether there were more details than can be kept, and the rest is gone.
+    fn cut_details(&self, given: &mut Map<String, Value>) -> Result<bool, Error> {
+        let mut names = 0;
+        let fitting = given.keys().take(MAX_DETAILS).take_while(|name| {
+            names += name.len();
+            names <= MAX_DETAIL_NAMES
+        });
+        let fitting = fitting.count();
+        if fitting == given.len() {
+            return Ok(false);
+        }
+        if self.limits.oversize == Oversize::Refuse {
+            let message = format!(
+                "an event may have {MAX_DETAILS} personal details, and their names {MAX_DETAIL_NAMES} bytes"
+            );
+            return Err(Error::invalid("audit_details_too_many", message));
+        }
+        *given = std::mem::take(given).into_iter().take(fitting).collect();
+        Ok(true)
     }
 
     /// The version of the schema that the event fits, where its action has one.

@@ -36,7 +36,9 @@ impl MemoryAuditStore {
     fn locked(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Kept {
     /// What is to be stored of the drafts, and under which id each of them stands.
     fn check<'a>(
         &self,
@@ -54,8 +56,7 @@ impl MemoryAuditStore {
                 message,
             ));
         }
-        let kept = self.locked();
-        let mut keys = kept.keys.clone();
+        let mut keys = self.keys.clone();
         let (mut fresh, mut ids) = (Vec::new(), Vec::new());
         for draft in drafts {
             if let Some(key) = draft.key {
@@ -72,7 +73,7 @@ impl MemoryAuditStore {
             } else {
                 ids.push(draft.id);
             }
-            if kept.entries.iter().any(|entry| entry.id == draft.id) {
+            if self.entries.iter().any(|entry| entry.id == draft.id) {
                 return Err(Error::new(
                     ErrorKind::Conflict,
                     "already_exists",
@@ -83,9 +84,7 @@ impl MemoryAuditStore {
         }
         Ok((fresh, ids))
     }
-}
 
-impl Kept {
     fn add(&mut self, drafts: Vec<Draft>) {
         for Draft { record, key } in drafts {
             if let Some(key) = key {
@@ -100,8 +99,10 @@ impl Kept {
 #[async_trait]
 impl AuditStore for MemoryAuditStore {
     async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
-        let (fresh, ids) = self.check(ctx, drafts)?;
-        self.locked().add(fresh.into_iter().cloned().collect());
+        // Of two that use one key at once, the second has to find the first.
+        let mut kept = self.locked();
+        let (fresh, ids) = kept.check(ctx, drafts)?;
+        kept.add(fresh.into_iter().cloned().collect());
         Ok(ids)
     }
 
@@ -110,7 +111,7 @@ impl AuditStore for MemoryAuditStore {
         tx: &mut TenantTx,
         drafts: &[Draft],
     ) -> Result<Vec<AuditEntryId>, Error> {
-        let (fresh, ids) = self.check(tx.ctx(), drafts)?;
+        let (fresh, ids) = self.locked().check(tx.ctx(), drafts)?;
         let (store, fresh): (_, Vec<Draft>) = (self.clone(), fresh.into_iter().cloned().collect());
         tx.after_commit(move || store.locked().add(fresh));
         Ok(ids)

@@ -34,6 +34,7 @@ mod kept_apart;
 mod keys;
 mod layer;
 mod layer_ends;
+mod limits;
 mod looks;
 mod malformed;
 mod many_writers;

@@ -34,6 +34,10 @@ pub struct TxOptions {
     /// yet, and rights that were just taken away may still be. Without a replica, for writes, for
     /// serializable reads, and while the replica is away, the primary serves.
     pub replica: bool,
+    /// Whether plans are made without asking of each partition if its CHECKs contradict the query
+    /// (`constraint_exclusion`). Their bounds rule partitions out as ever. With many partitions and many
+    /// CHECKs, the asking is most of planning.
+    pub no_constraint_exclusion: bool,
 }
 
 impl TxOptions {
@@ -70,6 +74,12 @@ impl TxOptions {
     /// Lets a replica serve the read, which may then be behind.
     pub fn on_replica(mut self) -> Self {
         self.replica = true;
+        self
+    }
+
+    /// Plans without the CHECKs of partitions.
+    pub fn without_constraint_exclusion(mut self) -> Self {
+        self.no_constraint_exclusion = true;
         self
     }
 
@@ -220,6 +230,9 @@ pub(crate) fn begin(ctx: &TenantCtx, mode: Mode, options: &TxOptions) -> AssertS
         if let Some(limit) = limit {
             set(&mut sql, name, millis(limit));
         }
+    }
+    if options.no_constraint_exclusion {
+        set(&mut sql, "constraint_exclusion", "off");
     }
     if mode.asks {
         ask_anew(&mut sql, ctx);
