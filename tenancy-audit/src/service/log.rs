@@ -140,10 +140,12 @@ impl AuditLog {
         Ok(Entry::new(record, created_at))
     }
 
-    /// Erases what the log says about a person: destroys the key it is sealed under, in entries, exports
-    /// and backups alike, and records `audit.subject_erased`, which is what shows the erasure from then on.
-    /// Every proof still holds. A user's subject is `Subject::from(user)`. After an error it can be
-    /// called again.
+    /// Erases what the log says about a person: destroys the key it is sealed under, so that nobody can open it any
+    /// more in entries, on replicas or in exports, and records `audit.subject_erased`, which is what shows the
+    /// erasure from then on. Every proof still holds. A user's subject is `Subject::from(user)`. After an error it
+    /// can be called again.
+    ///
+    /// A backup from before holds the key of its time: after restoring one, erase again.
     ///
     /// What was recorded without a cipher is not sealed, and stays: see
     /// [`Retention::erase_details`](crate::Retention::erase_details).

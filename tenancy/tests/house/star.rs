@@ -2,7 +2,7 @@
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-use super::Result;
+use super::{Result, root};
 
 const SIBLINGS: [&str; 6] = [
     "tenancy-audit",
@@ -81,6 +81,40 @@ fn every_package_says_what_publishing_needs() -> Result {
             package.rust_version.is_some(),
             "{} has no rust-version",
             package.name
+        );
+    }
+    Ok(())
+}
+
+/// A host of the facade can't turn on what the facade does not pass on, nor what it does not know of.
+#[test]
+fn the_facade_passes_every_feature_on_and_lists_its_own() -> Result {
+    let metadata = MetadataCommand::new().no_deps().exec()?;
+    let packages = metadata.workspace_packages();
+    let facade = packages.iter().find(|package| package.name.as_str() == "tenancy");
+    let facade = &facade.ok_or("no facade")?.features;
+    let passed_on: Vec<String> = facade.values().flatten().map(|to| to.replace('?', "")).collect();
+    for package in &packages {
+        let name = package.name.as_str();
+        if name != "tenancy-core" && !SIBLINGS.contains(&name) {
+            continue;
+        }
+        let usual = package.features.get("default").cloned().unwrap_or_default();
+        for feature in package.features.keys() {
+            let own = ["default", "testing"].contains(&feature.as_str());
+            assert!(
+                own || usual.contains(feature) || passed_on.contains(&format!("{name}/{feature}")),
+                "`{name}/{feature}` can't be turned on by a host of `tenancy`"
+            );
+        }
+    }
+    let readme = std::fs::read_to_string(root().join("tenancy/README.md"))?;
+    for feature in facade.keys() {
+        let part = SIBLINGS.contains(&format!("tenancy-{feature}").as_str());
+        let row = format!("\n| `{feature}` | ");
+        assert!(
+            part || feature == "default" || readme.contains(&row),
+            "tenancy/README.md lacks the feature `{feature}`"
         );
     }
     Ok(())

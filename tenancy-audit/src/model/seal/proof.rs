@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// Proves that an entry is in a seal: everything that has to be known beside the entry and the key.
+///
+/// The path is a Merkle audit path (RFC 6962, section 2.1.1) in the tree over the seal's entries, whose root the
+/// seal signs for.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -34,6 +37,8 @@ pub struct InclusionProof {
 }
 
 /// Proves that what was sealed earlier is still the beginning of the log.
+///
+/// The path is a Merkle consistency proof (RFC 6962, section 2.1.2) between two sizes of the tree over all seals.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

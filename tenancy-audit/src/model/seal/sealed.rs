@@ -24,6 +24,9 @@ pub const MAX_SEALED: usize = 1_024;
 /// Seals of a tenant are numbered from 1 without a gap, and so are the entries in them. Each holds the
 /// root of the Merkle tree over its entries, the hash of the seal before it, and the root of the tree
 /// over all seals up to it: the tenant's log.
+///
+/// Both trees are those of RFC 6962, section 2.1, over SHA-256; the signature is Ed25519 (RFC 8032) over the
+/// seal's [head](Self::head).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -59,6 +62,10 @@ pub struct Seal {
 }
 
 /// The newest seal that somebody saw, as an anchor keeps it: what a log has to go on from.
+///
+/// It is what RFC 6962, section 3.5, calls a signed tree head, and others a checkpoint: how many leaves the tree
+/// over all seals has, its root, and a signature, here Ed25519 (RFC 8032). It also names how many entries there
+/// are and the hash of the newest seal, in bytes of its own and not in those of RFC 6962.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -22,7 +22,8 @@ const MOST_HEADS: usize = 100_000;
 /// The most different heads of one number that are kept: the first.
 const MOST_FORKS: usize = 16;
 
-/// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys.
+/// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys: Merkle trees and
+/// proofs as RFC 6962, section 2.1, has them, signed with Ed25519 (RFC 8032).
 ///
 /// Says of everything that was changed what it is and where: an entry edited, missing, added, moved, without a
 /// meaning, of another tenant, or put in where everything was sealed; a detail changed or stripped; a seal
