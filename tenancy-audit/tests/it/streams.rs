@@ -15,9 +15,7 @@ use tenancy_audit::{
     AuditEntryId, AuditStream, Entry, Error, ErrorKind, ExportFormat, Limits, PgAuditLog,
     StreamOptions, StreamRound, StreamStart, StreamTarget, Streams, WebhookTarget,
 };
-use tenancy_core::{
-    AuditSink as _, Event, ReqwestWebhooks, TenantCtx, WebhookKeys, WebhookSecret,
-};
+use tenancy_core::{AuditSink as _, Event, ReqwestWebhooks, TenantCtx, WebhookKeys, WebhookSecret};
 use tenancy_testkit::{Received, Receiver, Reply};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -91,9 +91,15 @@ fn every_package_says_what_publishing_needs() -> Result {
 fn the_facade_passes_every_feature_on_and_lists_its_own() -> Result {
     let metadata = MetadataCommand::new().no_deps().exec()?;
     let packages = metadata.workspace_packages();
-    let facade = packages.iter().find(|package| package.name.as_str() == "tenancy");
+    let facade = packages
+        .iter()
+        .find(|package| package.name.as_str() == "tenancy");
     let facade = &facade.ok_or("no facade")?.features;
-    let passed_on: Vec<String> = facade.values().flatten().map(|to| to.replace('?', "")).collect();
+    let passed_on: Vec<String> = facade
+        .values()
+        .flatten()
+        .map(|to| to.replace('?', ""))
+        .collect();
     for package in &packages {
         let name = package.name.as_str();
         if name != "tenancy-core" && !SIBLINGS.contains(&name) {
