@@ -25,7 +25,7 @@ fn full(details: usize, name: usize) -> Event {
         event.target("thing", format!("{at:0>512}"))
     });
     let event = (0..details).fold(event, |event, at| {
-        event.personal(&format!("{at:0>name$}"), "x".repeat(40))
+        event.personal(format!("{at:0>name$}"), "x".repeat(40))
     });
     let left = 256 * 1024 - details * (name + 40) - 100;
     let numbers = left.min(100_000) / 8;
