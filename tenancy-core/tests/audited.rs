@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sqlx::PgPool;
 use tenancy_core::{
-    ApiKeys, AuditSink, Email, Error, ErrorKind, Event, Grace, HoldReference, Invitations, Limit,
-    MemberStatus, Members, NewApiKey, NewImpersonation, NewInvitation, NewTenant, NoRoles,
+    ApiKeys, AuditSink, Email, Error, ErrorKind, Event, Grace, HoldReference, Invitations, Kept,
+    Limit, MemberStatus, Members, NewApiKey, NewImpersonation, NewInvitation, NewTenant, NoRoles,
     Ownership, PermissionKey, Platform, PurgeOptions, RoleKey, ServiceKey, Setting, Settings, Slug,
     Support, SupportGrant, Suspension, TenantCtx, TenantDb, TenantName, TenantStatus, TenantTx,
     Tenants, UserId,
@@ -32,7 +32,7 @@ impl AuditSink for Full {
         Err(full())
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> std::result::Result<(), Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> std::result::Result<Kept, Error> {
         Err(full())
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use tenancy_core::{
     AuditSink, Authorizer, CredentialId, CredentialSource, Decision, DenyReason, Error, ErrorKind,
-    Event, NoAudit, NoRoles, OwnerAuthorizer, PermissionKey, Principal, RoleKey, TenantCtx,
+    Event, Kept, NoAudit, NoRoles, OwnerAuthorizer, PermissionKey, Principal, RoleKey, TenantCtx,
     TenantDb, TenantId, TenantTx, UserId,
     migrate::CORE,
     testing::{
@@ -245,7 +245,7 @@ impl AuditSink for Broken {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 }

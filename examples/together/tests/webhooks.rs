@@ -261,6 +261,52 @@ async fn who_left_and_what_is_gone_is_told_although_nobody_is_there_to_tell_it()
 }
 
 #[tokio::test]
+async fn a_secret_that_the_log_hides_reaches_no_receiver_and_a_repeated_event_only_once() -> Result
+{
+    const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+    let receiver = Receiver::start(|_| Reply::Status(200, "")).await?;
+    let host = Host::new(&receiver).await?;
+    let process = host.process()?;
+    let a = process.tenant("acme").await?;
+    let linked = Event::new("tenant.linked")
+        .target("link", format!("https://ann:{SECRET}@example.com/"))
+        .meta("api_key", SECRET)
+        .meta("plan", "pro")
+        .personal("email", "ann@example.com")
+        .idempotency_key("link:7");
+    process.audit.record(&a, linked.clone()).await?;
+    process.audit.record(&a, linked.clone()).await?;
+    let mut tx = host.db.app.write(&a).await?;
+    process.audit.record_in(&mut tx, linked).await?;
+    tx.commit().await?;
+
+    let superuser = host.db.superuser().await?;
+    let bodies = sqlx::query_scalar("SELECT body FROM tenancy.webhook_events ORDER BY recorded_at");
+    let stored: Vec<String> = bodies.fetch_all(&superuser).await?;
+    assert_eq!(stored.len(), 2, "one of each event: {stored:?}");
+    let stop = process.start(&host)?;
+    receiver.wait_for(2).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let bodies = host.verified(&receiver.received())?;
+    assert_eq!(types(&bodies), ["tenant.created", "tenant.linked"]);
+    let told = &bodies.values().nth(1).ok_or("one of each")?["data"];
+    assert_eq!(told["meta"]["api_key"], "[redacted]");
+    assert_eq!(told["meta"]["plan"], "pro");
+    assert_eq!(told["targets"][0]["kind"], "link");
+
+    let jobs =
+        "SELECT j::text FROM tenancy.jobs j UNION ALL SELECT h::text FROM tenancy.job_history h";
+    let jobs: Vec<String> = sqlx::query_scalar(jobs).fetch_all(&superuser).await?;
+    assert!(jobs.len() >= 2, "{jobs:?}");
+    let sent = bodies.values().map(Value::to_string);
+    for text in stored.into_iter().chain(jobs).chain(sent) {
+        assert!(!text.contains(SECRET) && !text.contains("ann@"), "{text}");
+    }
+    stop.cancel();
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_parks_its_messages() -> Result {
     let receiver = Receiver::start(|_| Reply::Status(410, "")).await?;
     let host = Host::new(&receiver).await?;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantDb, TenantTx};
+use tenancy_core::{AuditSink, Event, Kept, SubjectCipher, TenantCtx, TenantDb, TenantTx};
 
 use super::store::PgAuditStore;
 use crate::{AuditEntryId, AuditWriter, Error, Limits, Redaction};
@@ -97,7 +97,11 @@ impl AuditSink for PgAuditLog {
         self.0.record(ctx, event).await
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
+    async fn record_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<Kept, tenancy_core::Error> {
         self.0.record_in(tx, event).await
     }
 }

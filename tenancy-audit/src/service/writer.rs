@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use tenancy_core::{AuditSink, Event, SubjectCipher, TenantCtx, TenantTx};
+use tenancy_core::{AuditSink, Event, Kept, SubjectCipher, TenantCtx, TenantTx};
 
 use super::{prepare::Rules, subjects};
 use crate::{AuditEntryId, AuditStore, Draft, Error, ErrorKind, Limits, Redaction};
@@ -73,10 +73,19 @@ impl AuditWriter {
         tx: &mut TenantTx,
         event: Event,
     ) -> Result<AuditEntryId, Error> {
+        Ok(self.stored_in(tx, event).await?.0)
+    }
+
+    /// Under which id the event stands, and the draft that it was.
+    async fn stored_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<(AuditEntryId, Draft), Error> {
         let ctx = tx.ctx().clone();
         let draft = self.prepare(&ctx, event).await?;
         let drafts = std::slice::from_ref(&draft);
-        first(self.store.append_in(tx, drafts).await?)
+        Ok((first(self.store.append_in(tx, drafts).await?)?, draft))
     }
 
     /// Records many events in the caller's transaction, with one statement. Answers under which id each of
@@ -123,9 +132,18 @@ impl AuditSink for AuditWriter {
         Ok(())
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
-        self.record_entry_in(tx, event).await?;
-        Ok(())
+    async fn record_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<Kept, tenancy_core::Error> {
+        let (id, Draft { record, .. }) = self.stored_in(tx, event).await?;
+        // An earlier entry's id stands for one that says the same.
+        if id != record.id {
+            return Ok(Kept::Before);
+        }
+        let (targets, meta) = (record.targets, record.meta);
+        Ok(Kept::New { targets, meta })
     }
 }
 

@@ -141,7 +141,9 @@ async fn write(whom: &str) {
             let event = Event::new("thing.made").meta("id", id.to_string());
             // One by one, under a key, and as a batch.
             match id.as_u128() % 3 {
-                0 => audit.record_in(&mut tx, event).await.unwrap(),
+                0 => {
+                    audit.record_in(&mut tx, event).await.unwrap();
+                }
                 1 => {
                     let event = event.idempotency_key(id.to_string());
                     audit.record_in(&mut tx, event).await.unwrap();

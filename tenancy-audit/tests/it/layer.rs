@@ -18,8 +18,8 @@ use tenancy_audit::{
     perm,
 };
 use tenancy_core::{
-    AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind, Event, Outcome, OwnerAuthorizer,
-    TenantCtx, TenantTx,
+    AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind, Event, Kept, Outcome,
+    OwnerAuthorizer, TenantCtx, TenantTx,
     http::{Tenant, TenantLayer, TenantSource},
     testing::TestLogin,
 };
@@ -387,7 +387,7 @@ impl AuditSink for Broken {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 }

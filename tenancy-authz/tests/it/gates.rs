@@ -12,8 +12,8 @@ use tenancy_authz::{
     http::{Allowed, Gate},
 };
 use tenancy_core::{
-    AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind as CoreKind, Event, PermissionKey,
-    ServiceKey, TenantCtx, TenantDb, TenantTx,
+    AuditSink, Authorizer, AuthorizerExt as _, Error, ErrorKind as CoreKind, Event, Kept,
+    PermissionKey, ServiceKey, TenantCtx, TenantDb, TenantTx,
     http::{Tenant, TenantLayer, TenantSource},
     testing::{MemoryAudit, TestLogin},
 };
@@ -382,7 +382,7 @@ impl AuditSink for SlowAudit {
         self.0.record(ctx, event).await
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, Error> {
         self.0.record_in(tx, event).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tenancy_authz::{Change, PgAuthorizer, PgPolicyStore, PolicyStore, testing};
 use tenancy_core::{
-    AuditSink, Authorizer, Error, ErrorKind, Event, NewInvitation, PermissionKey, RoleKey,
+    AuditSink, Authorizer, Error, ErrorKind, Event, Kept, NewInvitation, PermissionKey, RoleKey,
     TenantCtx, TenantDb, TenantTx, UserId,
     testing::{
         MemoryAudit,
@@ -181,7 +181,7 @@ impl AuditSink for Broken {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
         Err(Error::new(ErrorKind::Unavailable, "planted", "planted"))
     }
 }

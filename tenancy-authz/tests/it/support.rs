@@ -9,8 +9,8 @@ use tenancy_authz::{
     AuthzOptions, COMPONENT, PgAuthorizer, RoleName, Roles, Wildcard, sync_permissions, testing,
 };
 use tenancy_core::{
-    AuditSink, Authorizer as _, Error, ErrorKind, Event, PermissionDef, PermissionKey, RoleKey,
-    TenantCtx, TenantDb, TenantTx, UserId,
+    AuditSink, Authorizer as _, Error, ErrorKind, Event, Kept, PermissionDef, PermissionKey,
+    RoleKey, TenantCtx, TenantDb, TenantTx, UserId,
     migrate::{CORE, Component},
     testing::{MemoryAudit, Recorded},
 };
@@ -186,7 +186,7 @@ impl AuditSink for NoAuditToday {
         ))
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
         Err(Error::new(
             ErrorKind::Unavailable,
             "audit_down",

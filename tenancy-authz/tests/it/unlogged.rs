@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tenancy_authz::{ImportOptions, NewRole, PgAuthorizer, Roles};
 use tenancy_core::{
-    AuditSink, Email, Error, ErrorKind, Event, Invitations, Members, NewInvitation, Ownership,
-    TenantCtx, TenantTx, UserId,
+    AuditSink, Email, Error, ErrorKind, Event, Invitations, Kept, Members, NewInvitation,
+    Ownership, TenantCtx, TenantTx, UserId,
 };
 
 use crate::support::{PURGE, Result, WRITE, World, name, role, user, wildcard};
@@ -38,8 +38,8 @@ impl AuditSink for Takes {
         self.one()
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
-        self.one()
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
+        self.one().map(|()| Kept::Nowhere)
     }
 }
 

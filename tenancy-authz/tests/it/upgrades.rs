@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tenancy_authz::{RoleTemplate, Roles, record_upgrades, sync_roles};
 use tenancy_core::{
-    AuditSink, Error, ErrorKind, Event, PermissionDef, RoleKey, TenantCtx, TenantId, TenantTx,
-    testing::MemoryAudit,
+    AuditSink, Error, ErrorKind, Event, Kept, PermissionDef, RoleKey, TenantCtx, TenantId,
+    TenantTx, testing::MemoryAudit,
 };
 
 use crate::support::{Result, World, definitions, role};
@@ -67,7 +67,7 @@ impl AuditSink for Strict {
         self.inner.record(ctx, event).await
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, Error> {
         let size = event.meta.iter().map(|(key, it)| key.len() + bytes(it));
         let items = event.meta.values().map(|it| 1 + items(it)).sum::<usize>();
         let too_large = size.sum::<usize>() > 16 * 1_024 || items > 512;

@@ -128,7 +128,7 @@ impl fmt::Debug for Event {
 }
 
 /// The keys of an object.
-struct Names<'a>(&'a Map<String, Value>);
+pub(super) struct Names<'a>(pub(super) &'a Map<String, Value>);
 
 impl fmt::Debug for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

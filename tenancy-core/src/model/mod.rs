@@ -11,6 +11,7 @@ mod invalid;
 mod invitation;
 pub(crate) mod invitation_error;
 mod job;
+mod kept;
 mod key;
 mod lifecycle;
 mod member;
@@ -49,6 +50,7 @@ pub use invitation::{
 };
 pub(crate) use job::checked_job;
 pub use job::{JobRun, NewJob};
+pub use kept::Kept;
 pub use key::{ActionKey, Grammar, JobKind, PermissionKey, RoleKey, ServiceKey, SettingKey};
 pub use lifecycle::{
     Grace, HoldReference, ListedTenant, Reason, SlugOwner, TenantFilter, TenantState, Transition,

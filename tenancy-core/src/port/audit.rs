@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use crate::{Error, Event, TenantCtx, TenantTx};
+use crate::{Error, Event, Kept, TenantCtx, TenantTx};
 
 /// Keeps a tenant's audit log.
 ///
@@ -11,6 +11,8 @@ use crate::{Error, Event, TenantCtx, TenantTx};
 /// connection that a caller's open transaction can't be waiting for, so that a denial outlives
 /// the rollback of what was denied. Neither is ever downgraded to the other, unless the host
 /// chose a buffered sink, which documents what it may lose.
+/// [`record_in`](Self::record_in) answers what it keeps, and that is what may be handed on: an
+/// entry as it will be read, so without secrets; and once, where an event came under a key.
 ///
 /// # Concurrency
 /// Any number of calls at once; entries of one transaction keep their order.
@@ -31,6 +33,6 @@ pub trait AuditSink: Send + Sync + 'static {
     /// Records an event in a short transaction of its own.
     async fn record(&self, ctx: &TenantCtx, event: Event) -> Result<(), Error>;
 
-    /// Records an event in the caller's transaction.
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error>;
+    /// Records an event in the caller's transaction, and says what it keeps of it.
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, Error>;
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Actor, AuditSink, Authorizer, Decision, DenyReason, Error, ErrorKind, Event, HeldRole, Outcome,
-    PermissionKey, PlatformEvent, PlatformLog, RoleDirectory, RoleKey, RolesChange, TenantCtx,
-    TenantDb, TenantTx, UserId,
+    Actor, AuditSink, Authorizer, Decision, DenyReason, Error, ErrorKind, Event, HeldRole, Kept,
+    Outcome, PermissionKey, PlatformEvent, PlatformLog, RoleDirectory, RoleKey, RolesChange,
+    TenantCtx, TenantDb, TenantTx, UserId,
 };
 
 /// Records nothing: for a host that wants no audit log and says it aloud.
@@ -28,8 +28,8 @@ impl AuditSink for NoAudit {
         Ok(())
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), Error> {
-        Ok(())
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, Error> {
+        Ok(Kept::Nowhere)
     }
 }
 

@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use super::conformance::{AuditReader, PlatformReader, SeenEntry};
 use crate::{
     ActionKey, AuditSink, Authenticate, Authorizer, Credential, CredentialId, CredentialSource,
-    Decision, DenyReason, Error, ErrorKind, Event, Identity, JobProgress, Outcome, PermissionKey,
-    PlatformEvent, PlatformLog, Principal, RequestHead, RequestId, RoleKey, SecretText, TenantCtx,
-    TenantId, TenantTx, UserId, model::Fold,
+    Decision, DenyReason, Error, ErrorKind, Event, Identity, JobProgress, Kept, Outcome,
+    PermissionKey, PlatformEvent, PlatformLog, Principal, RequestHead, RequestId, RoleKey,
+    SecretText, TenantCtx, TenantId, TenantTx, UserId, model::Fold,
 };
 
 type Shared<K, V> = Arc<Mutex<HashMap<K, V>>>;
@@ -36,7 +36,8 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// An audit log in memory. Entries of a transaction appear when it commits; it remembers no keys.
+/// An audit log in memory. Entries of a transaction appear when it commits; it remembers no keys and hides
+/// no secrets.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryAudit(Arc<Mutex<Vec<Recorded>>>);
 
@@ -109,10 +110,11 @@ impl AuditSink for MemoryAudit {
         Ok(())
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, Error> {
         let (log, entry) = (self.0.clone(), Self::entry(tx.ctx(), event)?);
+        let (targets, meta) = (entry.event.targets.clone(), entry.event.meta.clone());
         tx.after_commit(move || locked(&log).push(entry));
-        Ok(())
+        Ok(Kept::New { targets, meta })
     }
 }
 

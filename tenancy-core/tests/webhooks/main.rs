@@ -3,6 +3,7 @@
 mod events;
 mod handling;
 mod host;
+mod kept;
 mod peer;
 mod sending;
 mod signing;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::PgPool;
 use tenancy_core::{
-    AuditSink, Error as CoreError, Event, JobHandler, JobId, JobKind, JobRun, TenantCtx, TenantDb,
-    TenantTx,
+    AuditSink, Error as CoreError, Event, JobHandler, JobId, JobKind, JobRun, Kept, TenantCtx,
+    TenantDb, TenantTx,
     migrate::CORE,
     testing::{FakeAuthorizer, tenant},
 };
@@ -197,7 +197,7 @@ impl AuditSink for Trail {
         tx.commit().await
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), CoreError> {
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, CoreError> {
         let ctx = tx.ctx().clone();
         sqlx::query("INSERT INTO public.trail VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(ctx.tenant())
@@ -208,7 +208,7 @@ impl AuditSink for Trail {
             .bind(Value::Object(event.meta))
             .execute(&mut **tx)
             .await?;
-        Ok(())
+        Ok(Kept::Nowhere)
     }
 }
 

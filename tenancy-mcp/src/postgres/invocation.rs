@@ -263,7 +263,8 @@ impl PgInvocations {
                 tracing::error!(%error, tenant = %tx.ctx().tenant(), "a call could not be audited");
                 Ok(())
             }
-            other => Ok(other?),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
         }
     }
 }

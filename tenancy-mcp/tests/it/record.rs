@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::json;
 use tenancy_core::{
-    AuditSink, Error as CoreError, ErrorKind as CoreKind, Event, TenantCtx, TenantTx, WorkerDb,
-    testing::MemoryAudit,
+    AuditSink, Error as CoreError, ErrorKind as CoreKind, Event, Kept, TenantCtx, TenantTx,
+    WorkerDb, testing::MemoryAudit,
 };
 use tenancy_mcp::{
     Claim, Claimed, Completed, Completion, EffectClass, ErrorKind, Fingerprint, IdempotencyKey,
@@ -260,9 +260,9 @@ impl AuditSink for BrokenAudit {
         &self,
         tx: &mut TenantTx,
         event: Event,
-    ) -> std::result::Result<(), CoreError> {
+    ) -> std::result::Result<Kept, CoreError> {
         let ctx = tx.ctx().clone();
-        self.record(&ctx, event).await
+        self.record(&ctx, event).await.map(|()| Kept::Nowhere)
     }
 }
 

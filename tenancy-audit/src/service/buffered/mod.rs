@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tenancy_core::{AuditSink, Event, TenantCtx, TenantTx};
+use tenancy_core::{AuditSink, Event, Kept, TenantCtx, TenantTx};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
@@ -198,7 +198,11 @@ impl AuditSink for BufferedAudit {
         Ok(())
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), tenancy_core::Error> {
+    async fn record_in(
+        &self,
+        tx: &mut TenantTx,
+        event: Event,
+    ) -> Result<Kept, tenancy_core::Error> {
         self.writer.record_in(tx, event).await
     }
 }

@@ -7,15 +7,29 @@ use chrono::Utc;
 
 use super::{SERVICE, Webhooks};
 use crate::{
-    Actor, AuditSink, Error, Event, Outcome, TenantCtx, TenantTx, model::body_of,
+    Actor, AuditSink, Error, Event, Kept, Outcome, TenantCtx, TenantTx, model::body_of,
     postgres::webhook_events,
 };
 
 /// An [`AuditSink`] in front of another one: what an endpoint of [`Webhooks`] wants to hear of is
 /// stored with the entry, in the same transaction.
 ///
-/// Only what was done is told, never what was refused or failed. An entry that the sink behind would
-/// write in a transaction of its own is then written together with its message.
+/// Only what was done is told, never what was refused or failed, and of its details what the sink behind
+/// [kept](Kept): secrets that it hides are told to nobody, and what it has recorded under its key before
+/// is not told again. Of a sink that keeps nothing, such as [`NoAudit`](crate::NoAudit), no details are
+/// told. An entry that the sink behind would write in a transaction of its own is then written together
+/// with its message.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use tenancy_core::{AuditSink, Error, Event, TenantCtx, Webhooks};
+/// # async fn run(webhooks: Webhooks, log: Arc<dyn AuditSink>, ctx: TenantCtx) -> Result<(), Error> {
+/// let audit = webhooks.audit(log);
+/// // A log that hides secrets stores `[redacted]` under `api_key`, and that is what receivers get.
+/// let event = Event::new("tenant.linked").meta("api_key", "sk_live_…");
+/// audit.record(&ctx, event.idempotency_key("link:7")).await?;
+/// # Ok(()) }
+/// ```
 pub struct WebhookAudit {
     webhooks: Webhooks,
     inner: Arc<dyn AuditSink>,
@@ -51,18 +65,22 @@ impl AuditSink for WebhookAudit {
         tx.commit().await
     }
 
-    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<(), Error> {
+    async fn record_in(&self, tx: &mut TenantTx, event: Event) -> Result<Kept, Error> {
         let told = self.told(tx.ctx(), &event);
         if told.is_empty() {
             return self.inner.record_in(tx, event).await;
         }
-        let body = body_of(tx.ctx(), &event, Utc::now());
+        let (action, at) = (event.action.clone(), Utc::now());
         // The entry first: an event that the log refuses is told to nobody.
-        self.inner.record_in(tx, event).await?;
+        let kept = self.inner.record_in(tx, event).await?;
+        if kept == Kept::Before {
+            return Ok(kept);
+        }
+        let body = body_of(tx.ctx(), &action, &kept, at);
         webhook_events::put(tx, told, body).await?;
         let webhooks = self.webhooks.clone();
         tx.after_commit(move || webhooks.0.stored.notify_one());
-        Ok(())
+        Ok(kept)
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::unusable;
 use crate::{
-    AuditSink, Error, ErrorKind, Event, Outcome, RequestId, Target, TenantCtx, TenantDb, UserId,
-    testing,
+    AuditSink, Error, ErrorKind, Event, Kept, Outcome, RequestId, Target, TenantCtx, TenantDb,
+    UserId, testing,
 };
 
 /// An entry as the suite wants to see it.
@@ -56,6 +56,7 @@ pub async fn audit_sink(
     signs_with_the_context(&*sink, reader, db).await?;
     keeps_tenants_apart(&*sink, reader, db).await?;
     follows_the_callers_transaction(&*sink, reader, db).await?;
+    answers_what_it_keeps(&*sink, reader, db).await?;
     records_aside_of_an_open_transaction(&*sink, reader, db).await?;
     refuses_bad_events_and_goes_on(&*sink, reader, db).await?;
     takes_many_at_once(&sink, reader, db).await
@@ -71,7 +72,8 @@ pub async fn audit_sink(
 pub async fn silent_audit_sink(sink: Arc<dyn AuditSink>, db: &TenantDb) -> Result<(), Error> {
     let ctx = testing::tenant(db).await?;
     let mut tx = db.write(&ctx).await?;
-    sink.record_in(&mut tx, Event::new("suite.joined")).await?;
+    let kept = sink.record_in(&mut tx, Event::new("suite.joined")).await?;
+    assert_eq!(kept, Kept::Nowhere);
     sink.record(&ctx, Event::new("suite.aside")).await?;
     let alive: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *tx).await?;
     assert_eq!(alive, 1, "the transaction stays usable");
@@ -157,6 +159,32 @@ async fn follows_the_callers_transaction(
     Ok(())
 }
 
+/// Each answer that says `New` is an entry, and says of it what a reader will find.
+async fn answers_what_it_keeps(
+    sink: &dyn AuditSink,
+    reader: &dyn AuditReader,
+    db: &TenantDb,
+) -> Result<(), Error> {
+    let ctx = testing::tenant(db).await?;
+    let event = Event::new("suite.kept")
+        .target("a", "x\0y")
+        .meta("api_key", "sk_live_4eC39HqLyjWDarjtT1zdp7dc")
+        .personal("email", "ann@example.com");
+    let keyed = event.clone().idempotency_key("suite-1");
+    let mut told = Vec::new();
+    for event in [event, keyed.clone(), keyed.clone(), keyed] {
+        let mut tx = db.write(&ctx).await?;
+        if let Kept::New { targets, meta } = sink.record_in(&mut tx, event).await? {
+            told.push((targets, meta));
+        }
+        tx.commit().await?;
+    }
+    let seen = reader.entries(&ctx).await?.into_iter();
+    let found: Vec<_> = seen.map(|entry| (entry.targets, entry.meta)).collect();
+    assert_eq!(told, found, "what it says it keeps, and what it keeps");
+    Ok(())
+}
+
 async fn records_aside_of_an_open_transaction(
     sink: &dyn AuditSink,
     reader: &dyn AuditReader,
@@ -180,7 +208,7 @@ async fn refuses_bad_events_and_goes_on(
     let mut tx = db.write(&ctx).await?;
     for bad in ["", "one", "Upper.Case", "a.b c", "a.\0b", &"a.".repeat(200)] {
         for refused in [
-            sink.record_in(&mut tx, Event::new(bad)).await,
+            sink.record_in(&mut tx, Event::new(bad)).await.map(drop),
             sink.record(&ctx, Event::new(bad)).await,
         ] {
             let kind = refused.err().map(|error| error.kind());
