@@ -62,6 +62,8 @@ enum State {
 pub(super) struct Opened<B> {
     body: Pin<Box<B>>,
     first: Option<Polled>,
+    /// The bytes that a server takes of the whole before it asks for no more, where that is known.
+    len: Option<u64>,
 }
 
 impl<B> Opened<B>
@@ -69,14 +71,19 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Takes what is there, without waiting.
-    pub(super) async fn of(body: B) -> Self {
+    /// A body that no server sends, since the response has none.
+    pub(super) fn unsent(body: B) -> Self {
+        let (body, first, len) = (Box::pin(body), None, Some(0));
+        Self { body, first, len }
+    }
+
+    /// Takes what is there, without waiting. A body that does not know its length has the one that is
+    /// announced in the response's head.
+    pub(super) async fn of(body: B, announced: Option<u64>) -> Self {
         let mut body = Box::pin(body);
         if body.is_end_stream() {
-            return Self {
-                body,
-                first: Some(None),
-            };
+            let (first, len) = (Some(None), Some(0));
+            return Self { body, first, len };
         }
         let first = poll_fn(|cx| {
             Poll::Ready(match body.as_mut().poll_frame(cx) {
@@ -85,31 +92,30 @@ where
             })
         })
         .await;
-        Self { body, first }
+        let seen = first.as_ref().and_then(Option::as_ref);
+        let len = hint(&body, seen).exact().or(announced);
+        Self { body, first, len }
     }
 
     /// How the response ends, if it ends with what is there.
     pub(super) fn end(&self) -> Option<End> {
+        let mut left = self.len;
         match &self.first {
-            Some(None) => Some(End::Answered),
-            Some(Some(Err(_))) => Some(End::BodyFailed),
-            // Of what has no more bytes to come nobody asks for more.
-            _ if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) => {
-                Some(End::Answered)
-            }
-            _ => None,
+            Some(first) => ended(first, &mut left, self.body.is_end_stream()),
+            None => (left == Some(0)).then_some(End::Answered),
         }
     }
 
     /// The body, whose entry was written.
     pub(super) fn written(self) -> AuditBody<B> {
-        AuditBody::watched(Some(self.body), self.first.flatten(), State::Closed)
+        // What has ended may not stand being asked again.
+        let body = (!matches!(self.first, Some(None))).then_some(self.body);
+        AuditBody::watched(body, self.first.flatten(), State::Closed)
     }
 
     /// The body, whose entry is written at its end.
     pub(super) fn watched(self, pending: Pending) -> AuditBody<B> {
-        let first = self.first.flatten();
-        let left = hint(&self.body, first.as_ref()).exact();
+        let (first, left) = (self.first.flatten(), self.len);
         AuditBody::watched(Some(self.body), first, State::Open { pending, left })
     }
 }
@@ -208,19 +214,9 @@ where
         let State::Open { pending, left } = &mut self.state else {
             return Some(frame);
         };
-        let end = match &frame {
-            Some(Ok(piece)) => {
-                let sent = piece.data_ref().map_or(0, |data| data.len() as u64);
-                *left = left.map(|left| left.saturating_sub(sent));
-                // Who knows the length does not ask for the end: this piece is it.
-                let ended = self.body.as_ref().is_none_or(Body::is_end_stream);
-                if !ended && *left != Some(0) {
-                    return Some(frame);
-                }
-                End::Answered
-            }
-            Some(Err(_)) => End::BodyFailed,
-            None => End::Answered,
+        let is_last = self.body.as_ref().is_none_or(Body::is_end_stream);
+        let Some(end) = ended(&frame, left, is_last) else {
+            return Some(frame);
         };
         let fails = pending.fails_request();
         let Some(writing) = pending.start(end) else {
@@ -249,6 +245,26 @@ impl<B> Watched<B> {
         }
         last
     }
+}
+
+/// How the response ends with this frame, if it does; `left` are the bytes that were to come.
+fn ended(frame: &Polled, left: &mut Option<u64>, is_last: bool) -> Option<End> {
+    let is_last = match frame {
+        Some(Err(_)) => return Some(End::BodyFailed),
+        Some(Ok(piece)) => {
+            let sent = piece.data_ref().map_or(0, |data| data.len() as u64);
+            *left = left.map(|left| left.saturating_sub(sent));
+            // Who knows the length does not ask for the end, and nobody asks behind trailers.
+            is_last || piece.is_trailers() || *left == Some(0)
+        }
+        None => true,
+    };
+    let is_short = left.is_some_and(|left| left > 0);
+    is_last.then_some(if is_short {
+        End::BodyFailed
+    } else {
+        End::Answered
+    })
 }
 
 /// Why a response that was sent ends without an end.

@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use super::{
     body::{AuditBody, Opened},
-    naming,
+    length, naming,
     note::AuditNote,
     origin,
     pending::{End, Pending},
@@ -40,22 +40,26 @@ pub(super) type PeerOf = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 ///
 /// The entry has the action `http.post` (or `put`, `patch`, `delete`, `other`), the path as its
 /// target, and the route, the status and the latency in `meta`. The path is put together from the
-/// route's template: a parameter that may be a secret stays a placeholder, and the query is left
-/// out. The outcome is `denied` for 401, 403 and 423, `error` for all other statuses from 400 on. A
-/// handler that says more does so through [`AuditNote`].
+/// route's template, without the query. Of its parameters those are filled in that identify a row and
+/// nobody: UUIDs, and numbers of up to six digits, unless their name is a secret's. All others stay
+/// placeholders, since a target can't be erased with a person whose name, address or number stands in
+/// it; with axum `with_parameters` names others that may stay for good. The outcome is
+/// `denied` for 401, 403 and 423, `error` for all other statuses from 400 on. A handler that says more
+/// does so through [`AuditNote`].
 ///
 /// A request that a guard denied leaves the guard's entry only.
 ///
 /// Each request leaves one entry, however it ends. It is written after the response is made and before it is
 /// sent, by a task of its own, so that a caller who hangs up does not stop it. Of a response that is sent in
-/// pieces it is written when the last piece is out, and before the caller sees the end.
+/// pieces it is written when the last piece is out, and before the caller sees the end; where the body or
+/// `Content-Length` says how long it is, before the last of these bytes.
 ///
 /// | how it ends | the entry's `meta` | outcome |
 /// |---|---|---|
 /// | answered | `status` | by the status |
 /// | the caller hangs up, or stops reading | `aborted` | `error` |
 /// | the handler or the body panics | `aborted`, `panicked` | `error` |
-/// | the body breaks off with an error | `status`, `body_failed` | `error` |
+/// | the body breaks off with an error, or before its length | `status`, `body_failed` | `error` |
 /// | the service gives an error and no response | `service_failed` | `error` |
 ///
 /// What a handler that was aborted had done by then is not known.
@@ -76,6 +80,8 @@ pub(super) struct Config {
     /// How many entries are being written.
     pub(super) writes: watch::Sender<usize>,
     naming: Naming,
+    /// The parameters of routes that are filled in whatever they look like.
+    parameters: Vec<String>,
     route: Option<RouteOf>,
     peer: Option<PeerOf>,
 }
@@ -90,6 +96,7 @@ impl AuditLayer {
                 fails_request: false,
                 writes: watch::Sender::new(0),
                 naming,
+                parameters: Vec::new(),
                 route: None,
                 peer: None,
             }),
@@ -117,7 +124,26 @@ impl AuditLayer {
         self.with_naming(naming::by_route)
     }
 
-    /// Finds the route's template, such as `/templates/{id}`, in the head of a request.
+    /// Fills in these parameters of routes, too, where they are identifiers: up to 27 letters, digits and `-_.`.
+    /// Name such as say nothing about a person, such as the slug of a page: they stay in the log for good, whoever
+    /// is erased. One whose name is a secret's stays a placeholder.
+    ///
+    /// ```
+    /// # use tenancy_audit::http::AuditLayer;
+    /// # use tenancy_core::NoAudit;
+    /// # let audit = std::sync::Arc::new(NoAudit::new());
+    /// // `PUT /pages/{slug}/authors/{name}`: `path:/pages/welcome/authors/{name}`
+    /// let layer = AuditLayer::new(audit).with_parameters(["slug"]);
+    /// # let _ = layer;
+    /// ```
+    #[cfg(feature = "axum")]
+    pub fn with_parameters(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.with(|config| config.parameters.extend(names))
+    }
+
+    /// Finds the route's template, such as `/templates/{id}`, in the head of a request. It is the target as it
+    /// is: give no path in which a person is named.
     pub fn with_route(
         self,
         route: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
@@ -198,14 +224,15 @@ where
             let note = AuditNote::default();
             let route = match &config.route {
                 Some(template) => route::named(template(&parts)),
-                None => route::of(&mut parts).await,
+                None => route::of(&mut parts, &config.parameters).await,
             };
-            let action = (config.naming)(&parts.method, route.template());
+            let method = parts.method.clone();
+            let action = (config.naming)(&method, route.template());
             let origin = origin::of(&parts, config.peer.as_ref());
             parts.extensions.insert(note.clone());
             let mut pending = Pending::new(config, ctx, note, route, action, origin);
             match inner.call(Request::from_parts(parts, body)).await {
-                Ok(response) => Ok(answer(pending, response).await),
+                Ok(response) => Ok(answer(pending, &method, response).await),
                 Err(error) => {
                     written(&mut pending, End::ServiceFailed).await;
                     Err(error)
@@ -216,7 +243,11 @@ where
 }
 
 /// The response, with its entry written or bound to its body.
-async fn answer<B>(mut pending: Pending, response: Response<B>) -> Response<AuditBody<B>>
+async fn answer<B>(
+    mut pending: Pending,
+    method: &Method,
+    response: Response<B>,
+) -> Response<AuditBody<B>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -227,7 +258,11 @@ where
     }
     let (parts, body) = response.into_parts();
     pending.status = Some(parts.status);
-    let opened = Opened::of(body).await;
+    let opened = if length::has_body(method, parts.status) {
+        Opened::of(body, length::announced(&parts.headers)).await
+    } else {
+        Opened::unsent(body)
+    };
     let Some(end) = opened.end() else {
         return Response::from_parts(parts, opened.watched(pending));
     };

@@ -26,6 +26,7 @@
 
 mod body;
 mod layer;
+mod length;
 mod naming;
 mod note;
 mod origin;

@@ -29,17 +29,17 @@ use tenancy_audit::{
     Entry,
     http::{AuditBody, AuditLayer, AuditNote},
 };
-use tenancy_core::{AuditSink, Event, NoAudit, Outcome, TenantCtx, TenantTx};
+use tenancy_core::{AuditSink, Event, Kept, NoAudit, Outcome, TenantCtx, TenantTx};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-type Chunk = Result<&'static str, io::Error>;
+pub(crate) type Chunk = Result<&'static str, io::Error>;
 
 /// Pieces with some time in between; `None` never comes.
-fn pieces(pieces: Vec<Option<Chunk>>) -> Body {
+pub(crate) fn pieces(pieces: Vec<Option<Chunk>>) -> Body {
     Body::from_stream(stream::unfold(pieces.into_iter(), |mut rest| async move {
         tokio::time::sleep(Duration::from_millis(5)).await;
         match rest.next()? {
@@ -87,8 +87,17 @@ fn routes() -> Router {
         )
 }
 
-/// A server of which every request belongs to this context, and its layer.
 async fn serve(ctx: &TenantCtx, sink: Arc<dyn AuditSink>, strict: bool) -> (String, AuditLayer) {
+    serving(routes(), ctx, sink, strict).await
+}
+
+/// A server of which every request belongs to this context, and its layer.
+pub(crate) async fn serving(
+    routes: Router,
+    ctx: &TenantCtx,
+    sink: Arc<dyn AuditSink>,
+    strict: bool,
+) -> (String, AuditLayer) {
     let layer = AuditLayer::new(sink);
     let layer = if strict { layer.fail_requests() } else { layer };
     let ctx = ctx.clone();
@@ -96,7 +105,7 @@ async fn serve(ctx: &TenantCtx, sink: Arc<dyn AuditSink>, strict: bool) -> (Stri
         request.extensions_mut().insert(ctx.clone());
         std::future::ready(request)
     });
-    let app = routes().layer(layer.clone()).layer(enters);
+    let app = routes.layer(layer.clone()).layer(enters);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -104,7 +113,7 @@ async fn serve(ctx: &TenantCtx, sink: Arc<dyn AuditSink>, strict: bool) -> (Stri
 }
 
 /// Sends a request and reads until the server closes, or for so long; what came.
-async fn ask(address: &str, head: &str, for_ms: u64) -> String {
+pub(crate) async fn ask(address: &str, head: &str, for_ms: u64) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -118,12 +127,12 @@ async fn ask(address: &str, head: &str, for_ms: u64) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn post_to(path: &str) -> String {
+pub(crate) fn post_to(path: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
 }
 
 /// The one entry that there is after a while, and no second one.
-async fn only(house: &House, layer: &AuditLayer) -> Entry {
+pub(crate) async fn only(house: &House, layer: &AuditLayer) -> Entry {
     for _ in 0..200 {
         layer.settle().await;
         if !house.entries(&house.a).await.is_empty() {
@@ -339,7 +348,7 @@ impl AuditSink for Stuck {
         std::future::pending().await
     }
 
-    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<(), tenancy_core::Error> {
+    async fn record_in(&self, _: &mut TenantTx, _: Event) -> Result<Kept, tenancy_core::Error> {
         std::future::pending().await
     }
 }

@@ -37,6 +37,8 @@ mod kept_apart;
 mod keys;
 mod layer;
 mod layer_ends;
+mod layer_lengths;
+mod layer_paths;
 mod limits;
 mod looks;
 mod malformed;
