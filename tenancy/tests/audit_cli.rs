@@ -2,6 +2,8 @@
 
 #[path = "audit_cli/erasure.rs"]
 mod erasure;
+#[path = "audit_cli/heads.rs"]
+mod heads;
 #[path = "audit_cli/proofs.rs"]
 mod proofs;
 #[path = "audit_cli/read.rs"]

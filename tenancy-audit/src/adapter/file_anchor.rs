@@ -1,10 +1,12 @@
 use std::{
-    fs::OpenOptions,
-    io::Write as _,
+    fs::{File, OpenOptions},
+    io::{ErrorKind as Io, Read as _, Result as IoResult, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::place;
 use crate::{Error, ErrorKind, SealAnchor, SealHead};
@@ -12,14 +14,33 @@ use crate::{Error, ErrorKind, SealAnchor, SealHead};
 /// Appends heads to a file, one a line, and waits until they are on disk.
 ///
 /// The file should lie where the database's server can't write: on another machine, or on storage that
-/// keeps what was written once.
+/// keeps what was written once. Behind a line that was torn, by a full disk or a power cut, a new one begins, so
+/// that nothing is lost but what was being written then, which is given again.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use tenancy_audit::{FileAnchor, SealAnchor as _};
+///
+/// let anchor = FileAnchor::new("/nowhere/heads");
+/// assert!(anchor.place().starts_with("file:"));
+/// let error = anchor.publish(&[]).await.unwrap_err();
+/// assert_eq!(error.code(), "audit_anchor_unavailable");
+/// # });
+/// ```
 #[derive(Clone, Debug)]
-pub struct FileAnchor(PathBuf);
+pub struct FileAnchor {
+    path: PathBuf,
+    /// Held while something is written, also by a write whose caller is gone.
+    writing: Arc<Mutex<()>>,
+}
 
 impl FileAnchor {
     /// Appends to this file; it is made at the first head.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self {
+            path: path.into(),
+            writing: Arc::default(),
+        }
     }
 }
 
@@ -27,7 +48,7 @@ impl FileAnchor {
 #[deny(clippy::missing_trait_methods)]
 impl SealAnchor for FileAnchor {
     fn place(&self) -> String {
-        place("file", &self.0.to_string_lossy())
+        place("file", &self.path.to_string_lossy())
     }
 
     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error> {
@@ -36,20 +57,53 @@ impl SealAnchor for FileAnchor {
             serde_json::to_writer(&mut lines, head).map_err(|_| unwritable())?;
             lines.push(b'\n');
         }
-        let path = self.0.clone();
-        let written = tokio::task::spawn_blocking(move || append(&path, &lines)).await;
-        match written {
+        let (path, writing) = (self.path.clone(), self.writing.clone().lock_owned().await);
+        let write = move || {
+            let done = append(&path, &lines);
+            drop(writing);
+            done
+        };
+        match tokio::task::spawn_blocking(write).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(unwritable()),
         }
     }
 }
 
-/// One write, so that two sealers don't mix their lines.
-fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(lines)?;
+/// Writes whole lines, which no other process's lines come between.
+fn append(path: &Path, lines: &[u8]) -> IoResult<()> {
+    let (mut file, ends) = open(path)?;
+    if ends {
+        file.write_all(lines)?;
+    } else {
+        file.write_all(&[b"\n", lines].concat())?;
+    }
     file.sync_data()
+}
+
+/// The file, locked until it is closed, and whether it is known to end with a whole line.
+fn open(path: &Path) -> IoResult<(File, bool)> {
+    let mut how = OpenOptions::new();
+    how.create(true).append(true);
+    let (mut file, readable) = match how.clone().read(true).open(path) {
+        // Who may only add to it begins a line in any case: an empty one says nothing.
+        Err(error) if error.kind() == Io::PermissionDenied => (how.open(path)?, false),
+        file => (file?, true),
+    };
+    // On storage without locks one write has to do.
+    let _ = file.lock();
+    let ends = readable && ends_with_a_line(&mut file)?;
+    Ok((file, ends))
+}
+
+fn ends_with_a_line(file: &mut File) -> IoResult<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn unwritable() -> Error {

@@ -154,6 +154,16 @@ impl Record {
         self.verdict(Some(keys))
     }
 
+    /// The same of an entry as it is stored: there nobody has opened what is sealed, so that details in clear in
+    /// place of a sealed text were put there.
+    pub(crate) fn verify_stored(&self, keys: Option<&SealKeys>) -> Verdict {
+        let verdict = self.verdict(keys);
+        match personal::opened(&self.personal, &self.commitments) {
+            Some(key) if verdict.is_intact() => Verdict::Changed(Change::Personal(key.clone())),
+            _ => verdict,
+        }
+    }
+
     /// Whether what is there is what was hashed, whatever became of details that are gone.
     pub(crate) fn is_as_hashed(&self) -> bool {
         matches!(
@@ -200,7 +210,7 @@ impl Record {
     /// shows nothing; with keys each has to hold.
     fn shown_erased(&self, keys: Option<&SealKeys>) -> Result<Vec<String>, Change> {
         let mut shown = self.shown.clone();
-        for erasure in Erasure::all(&self.personal)? {
+        for erasure in Erasure::left(&self.personal, &self.commitments)? {
             match keys {
                 Some(keys) if erasure.is_signed((self.tenant, self.id), keys) => {
                     shown.extend(erasure.names);
@@ -412,6 +422,36 @@ mod tests {
         assert_eq!(record.origin().ip, None);
         record.shown.push("ip".to_owned());
         assert_eq!(record.verify(), Verdict::Erased(vec!["ip".to_owned()]));
+    }
+
+    #[test]
+    fn a_list_of_erasures_is_one_that_erasing_leaves_whether_or_not_it_is_signed() {
+        let erasure = |names: &[&str]| {
+            json!({
+                "names": names, "reason": "x", "erased_at": 1, "key": "one", "signature": "A".repeat(86),
+            })
+        };
+        let changed = Verdict::Changed(Change::Personal(ERASED.to_owned()));
+        for (list, there) in [
+            (json!([]), false),
+            (json!([erasure(&[])]), false),
+            (json!([erasure(&["ip"])]), true),
+            (json!([erasure(&["ip", "ip"])]), false),
+            (json!([erasure(&["ip"]), erasure(&["ip"])]), false),
+            (json!([erasure(&["ip", "name"])]), false),
+            (json!({}), false),
+        ] {
+            let mut record = golden();
+            if !there {
+                record.personal.clear();
+            }
+            record.personal.insert(ERASED.to_owned(), list.clone());
+            assert_eq!(record.verify(), changed, "{list}");
+        }
+        let mut erased = golden();
+        erased.personal = Map::from_iter([(ERASED.to_owned(), json!([erasure(&["ip"])]))]);
+        let stripped = Verdict::Changed(Change::Stripped(vec!["ip".to_owned()]));
+        assert_eq!(erased.verify(), stripped, "without keys it shows nothing");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What was erased of an entry on purpose, signed.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -72,6 +74,35 @@ impl Erasure {
         let Some(value) = personal.get(ERASED) else {
             return Ok(Vec::new());
         };
-        serde_json::from_value(value.clone()).map_err(|_| Change::Personal(ERASED.to_owned()))
+        serde_json::from_value(value.clone()).map_err(|_| changed())
     }
+
+    /// The same, if erasing leaves such a list: there is one only where something was erased, each erasure names
+    /// details, each detail goes once, and what went was recorded before and is not there again.
+    pub(crate) fn left(
+        personal: &Map<String, Value>,
+        commitments: &Map<String, Value>,
+    ) -> Result<Vec<Self>, Change> {
+        let all = Self::all(personal)?;
+        if all.is_empty() && personal.contains_key(ERASED) {
+            return Err(changed());
+        }
+        let mut named = BTreeSet::new();
+        for erasure in &all {
+            let went =
+                |name: &String| commitments.contains_key(name) && !personal.contains_key(name);
+            let once = |name| named.insert(name);
+            if erasure.names.is_empty()
+                || !erasure.names.iter().all(went)
+                || !erasure.names.iter().all(once)
+            {
+                return Err(changed());
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn changed() -> Change {
+    Change::Personal(ERASED.to_owned())
 }

@@ -8,7 +8,7 @@ use super::{
     canonical::Encoder,
     entry::AuditEntryId,
     erasure::ERASED,
-    sealed_personal::{SEALED, sealed},
+    sealed_personal::{SEALED, is_sealed, sealed},
     verdict::Change,
 };
 
@@ -63,6 +63,10 @@ pub(crate) fn gone(
     commitments: &Map<String, Value>,
 ) -> Result<(Vec<String>, Vec<String>), Change> {
     let sealed = sealed(tenant, entry, values, commitments)?;
+    if let Some(name) = sealed.iter().find(|name| values.contains_key(*name)) {
+        // In clear beside what seals it.
+        return Err(Change::Personal(name.clone()));
+    }
     for (name, pair) in values.iter().filter(|(name, _)| !name.starts_with(SEALED)) {
         let salt = pair
             .get(0)
@@ -87,6 +91,15 @@ pub(crate) fn gone(
         .filter(|name| !values.contains_key(*name) && !sealed.contains(name))
         .cloned()
         .partition(|name| !left_out.contains(&name.as_str())))
+}
+
+/// The key of a sealed text that was recorded and is not there.
+pub(crate) fn opened<'a>(
+    values: &Map<String, Value>,
+    commitments: &'a Map<String, Value>,
+) -> Option<&'a String> {
+    let mut keys = commitments.keys().filter(|key| is_sealed(key));
+    keys.find(|key| !values.contains_key(*key))
 }
 
 /// Begins the bytes of a detail's commitment; the value follows.

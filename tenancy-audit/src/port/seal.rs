@@ -36,14 +36,16 @@ pub trait SealSigner: Send + Sync + 'static {
 /// nothing. Of a tenant, a later head stands for all before it.
 ///
 /// # Concurrency
-/// One call at a time from one sealer; two sealers may call at once.
+/// One call at a time from one sealer, beside its sealing; two sealers may call at once.
 ///
 /// # Errors and retry
-/// An error is counted, and the heads are given again with the next ones; sealing goes on meanwhile. Heads
-/// that were not published when the process ended are given by the next one.
+/// An error is counted, and the heads are given again with the next ones, after a pause that grows up to half a
+/// minute; sealing goes on meanwhile. Heads that were not published when the process ended are given by the next
+/// one.
 ///
 /// # Cancellation
-/// A dropped call may have published.
+/// A call that takes longer than a minute and a half is dropped, and so is one that runs five seconds after the sealer
+/// was told to stop. A dropped call may have published.
 ///
 /// # For implementors
 /// `tenancy_audit::testing::conformance::seal_anchor` is the suite.
@@ -54,6 +56,7 @@ pub trait SealAnchor: Send + Sync + 'static {
     /// database keeps what was published. No secret.
     fn place(&self) -> String;
 
-    /// Publishes the newest head of each tenant of a round.
+    /// Publishes the newest heads of some tenants, 64 KiB of JSON at most: where more are to be published, the place
+    /// is called again.
     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error>;
 }

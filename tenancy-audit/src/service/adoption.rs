@@ -5,7 +5,7 @@ use std::{fmt, io::BufRead, sync::Arc};
 use chrono::{SubsecRound as _, Utc};
 use tenancy_core::{OperatorDb, TenantId};
 
-use super::{retention::check_reason, sealer::sign, verify::Verifier};
+use super::{retention::check_reason, sealer::sign, verify::Heads};
 use crate::{
     Adoption, Error, LostSeal, SealKeys, SealSigner,
     postgres::{Adopting, NewSeal},
@@ -36,7 +36,8 @@ const MOST_LOST: usize = 10_000;
 pub struct Adopter {
     operator: OperatorDb,
     signer: Arc<dyn SealSigner>,
-    heads: Verifier,
+    keys: SealKeys,
+    heads: Heads,
 }
 
 /// What was adopted.
@@ -57,16 +58,18 @@ impl Adopter {
         Self {
             operator,
             signer,
-            heads: Verifier::new(TenantId::from_uuid(uuid::Uuid::nil()), keys),
+            keys,
+            heads: Heads::new(None),
         }
     }
 
-    /// Compares the log with what an anchor kept: one head a line.
+    /// Compares the log with what an anchor kept: one head a line. A million heads are kept in memory at most, of each
+    /// tenant the newest.
     ///
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable`.
     pub fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
-        self.heads = self.heads.with_anchor(heads)?;
+        self.heads.read(heads, &self.keys)?;
         Ok(self)
     }
 
@@ -110,8 +113,11 @@ impl Adopter {
         adopting: &mut Adopting,
         tenant: TenantId,
     ) -> Result<Vec<LostSeal>, Error> {
-        let heads = self.heads.heads_of(tenant);
-        let numbers: Vec<u64> = heads.iter().map(|head| head.number).collect();
+        let known = self.heads.known(tenant);
+        let known: Vec<_> = known
+            .map(|(number, known)| LostSeal::new(number, known.seal))
+            .collect();
+        let numbers: Vec<u64> = known.iter().map(|seal| seal.number).collect();
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
@@ -124,10 +130,7 @@ impl Adopter {
             let node = nodes.get(&lost.number);
             node.is_some_and(|(hash, _)| *hash == lost.seal)
         };
-        let known = heads
-            .iter()
-            .map(|head| LostSeal::new(head.number, head.seal));
-        let mut lost: Vec<LostSeal> = known.filter(|seal| !is_there(seal)).collect();
+        let mut lost: Vec<LostSeal> = known.into_iter().filter(|seal| !is_there(seal)).collect();
         lost.sort_unstable();
         Ok(lost.split_off(lost.len().saturating_sub(MOST_LOST)))
     }

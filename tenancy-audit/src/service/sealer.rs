@@ -4,12 +4,13 @@ use std::{
     fmt,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::{self, Either, FutureExt as _};
 use tenancy_core::WorkerDb;
+use tokio::sync::watch;
 
 use super::anchors::Anchors;
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// The longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long the anchors may take for the last heads when a sealer is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How often a running sealer looks for keys to forget.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
@@ -153,8 +157,9 @@ impl Sealer {
         self
     }
 
-    /// Seals what is final, and publishes the heads. It ends with the first batch that is not full, so
-    /// that it ends although others go on recording.
+    /// Seals what is final, and publishes the heads, to all anchors at once. It ends with the first batch that is not
+    /// full, so that it ends although others go on recording, and waits a minute and a half at most for an anchor
+    /// that does not answer.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) `audit_log_restored` in another cluster;
@@ -177,13 +182,37 @@ impl Sealer {
 
     /// Seals until `stop` is done, which ends it between two transactions. Failures are logged and
     /// counted in `tenancy_audit_seal_failures_total`, and tried again after a pause that grows.
+    ///
+    /// Heads are published, and old idempotency keys forgotten, beside that: no anchor holds up sealing or another
+    /// anchor. When it is told to stop, the anchors get what they lack for five seconds at most; what one did not take
+    /// in that time the next sealer gives it.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let (end, ended) = watch::channel(false);
+        let seals = pin!(async {
+            self.seal_until(stop).await;
+            end.send_replace(true);
+        });
+        let publishing = self.anchors.run(&self.store, self.options.interval, &ended);
+        let forgetting = self.forget_keys_until(ended.clone());
+        let beside = pin!(future::join(publishing, forgetting));
+        let beside = match future::select(seals, beside).await {
+            Either::Left(((), beside)) => beside,
+            Either::Right((_, seals)) => return seals.await,
+        };
+        if tokio::time::timeout(GRACE, beside).await.is_err() {
+            let heads = self.anchors.unpublished();
+            tracing::warn!(
+                heads,
+                "a sealer ends with heads that an anchor did not take"
+            );
+        }
+    }
+
+    async fn seal_until(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop.fuse());
         let mut failures: u32 = 0;
-        let (mut published, mut cleared) = (Instant::now(), None);
         loop {
-            self.forget_keys(&mut cleared).await;
-            let pause = match self.round().await {
+            let rest = match self.round().await {
                 Ok(some) => {
                     failures = 0;
                     if some.entries < u64::from(self.options.batch) {
@@ -196,32 +225,30 @@ impl Sealer {
                     failures = failures.saturating_add(1);
                     metrics::counter!("tenancy_audit_seal_failures_total").increment(1);
                     tracing::warn!(%error, code = error.code(), "the audit log could not be sealed");
-                    let growing = Duration::from_secs(1).saturating_mul(1 << failures.min(5));
-                    growing.min(MAX_PAUSE)
+                    pause(failures)
                 }
             };
-            // An anchor is not to wait until a backlog is sealed.
-            if pause > Duration::ZERO || published.elapsed() >= self.options.interval {
-                self.anchors.publish(&self.store).await;
-                published = Instant::now();
-            }
-            let rest = pin!(tokio::time::sleep(pause));
+            let rest = pin!(tokio::time::sleep(rest));
             if let Either::Left(_) = future::select(&mut stop, rest).await {
-                return self.anchors.publish(&self.store).await;
+                return;
             }
         }
     }
 
-    /// Forgets old keys, once in a while. That it can't is no reason not to seal.
-    async fn forget_keys(&self, last: &mut Option<Instant>) {
-        if last.is_some_and(|last| last.elapsed() < FORGET_EVERY) {
-            return;
-        }
-        *last = Some(Instant::now());
+    /// Forgets old keys, once in a while.
+    async fn forget_keys_until(&self, mut ended: watch::Receiver<bool>) {
         let keys = self.keys.clone().with_days(self.options.key_days);
-        if let Err(error) = keys.forget().await {
-            tracing::warn!(%error, code = error.code(), "idempotency keys could not be forgotten");
-        }
+        let forget = async {
+            loop {
+                if let Err(error) = keys.forget().await {
+                    tracing::warn!(%error, code = error.code(), "idempotency keys could not be forgotten");
+                }
+                tokio::time::sleep(FORGET_EVERY).await;
+            }
+        };
+        // What is forgotten goes batch by batch: where it stops nothing is half done.
+        let over = async { drop(ended.wait_for(|ended| *ended).await) };
+        future::select(pin!(over), pin!(forget)).await;
     }
 
     /// How the log is kept; for an alarm.
@@ -281,6 +308,12 @@ impl Sealer {
     fn left_at(&self) -> MutexGuard<'_, Option<String>> {
         self.left_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long to wait after so many failures in a row.
+pub(super) fn pause(failures: u32) -> Duration {
+    let growing = Duration::from_secs(1).saturating_mul(1 << failures.min(5));
+    growing.min(MAX_PAUSE)
 }
 
 /// Seals a tenant's entries, in the order given.

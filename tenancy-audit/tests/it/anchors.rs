@@ -24,7 +24,7 @@ use tenancy_audit::{
     ErrorKind, FileAnchor, HttpAnchor, SealAnchor as _, SealHead, SealOptions, Sealer,
 };
 
-fn heads(path: &Path) -> Vec<SealHead> {
+pub(crate) fn heads(path: &Path) -> Vec<SealHead> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -110,7 +110,7 @@ async fn each_of_several_anchors_gets_all_heads_and_one_that_is_away_gets_them_l
 }
 
 /// Serves on an address of its own, until the runtime ends.
-async fn serve(app: Router) -> String {
+pub(crate) async fn serve(app: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

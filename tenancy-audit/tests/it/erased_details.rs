@@ -11,7 +11,7 @@ use tenancy_audit::{
 };
 use tenancy_core::{AuditSink as _, Event, Subject};
 
-async fn update(house: &House, sql: &'static str) {
+pub(crate) async fn update(house: &House, sql: &'static str) {
     house
         .as_owner("ALTER TABLE tenancy.audit_logs DISABLE TRIGGER audit_append_only")
         .await;

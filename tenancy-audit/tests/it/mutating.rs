@@ -6,12 +6,14 @@ use crate::proof_files::{Dice, Files, of_kind};
 use tenancy_audit::{Fault, Finding, ProofReport};
 
 /// Every kind of change, by name.
-pub(crate) const KINDS: [&str; 24] = [
+pub(crate) const KINDS: [&str; 26] = [
     "a removal gone",
     "a seal and its entries gone",
     "a seal twice",
     "an adoption gone",
     "an entry put in later",
+    "an erased detail put back",
+    "an erasure that is none",
     "another tenant's header",
     "another tenant's removal",
     "another tenant's seal",
@@ -229,9 +231,9 @@ fn edit(dice: &mut Dice, line: &mut String, kind: &str) -> bool {
 /// Changes the lines; `None` if there was nothing to change.
 pub(crate) fn mutate(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Option<Mutation> {
     // As many as they have arms: each kind is drawn often enough that a run without one is rarer than a fault.
-    match dice.roll(31) {
-        0..=11 => mutate_entries(dice, files, lines),
-        12..=19 => mutate_seals(dice, files, lines),
+    match dice.roll(33) {
+        0..=13 => mutate_entries(dice, files, lines),
+        14..=21 => mutate_seals(dice, files, lines),
         _ => mutate_frame(dice, files, lines),
     }
 }
@@ -241,7 +243,7 @@ fn mutate_entries(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Op
     let entries = of_kind(lines, "entry");
     let at = dice.pick(&entries);
     let id = id_of(&lines[at]);
-    Some(match dice.roll(12) {
+    Some(match dice.roll(14) {
         0..=5 => {
             if !edit(dice, &mut lines[at], "entry") {
                 return None;
@@ -272,12 +274,49 @@ fn mutate_entries(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Op
                 .beside([Where::Entry(id)])
                 .findings(2)
         }
+        11 => return put_back(dice, files, lines),
+        12 => return erase_nothing(dice, files, lines, at),
         _ => {
             lines[at] = json!({ "damaged": { "id": id, "parts": ["meta"] } }).to_string();
             let unreadable = Mutation::new("entry said to be unreadable", [Where::Line(at)]);
             unreadable.alone().findings(1)
         }
     })
+}
+
+/// The operator's erasure stands, and one of the details it names is there again.
+fn put_back(dice: &mut Dice, files: &Files, lines: &mut [String]) -> Option<Mutation> {
+    let (id, details) = files.erased.as_ref()?;
+    let at = lines.iter().position(|line| line.contains(id.as_str()))?;
+    let (name, value) = details.iter().nth(dice.roll(details.len()))?;
+    let mut line = parsed(&lines[at]);
+    line["entry"]["record"]["personal"][name] = value.clone();
+    lines[at] = line.to_string();
+    let kind = "an erased detail put back";
+    Some(Mutation::new(kind, [Where::Line(at)]).alone().findings(1))
+}
+
+/// A list of erasures in which none stands, or the same one twice.
+fn erase_nothing(
+    dice: &mut Dice,
+    files: &Files,
+    lines: &mut [String],
+    mut at: usize,
+) -> Option<Mutation> {
+    let (id, _) = files.erased.as_ref()?;
+    let twice = dice.roll(2) == 0;
+    if twice {
+        at = lines.iter().position(|line| line.contains(id.as_str()))?;
+    }
+    let mut line = parsed(&lines[at]);
+    let erased = &mut line["entry"]["record"]["personal"]["*erased"];
+    match erased.as_array_mut() {
+        Some(list) => list.extend_from_within(..),
+        None => *erased = json!([]),
+    }
+    lines[at] = line.to_string();
+    let kind = "an erasure that is none";
+    Some(Mutation::new(kind, [Where::Line(at)]).alone().findings(1))
 }
 
 /// Whether no seal begins from one line to the other.

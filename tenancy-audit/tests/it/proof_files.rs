@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
     seals::{record, seal_all, signer},
@@ -25,21 +25,23 @@ pub(crate) struct Files {
     pub(crate) heads: Vec<u8>,
     pub(crate) tenant: TenantId,
     pub(crate) keys: SealKeys,
+    /// The entry of which an operator erased details, and what they were.
+    pub(crate) erased: Option<(String, Map<String, Value>)>,
 }
 
 impl Files {
     /// Entries in seals, and nothing else.
     pub(crate) async fn plain() -> Self {
         let made = Box::pin(Making::begin()).await;
-        made.files().await
+        made.files(None).await
     }
 
     /// With all that happens to a log: sealed details, a person erased by key and one by the operator, entries
     /// removed in the middle, a restore that lost a seal, and more behind it.
     pub(crate) async fn lived() -> Self {
         let made = Box::pin(Making::begin()).await;
-        Box::pin(made.live()).await;
-        made.files().await
+        let erased = Box::pin(made.live()).await;
+        made.files(Some(erased)).await
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
@@ -142,7 +144,8 @@ impl Making {
         }
     }
 
-    async fn live(&self) {
+    /// The entry of which details were erased, and what they were.
+    async fn live(&self) -> (String, Map<String, Value>) {
         let (house, lead) = (&self.house, Subject::parse("lead:7").unwrap());
         let entries = house.entries(&house.a).await;
         for (ctx, whom) in [
@@ -165,7 +168,8 @@ impl Making {
         seal_all(house, &self.sealer, 57).await;
         self.log.erase_subject(&house.a, &lead).await.unwrap();
         let of_one = entries.iter().find(|entry| !entry.commitments.is_empty());
-        let by_hand = DetailRule::new(house.a.tenant(), of_one.map(|entry| entry.id), "asked for");
+        let of_one = of_one.unwrap();
+        let by_hand = DetailRule::new(house.a.tenant(), [of_one.id], "asked for");
         assert_eq!(self.retention.erase_details(&by_hand).await.unwrap(), 1);
         for ctx in [&house.a, &house.b] {
             let before = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
@@ -183,13 +187,14 @@ impl Making {
         let before = crate::seals::sealed(&house.superuser().await).await;
         record(house, &house.a, 4).await;
         seal_all(house, &self.sealer, before + 4).await;
+        (of_one.id.to_string(), of_one.personal.clone())
     }
 
     fn heads(&self) -> Vec<u8> {
         std::fs::read(self.folder.path().join("heads")).unwrap()
     }
 
-    async fn files(&self) -> Files {
+    async fn files(&self, erased: Option<(String, Map<String, Value>)>) -> Files {
         let lines = |file: Vec<u8>| {
             let file = String::from_utf8(file).unwrap();
             file.lines().map(ToOwned::to_owned).collect()
@@ -201,6 +206,7 @@ impl Making {
             heads: self.heads(),
             tenant: house.a.tenant(),
             keys: self.keys.clone(),
+            erased,
         }
     }
 }

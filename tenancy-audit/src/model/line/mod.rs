@@ -53,7 +53,7 @@ impl EntrySeen {
             tenant: record.tenant,
             id: record.id,
             leaf: Leaf::of(record, stored),
-            verdict: record.verify_with(keys),
+            verdict: record.verify_stored(Some(keys)),
         }
     }
 

@@ -161,7 +161,7 @@ impl Prover<'_> {
 
     pub(super) fn is_as_sealed(&self, (entry, stored): &(Entry, SealedAs), leaf: &Hash) -> bool {
         Leaf::of(entry, *stored).hash(self.tenant) == *leaf
-            && entry.verify_with(self.keys).is_intact()
+            && entry.verify_stored(Some(self.keys)).is_intact()
     }
 
     /// Tells it, too: somebody should look.

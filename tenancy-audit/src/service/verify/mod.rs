@@ -1,26 +1,21 @@
 //! Verifying a log without a database.
 
+mod heads;
 mod lines;
 mod open;
 mod report;
 mod run;
 mod single;
 
-use std::{collections::BTreeMap, fmt, io::BufRead};
+use std::{fmt, io::BufRead};
 
 use tenancy_core::TenantId;
 
-use crate::{Error, SealHead, SealKeys};
+use crate::{Error, SealKeys};
+pub(super) use heads::Heads;
 use lines::{Line, Lines};
 pub use report::{Fault, Finding, ProofReport, Restore};
 use run::Run;
-
-/// The most heads of an anchor that are kept of one tenant: of more, the newest. Each stands for all
-/// before it.
-const MOST_HEADS: usize = 100_000;
-
-/// The most different heads of one number that are kept: the first.
-const MOST_FORKS: usize = 16;
 
 /// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys: Merkle trees and
 /// proofs as RFC 6962, section 2.1, has them, signed with Ed25519 (RFC 8032).
@@ -33,7 +28,8 @@ const MOST_FORKS: usize = 16;
 /// That the newest seals were taken away together with the first line's mention of them shows only with
 /// the heads of an anchor: see [`with_anchor`](Self::with_anchor).
 ///
-/// It reads line by line and keeps one seal in memory, so that a file may be of any size.
+/// It reads line by line and keeps one seal in memory, so that a file may be of any size; of an anchor it keeps the
+/// newest 100,000 heads of the tenant, less than 200 bytes each.
 ///
 /// ```
 /// use tenancy_audit::{Ed25519Signer, SealKeys, Verifier};
@@ -49,13 +45,8 @@ const MOST_FORKS: usize = 16;
 pub struct Verifier {
     tenant: TenantId,
     keys: SealKeys,
-    heads: BTreeMap<TenantId, Heads>,
-    /// Lines of an anchor that are no head under these keys.
-    forged_heads: Vec<u64>,
+    heads: Heads,
 }
-
-/// The heads that an anchor saw of each number, with the line of each: more than one, if history was written anew.
-type Heads = BTreeMap<u64, Vec<(u64, SealHead)>>;
 
 impl Verifier {
     /// Verifies under these keys that it is this tenant's log, and whole: the log of another one is in order
@@ -64,46 +55,26 @@ impl Verifier {
         Self {
             tenant,
             keys,
-            heads: BTreeMap::new(),
-            forged_heads: Vec::new(),
+            heads: Heads::new(Some(tenant)),
         }
     }
 
-    /// Adds what an anchor kept: one head a line, as [`FileAnchor`](crate::FileAnchor) writes them.
+    /// Adds what an anchor kept: one head a line, as [`FileAnchor`](crate::FileAnchor) writes them. Heads of other
+    /// tenants are passed over.
     ///
-    /// A line that is no head, or is signed with none of the keys, becomes a finding of the report, and so
-    /// does a second head of a number that differs from the first: somebody took seals away, and the sealer
-    /// went on from what was left. Those that an [`Adoption`](crate::Adoption) names as lost are told apart.
+    /// Take the heads **before** the log, by a copy: then all that they know has to be in it. Of heads that were read
+    /// later it can't be said whether the log is older or lost its newest seals
+    /// ([`ProofReport::is_behind`]).
+    ///
+    /// A line that is something else than a head, or a head that none of the keys signed, becomes a finding of the
+    /// report, and so does a second head of a number that differs from the first: somebody took seals away, and the
+    /// sealer went on from what was left. Those that an [`Adoption`](crate::Adoption) names as lost are told apart.
+    /// Lines that were torn while they were written are counted ([`ProofReport::torn`]).
     ///
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable` if it can't be read.
     pub fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
-        let mut lines = Lines::new(heads);
-        while let Some(line) = lines.next()? {
-            let head = line
-                .bytes()
-                .and_then(|bytes| serde_json::from_slice::<SealHead>(bytes).ok());
-            let signed = |head: &SealHead| head.is_signed(&self.keys) == Some(true);
-            let number = line.number();
-            match head.filter(signed) {
-                Some(head) => {
-                    let of = self.heads.entry(head.tenant).or_default();
-                    let kept = of.entry(head.number).or_default();
-                    if kept.len() < MOST_FORKS
-                        && !kept.iter().any(|(_, known)| is_same(known, &head))
-                    {
-                        kept.push((number, head));
-                    }
-                    if of.len() > MOST_HEADS {
-                        of.pop_first();
-                    }
-                }
-                None if self.forged_heads.len() < report::MOST_FINDINGS => {
-                    self.forged_heads.push(number);
-                }
-                None => {}
-            }
-        }
+        self.heads.read(heads, &self.keys)?;
         Ok(self)
     }
 
@@ -131,11 +102,6 @@ impl Verifier {
     }
 }
 
-/// Whether two heads stand for the same seal after the same history.
-fn is_same(one: &SealHead, other: &SealHead) -> bool {
-    (one.seal, one.log_root) == (other.seal, other.log_root)
-}
-
 /// A log that is being verified as it is read.
 pub(in crate::service) struct Verifying<'a> {
     verifier: &'a Verifier,
@@ -144,16 +110,6 @@ pub(in crate::service) struct Verifying<'a> {
 }
 
 impl Verifier {
-    /// What the anchor saw of a tenant's log.
-    pub(in crate::service) fn heads_of(&self, tenant: TenantId) -> Vec<&SealHead> {
-        let heads = self
-            .heads
-            .get(&tenant)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        heads.flatten().map(|(_, head)| head).collect()
-    }
-
     pub(in crate::service) fn begin(&self) -> Verifying<'_> {
         Verifying {
             verifier: self,

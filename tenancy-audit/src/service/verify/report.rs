@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use tenancy_core::TenantId;
 
+use super::Verifier;
 use crate::{Adoption, AuditEntryId, Seal};
 
 /// How many findings a report names; more are counted.
@@ -27,6 +28,9 @@ pub struct ProofReport {
     pub erased: u64,
     /// How many entries were removed by retention, which signed for it.
     pub removed: u64,
+    /// How many lines of the anchor were torn while they were written, by a full disk or a power cut: what they were to
+    /// say stands in a later line. Who can tear lines can also take them away.
+    pub torn: u64,
     /// The first 1,000 restores after which the log was adopted. What is lost with one is no finding, but it is
     /// lost.
     pub restores: Vec<Restore>,
@@ -86,7 +90,8 @@ pub struct Finding {
 pub enum Fault {
     /// The adoption is not signed, or another tenant's.
     AdoptionForged,
-    /// An anchor knows this many seals, and the file ends before.
+    /// An anchor knows this many seals, and the file ends before: it was cut off, or made before the anchor got these
+    /// heads.
     AnchorAhead(u64),
     /// An anchor saw another seal of this number: history was written anew.
     AnchorDiffers,
@@ -141,13 +146,14 @@ pub enum Fault {
 }
 
 impl ProofReport {
-    pub(super) fn new(tenant: TenantId) -> Self {
+    pub(super) fn new(verifier: &Verifier) -> Self {
         Self {
-            tenant,
+            tenant: verifier.tenant,
             seals: 0,
             entries: 0,
             erased: 0,
             removed: 0,
+            torn: verifier.heads.torn,
             restores: Vec::new(),
             findings: Vec::new(),
             found: 0,
@@ -157,6 +163,14 @@ impl ProofReport {
     /// Whether nothing was changed.
     pub fn is_intact(&self) -> bool {
         self.found == 0
+    }
+
+    /// Whether all that there is to find is that the anchor knows seals behind the file's last one: the newest seals
+    /// were taken away, unless the heads were read after the file was made. Then take the heads, and after them the
+    /// file again.
+    pub fn is_behind(&self) -> bool {
+        let ahead = |finding: &Finding| matches!(finding.fault, Fault::AnchorAhead(_));
+        self.found == 1 && self.findings.iter().all(ahead)
     }
 
     pub(super) fn restored(&mut self, restore: Restore) {

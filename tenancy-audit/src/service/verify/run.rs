@@ -6,7 +6,8 @@ use tenancy_core::TenantId;
 use uuid::Uuid;
 
 use super::{
-    Heads, Verifier, is_same,
+    Verifier,
+    heads::{Known, Numbers},
     lines::Line,
     open::{Judged, Open},
     report::{Fault, Finding, ProofReport, Restore},
@@ -28,7 +29,7 @@ const MOST_NAMES: usize = 1_000_000;
 
 pub(super) struct Run<'a> {
     keys: &'a SealKeys,
-    heads: Option<&'a Heads>,
+    heads: Option<&'a Numbers>,
     /// What an adoption says that is lost.
     lost: BTreeSet<LostSeal>,
     tenant: TenantId,
@@ -97,11 +98,11 @@ impl<'a> Run<'a> {
         let tenant = verifier.tenant;
         let mut run = Self {
             keys: &verifier.keys,
-            heads: verifier.heads.get(&tenant),
+            heads: verifier.heads.numbers(tenant),
             lost: BTreeSet::new(),
             tenant,
             newest: head.as_ref().map_or(0, |head| head.number),
-            report: ProofReport::new(tenant),
+            report: ProofReport::new(verifier),
             horizon,
             chain: Chain::default(),
             linked: Linked::Whole,
@@ -119,7 +120,7 @@ impl<'a> Run<'a> {
         if tenant_id != tenant {
             run.add(Fault::LogForeign(tenant_id));
         }
-        for line in &verifier.forged_heads {
+        for line in &verifier.heads.forged {
             run.report.add(Fault::AnchorForged.at(*line));
         }
         if let Some(head) = head {
@@ -204,11 +205,11 @@ impl<'a> Run<'a> {
     }
 
     /// What an anchor saw of this number, and no adoption says that is lost.
-    fn known(&self, number: u64) -> Vec<&'a (u64, SealHead)> {
+    fn known(&self, number: u64) -> Vec<&'a Known> {
         let kept = self.heads.and_then(|heads| heads.get(&number));
-        let is_lost = |head: &SealHead| self.lost.contains(&LostSeal::new(number, head.seal));
+        let is_lost = |known: &Known| self.lost.contains(&LostSeal::new(number, known.seal));
         let known = kept.into_iter().flatten();
-        known.filter(|(_, head)| !is_lost(head)).collect()
+        known.filter(|known| !is_lost(known)).collect()
     }
 
     /// Compares the whole with what an anchor saw.
@@ -220,8 +221,9 @@ impl<'a> Run<'a> {
             if !known.is_empty() && number > last {
                 ahead = Some(number);
             }
-            for (line, _) in known.into_iter().skip(1) {
-                self.report.add(Fault::AnchorForked.at(*line).seal(number));
+            for known in known.into_iter().skip(1) {
+                let forked = Fault::AnchorForked.at(known.line);
+                self.report.add(forked.seal(number));
             }
         }
         if let Some(number) = ahead {
@@ -251,10 +253,7 @@ impl<'a> Run<'a> {
             None => self.add_to_seal(number, Fault::key_unknown(&seal.key)),
         }
         let known = self.known(number);
-        if known
-            .first()
-            .is_some_and(|(_, known)| !is_same(known, &head))
-        {
+        if known.first().is_some_and(|known| !known.is(&head)) {
             self.add_to_seal(number, Fault::AnchorDiffers);
         }
         let batch = batch.filter(|batch| seal.holds(batch));

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, io::BufRead};
 
 use super::{
-    Verifier, is_same,
+    Verifier,
+    heads::Known,
     lines::Lines,
     report::{Fault, ProofReport, Restore},
 };
@@ -32,7 +33,7 @@ pub(super) fn verify(
     let mut single = Single {
         verifier,
         lost: BTreeSet::new(),
-        report: ProofReport::new(verifier.tenant),
+        report: ProofReport::new(verifier),
     };
     while let Some(line) = rest.next()? {
         let parsed = line
@@ -74,7 +75,7 @@ impl Single<'_> {
         }
         let times = (stored.created_at.timestamp_micros(), stored.transaction);
         let holds = proof.verify(&record, &verifier.keys)
-            && record.verify_with(&verifier.keys).is_intact()
+            && record.verify_stored(Some(&verifier.keys)).is_intact()
             && times == (proof.created_at, proof.transaction);
         if !holds {
             let finding = Fault::ProofBroken.at(1).seal(proof.seal.number);
@@ -105,17 +106,15 @@ impl Single<'_> {
 
     /// Whether an anchor saw the same, but for what is lost.
     fn anchored(&mut self, head: &SealHead) {
-        let heads = self.verifier.heads.get(&self.verifier.tenant);
+        let heads = self.verifier.heads.numbers(self.verifier.tenant);
         let kept = heads.and_then(|heads| heads.get(&head.number));
-        let is_lost = |known: &SealHead| {
-            let seal = LostSeal::new(known.number, known.seal);
+        let is_lost = |known: &Known| {
+            let seal = LostSeal::new(head.number, known.seal);
             self.lost.contains(&seal)
         };
-        let mut known = kept.into_iter().flatten().map(|(_, known)| known);
-        if known
-            .find(|known| !is_lost(known))
-            .is_some_and(|known| !is_same(known, head))
-        {
+        let mut known = kept.into_iter().flatten();
+        let known = known.find(|known| !is_lost(known));
+        if known.is_some_and(|known| !known.is(head)) {
             let differs = Fault::AnchorDiffers.at(1);
             self.report.add(differs.seal(head.number));
         }

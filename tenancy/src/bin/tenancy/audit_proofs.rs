@@ -49,7 +49,7 @@ pub(crate) struct Verify {
     tenant: TenantId,
     #[command(flatten)]
     keys: Keys,
-    /// Heads that were kept outside the database: what `seal --anchor` wrote.
+    /// Heads that were kept outside the database: what `seal --anchor` wrote, copied before the log was exported.
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
 }
@@ -176,8 +176,16 @@ fn say(report: &ProofReport) {
         "tenant {}: {} seals, {} entries as they were sealed, {} of them with details erased, {} removed by retention",
         report.tenant, report.seals, report.entries, report.erased, report.removed
     );
+    if report.torn > 0 {
+        println!(
+            "lines of the anchor that were torn while they were written: {}",
+            report.torn
+        );
+    }
     let verdict = if report.is_intact() {
         "nothing was changed"
+    } else if report.is_behind() {
+        "THE LOG ENDS BEFORE THE ANCHOR: seals were taken away, unless the heads are newer than the log (copy them first)"
     } else {
         "THE LOG WAS CHANGED"
     };
