@@ -17,6 +17,7 @@ use crate::{
 use tenancy_audit::{
     Error, FileAnchor, HttpAnchor, SealAnchor, SealHead, SealOptions, SealSigner, Sealer,
 };
+use tenancy_core::{DbOptions, WorkerDb};
 
 /// Keeps what it is given, after a while.
 struct Slow {
@@ -80,7 +81,7 @@ impl Running {
     }
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     for _ in 0..600 {
         if is_so().await {
             return;
@@ -156,19 +157,20 @@ async fn keys_that_can_not_be_forgotten_now_hold_up_no_seal() {
         .execute(&mut *locked)
         .await
         .unwrap();
-    let running = Running::start(&sealer(&house, signer("one").0));
-    record(&house, &house.a, 2).await;
-    until_sealed(&house, 2).await;
+    let mut patient = DbOptions::default();
+    (patient.lock_timeout, patient.statement_timeout) = (FOR_EVER, FOR_EVER);
+    let worker = WorkerDb::connect_with(house.db.server.worker_url(), &patient).await;
+    let running = Running::start(&Sealer::new(worker.unwrap(), signer("one").0));
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted
          AND relation = 'tenancy.audit_keys'::regclass";
     let waits = async || {
-        let waiting: i64 = sqlx::query_scalar(waiting)
-            .fetch_one(&superuser)
-            .await
-            .unwrap();
-        waiting == 1
+        let waiting = sqlx::query_scalar::<_, i64>(waiting);
+        waiting.fetch_one(&superuser).await.unwrap() == 1
     };
-    until("nobody forgets", waits).await;
+    until("nobody forgets", &waits).await;
+    record(&house, &house.a, 2).await;
+    until_sealed(&house, 2).await;
+    assert!(waits().await);
     let took = running.stop().await;
     assert!(took < Duration::from_secs(4), "{took:?}");
 }

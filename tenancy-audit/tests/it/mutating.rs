@@ -274,8 +274,7 @@ fn mutate_entries(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Op
                 .beside([Where::Entry(id)])
                 .findings(2)
         }
-        11 => return put_back(dice, files, lines),
-        12 => return erase_nothing(dice, files, lines, at),
+        11 | 12 => return erasures(dice, files, lines, at),
         _ => {
             lines[at] = json!({ "damaged": { "id": id, "parts": ["meta"] } }).to_string();
             let unreadable = Mutation::new("entry said to be unreadable", [Where::Line(at)]);
@@ -284,38 +283,25 @@ fn mutate_entries(dice: &mut Dice, files: &Files, lines: &mut Vec<String>) -> Op
     })
 }
 
-/// The operator's erasure stands, and one of the details it names is there again.
-fn put_back(dice: &mut Dice, files: &Files, lines: &mut [String]) -> Option<Mutation> {
+/// Beside the operator's erasure one of the details that it names is there again; or it stands there twice, or a list
+/// of none where nothing was erased.
+fn erasures(dice: &mut Dice, files: &Files, lines: &mut [String], at: usize) -> Option<Mutation> {
     let (id, details) = files.erased.as_ref()?;
-    let at = lines.iter().position(|line| line.contains(id.as_str()))?;
-    let (name, value) = details.iter().nth(dice.roll(details.len()))?;
+    let erased = lines.iter().position(|line| line.contains(id.as_str()))?;
+    let [back, twice] = [2, 2].map(|below| dice.roll(below) == 0);
+    let at = if back || twice { erased } else { at };
     let mut line = parsed(&lines[at]);
-    line["entry"]["record"]["personal"][name] = value.clone();
-    lines[at] = line.to_string();
-    let kind = "an erased detail put back";
-    Some(Mutation::new(kind, [Where::Line(at)]).alone().findings(1))
-}
-
-/// A list of erasures in which none stands, or the same one twice.
-fn erase_nothing(
-    dice: &mut Dice,
-    files: &Files,
-    lines: &mut [String],
-    mut at: usize,
-) -> Option<Mutation> {
-    let (id, _) = files.erased.as_ref()?;
-    let twice = dice.roll(2) == 0;
-    if twice {
-        at = lines.iter().position(|line| line.contains(id.as_str()))?;
-    }
-    let mut line = parsed(&lines[at]);
-    let erased = &mut line["entry"]["record"]["personal"]["*erased"];
-    match erased.as_array_mut() {
-        Some(list) => list.extend_from_within(..),
-        None => *erased = json!([]),
+    let personal = &mut line["entry"]["record"]["personal"];
+    if back {
+        let (name, value) = details.iter().nth(dice.roll(details.len()))?;
+        personal[name] = value.clone();
+    } else if let Some(list) = personal["*erased"].as_array_mut() {
+        list.extend_from_within(..);
+    } else {
+        personal["*erased"] = json!([]);
     }
     lines[at] = line.to_string();
-    let kind = "an erasure that is none";
+    let kind = ["an erasure that is none", "an erased detail put back"][usize::from(back)];
     Some(Mutation::new(kind, [Where::Line(at)]).alone().findings(1))
 }
 
