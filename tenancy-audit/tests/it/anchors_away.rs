@@ -221,8 +221,8 @@ async fn very_many_heads_are_given_in_parts_and_those_that_were_taken_not_again(
     let answer = Arc::new(answer);
     let app =
         post(move |heads: Json<Vec<SealHead>>| answer(heads)).layer(DefaultBodyLimit::max(MOST));
-    let url = serve(Router::new().route("/heads", app)).await;
-    let anchor = Arc::new(HttpAnchor::new(format!("{url}/heads")).unwrap());
+    let url = serve(Router::new().route("/heads", app)).await + "/heads";
+    let anchor = Arc::new(HttpAnchor::new(url.as_str()).unwrap());
     let sealer = sealer(&house, signer("one").0).with_anchor(anchor);
     seal_all(&house, &sealer, 601).await;
     let took: usize = parts.lock().unwrap().iter().map(Vec::len).sum();
