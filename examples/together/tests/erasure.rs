@@ -136,7 +136,7 @@ async fn after_an_erasure_a_whole_dump_has_no_hit_and_the_log_verifies() -> Resu
         .execute(&host.db.superuser().await?)
         .await?;
 
-    let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("one")?)?;
+    let signer = Ed25519Signer::parse(Ed25519Signer::generate("one")?.expose())?;
     let keys = SealKeys::new([signer.public_key()]);
     let sealer = Sealer::new(host.db.worker.clone(), Arc::new(signer));
     host.log.erase_subject(&host.a, &ann).await?;

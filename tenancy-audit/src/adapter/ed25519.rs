@@ -3,6 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ed25519_dalek::{Signer as _, SigningKey};
+use tenancy_core::SecretText;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,8 +22,8 @@ const VARIABLE: &str = "TENANCY_AUDIT_SEAL_KEY";
 /// ```
 /// use tenancy_audit::{Ed25519Signer, SealKeys, SealSigner as _};
 ///
-/// let entry = Ed25519Signer::generate_entry("2026-a")?;
-/// let signer = Ed25519Signer::parse(&entry)?;
+/// let key = Ed25519Signer::generate("2026-a")?;
+/// let signer = Ed25519Signer::parse(key.expose())?;
 /// assert_eq!(signer.key_name(), "2026-a");
 /// let keys = SealKeys::parse(&signer.public_key().to_text())?;
 /// # Ok::<(), tenancy_audit::Error>(())
@@ -37,8 +38,8 @@ impl Ed25519Signer {
     ///
     /// # Errors
     /// `audit_seal_key_invalid`; the message does not repeat the key.
-    pub fn parse(entry: &str) -> Result<Self, Error> {
-        let (name, seed) = named_key::<32>(entry)?;
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (name, seed) = named_key::<32>(text)?;
         let seed = Zeroizing::new(seed);
         Ok(Self {
             name,
@@ -51,26 +52,27 @@ impl Ed25519Signer {
     /// # Errors
     /// `audit_seal_key_invalid`, also if it is not set.
     pub fn from_env() -> Result<Self, Error> {
-        let entry = std::env::var(VARIABLE).map(Zeroizing::new).map_err(|_| {
+        let text = std::env::var(VARIABLE).map(Zeroizing::new).map_err(|_| {
             let message = format!("set `{VARIABLE}` to the key that signs seals, as `name:base64`");
             Error::new(ErrorKind::Misconfigured, "audit_seal_key_invalid", message)
         })?;
-        Self::parse(&entry)
+        Self::parse(&text)
     }
 
-    /// A new key as [`parse`](Self::parse) reads it. Keep it outside the database.
+    /// A new key under this name, as [`parse`](Self::parse) reads it. Keep it outside the database.
     ///
     /// # Errors
     /// `audit_seal_key_invalid` for the name; `randomness_unavailable`.
-    pub fn generate_entry(name: &str) -> Result<Zeroizing<String>, Error> {
+    pub fn generate(name: &str) -> Result<SecretText, Error> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(|_| {
             let message = "the operating system gives no random bytes";
             Error::new(ErrorKind::Unavailable, "randomness_unavailable", message)
         })?;
-        let entry = Zeroizing::new(format!("{name}:{}", BASE64.encode(seed.as_ref())));
-        Self::parse(&entry).map_err(|_| invalid_key())?;
-        Ok(entry)
+        let encoded = Zeroizing::new(BASE64.encode(seed.as_ref()));
+        let key = SecretText::new(format!("{name}:{}", *encoded));
+        Self::parse(key.expose()).map_err(|_| invalid_key())?;
+        Ok(key)
     }
 
     /// The public part, for whoever verifies.

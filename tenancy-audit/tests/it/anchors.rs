@@ -23,6 +23,7 @@ use crate::{
 use tenancy_audit::{
     ErrorKind, FileAnchor, HttpAnchor, SealAnchor as _, SealHead, SealOptions, Sealer,
 };
+use tenancy_core::SecretText;
 
 pub(crate) fn heads(path: &Path) -> Vec<SealHead> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -157,8 +158,9 @@ async fn one_that_redirects_or_hangs_gets_the_heads_later_and_nobody_else_gets_t
     let url = serve(Router::new().route("/heads", routing::post(answer))).await;
     let patience = Duration::from_millis(300);
     let anchor = || {
-        let anchor = HttpAnchor::new(format!("{url}/heads")).unwrap();
-        anchor.with_token("let me in").with_timeout(patience)
+        let anchor = HttpAnchor::new(&format!("{url}/heads")).unwrap();
+        let token = SecretText::new("let me in");
+        anchor.with_token(token).with_timeout(patience)
     };
     for status in ["302", "307", "308", "not answer"] {
         let begun = Instant::now();

@@ -33,8 +33,8 @@ async fn a_sealer_that_is_killed_in_the_middle_leaves_a_whole_log() {
     let kills = kills.and_then(|n| n.parse().ok()).unwrap_or(12);
     let (house, folder) = (House::new().await, tempfile::tempdir().unwrap());
     let (url, path) = (house.db.server.worker_url(), folder.path().join("heads"));
-    let entry = Ed25519Signer::generate_entry("one").unwrap();
-    let signer = Arc::new(Ed25519Signer::parse(&entry).unwrap());
+    let key = Ed25519Signer::generate("one").unwrap();
+    let signer = Arc::new(Ed25519Signer::parse(key.expose()).unwrap());
     let keys = SealKeys::new([signer.public_key()]);
     let next = || {
         let anchor = Arc::new(FileAnchor::new(&path));
@@ -47,7 +47,7 @@ async fn a_sealer_that_is_killed_in_the_middle_leaves_a_whole_log() {
         record(&house, &house.b, 20).await;
         all += 50;
         let at = ["signing", "publishing", "anywhere"][kill % 3];
-        let how = format!("{at} {url} {} {}", path.display(), *entry);
+        let how = format!("{at} {url} {} {}", path.display(), key.expose());
         tokio::task::block_in_place(|| run_and_kill(&how, Duration::from_millis(kill as u64 * 3)));
         let left = sealed(&superuser).await;
         match at {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::seals::signer;
 use tenancy_audit::{FileAnchor, SealHead, testing::conformance};
+use tenancy_core::SecretText;
 
 #[tokio::test]
 async fn a_key_in_this_process_passes_the_suite() {
@@ -58,7 +59,7 @@ async fn a_service_over_http_passes_the_suite() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "audit_anchor_unavailable");
-    conformance::seal_anchor(&anchor.with_token("let me in"), || {
+    conformance::seal_anchor(&anchor.with_token(SecretText::new("let me in")), || {
         kept.lock().unwrap().clone()
     })
     .await;

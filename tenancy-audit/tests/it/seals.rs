@@ -11,8 +11,8 @@ use tenancy_core::{AuditSink as _, Event, TenantCtx, testing::FakeAuthorizer};
 
 /// A key, and what verifies with it.
 pub(crate) fn signer(name: &str) -> (Arc<Ed25519Signer>, SealKeys) {
-    let entry = Ed25519Signer::generate_entry(name).unwrap();
-    let signer = Ed25519Signer::parse(&entry).unwrap();
+    let key = Ed25519Signer::generate(name).unwrap();
+    let signer = Ed25519Signer::parse(key.expose()).unwrap();
     let keys = SealKeys::new([signer.public_key()]);
     (Arc::new(signer), keys)
 }

@@ -191,7 +191,7 @@ async fn files_of_any_kind_get_an_answer() {
         };
         assert_eq!((found.line, &found.fault), (4, &Fault::Malformed));
     }
-    let theirs = Ed25519Signer::parse(&Ed25519Signer::generate_entry("one").unwrap()).unwrap();
+    let theirs = Ed25519Signer::parse(Ed25519Signer::generate("one").unwrap().expose()).unwrap();
     let other = Verifier::new(files.tenant, SealKeys::new([theirs.public_key()]));
     let report = other.verify(files.ours.join("\n").as_bytes()).unwrap();
     assert!(

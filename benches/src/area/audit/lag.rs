@@ -38,7 +38,7 @@ pub(crate) async fn run() -> Result {
     let kit = Db::new(&[&CORE, &COMPONENT]).await?;
     let ctx = tenant(&kit.app).await?;
     let audit = PgAuditLog::new(kit.app.clone());
-    let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("bench")?)?;
+    let signer = Ed25519Signer::parse(Ed25519Signer::generate("bench")?.expose())?;
     let sealer = Sealer::new(kit.worker.clone(), Arc::new(signer));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let sealing = {

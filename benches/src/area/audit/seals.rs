@@ -34,7 +34,7 @@ pub(crate) async fn run() -> Result {
     let kit = Db::new(&[&CORE, &COMPONENT]).await?;
     let ctx = tenant(&kit.app).await?;
     let audit = PgAuditLog::new(kit.app.clone());
-    let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("bench")?)?;
+    let signer = Ed25519Signer::parse(Ed25519Signer::generate("bench")?.expose())?;
     let keys = SealKeys::new([signer.public_key()]);
     let signer = Arc::new(signer);
     let sealer = Sealer::new(kit.worker.clone(), signer.clone());

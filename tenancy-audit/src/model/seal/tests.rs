@@ -80,7 +80,7 @@ fn the_bytes_of_version_1_stay_as_they_are() {
 
 #[tokio::test]
 async fn what_was_signed_for_a_tenant_is_nothing_to_another_and_no_part_can_change() {
-    let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("one").unwrap()).unwrap();
+    let signer = Ed25519Signer::parse(Ed25519Signer::generate("one").unwrap().expose()).unwrap();
     let keys = SealKeys::new([signer.public_key()]);
     let mut removal = removal();
     removal.signature = signer.sign(&removal.to_sign()).await.unwrap();

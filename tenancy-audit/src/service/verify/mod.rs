@@ -35,7 +35,7 @@ use run::Run;
 /// use tenancy_audit::{Ed25519Signer, SealKeys, Verifier};
 /// use tenancy_core::TenantId;
 ///
-/// let signer = Ed25519Signer::parse(&Ed25519Signer::generate_entry("2026-a")?)?;
+/// let signer = Ed25519Signer::parse(Ed25519Signer::generate("2026-a")?.expose())?;
 /// let verifier = Verifier::new(TenantId::new(), SealKeys::new([signer.public_key()]));
 /// let error = verifier.verify(&b"\x00\xff not a log"[..]).unwrap_err();
 /// assert_eq!(error.code(), "audit_proof_format");
