@@ -1,5 +1,7 @@
 //! The crate's error.
 
+pub(crate) mod code;
+
 use std::{error::Error as StdError, fmt};
 
 use tenancy_core::{Error as CoreError, ErrorKind as CoreKind, InvalidInput, Retry};
@@ -8,8 +10,12 @@ use crate::AuditEntryId;
 
 /// What went wrong with the audit log, why, and whether trying again can help.
 ///
-/// Converts into [`tenancy_core::Error`], the error of the ports that the family shares, without a
-/// loss. The message may be shown to a user; it repeats no secret.
+/// Converts into [`tenancy_core::Error`], the error of the ports that the family shares: code, message, cause and
+/// retry advice stay, [`entries`](Self::entries) goes, and of the kinds [`ClockSkew`](ErrorKind::ClockSkew) becomes
+/// `Misconfigured`, [`Closed`](ErrorKind::Closed) `Unavailable` and [`Cursor`](ErrorKind::Cursor) `InvalidInput`.
+/// The message may be shown to a user; it repeats no secret.
+///
+/// Who implements a port of this crate makes one by [`new`](Self::new), or converts one of core's.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -27,7 +33,8 @@ pub enum ErrorKind {
     Closed,
     /// The transaction may or may not have been committed.
     CommitOutcomeUnknown,
-    /// The entry is there already.
+    /// Something is in the way: an entry that is there already, a key that was used, a legal hold, a state that has
+    /// moved on.
     Conflict,
     /// The cursor is damaged, of another version, or belongs to another query or tenant.
     Cursor,
@@ -39,21 +46,50 @@ pub enum ErrorKind {
     InvalidInput,
     /// A login, a role or the schema is not as it has to be.
     Misconfigured,
-    /// There is no such entry in this tenant.
+    /// There is no such entry in this tenant, or no such seal, month or stream.
     NotFound,
     /// The tenant is suspended or nobody may enter it.
     NotAccessible,
-    /// The database can't be reached or is overloaded.
+    /// The database, or something else that is needed, can't answer now: it can't be reached, is overloaded, or is held
+    /// by somebody else. Also an anchor, a target of a stream, a file, and the system's randomness.
     Unavailable,
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
+    /// What a port's implementor answers. The code is the implementor's own. The retry advice follows from the kind,
+    /// [`Backoff`](Retry::Backoff) of [`Unavailable`](ErrorKind::Unavailable) and [`Never`](Retry::Never) of any
+    /// other, unless it is set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tenancy_audit::{Error, ErrorKind};
+    /// use tenancy_core::Retry;
+    ///
+    /// let full = Error::new(ErrorKind::Conflict, "siem_full", "the receiver's disk is full");
+    /// assert_eq!(full.retry(), Retry::Never);
+    ///
+    /// let paused = Error::new(ErrorKind::Unavailable, "siem_paused", "the receiver asks for a pause");
+    /// let paused = paused.with_retry(Retry::After(Duration::from_secs(7)));
+    /// assert_eq!(paused.retry(), Retry::After(Duration::from_secs(7)));
+    /// assert_eq!(tenancy_core::Error::from(paused).code(), "siem_paused");
+    /// ```
+    pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
+        let inner = CoreError::new(kind.in_core(), code, message);
         Self {
             kind,
-            inner: CoreError::new(kind.in_core(), code, message),
+            inner: match advice(kind, code) {
+                Some(retry) => inner.with_retry(retry),
+                None => inner,
+            },
             about: Vec::new(),
         }
+    }
+
+    /// Replaces the retry advice.
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.inner = self.inner.with_retry(retry);
+        self
     }
 
     pub(crate) fn about(mut self, entries: Vec<AuditEntryId>) -> Self {
@@ -80,7 +116,8 @@ impl Error {
         self.kind
     }
 
-    /// The stable code, such as `audit_meta_too_large`; all of them are listed in the guide.
+    /// The stable code, such as `audit_meta_too_large`. Those of this crate are listed in the guide (`docs/audit.md`);
+    /// the database's are core's, and what a host implements has its own.
     pub fn code(&self) -> &'static str {
         self.inner.code()
     }
@@ -94,6 +131,17 @@ impl Error {
     /// Whether trying again can help.
     pub fn retry(&self) -> Retry {
         self.inner.retry()
+    }
+}
+
+/// The retry advice, where that of core's kind is wrong.
+fn advice(kind: ErrorKind, code: &str) -> Option<Retry> {
+    match (kind, code) {
+        // What was shut down does not open again.
+        (ErrorKind::Closed, _) => Some(Retry::Never),
+        // Somebody was faster, and the next call begins with how things are then.
+        (_, code::DETAILS_MOVED | code::SEAL_MOVED) => Some(Retry::Backoff),
+        _ => None,
     }
 }
 
@@ -190,3 +238,6 @@ impl axum::response::IntoResponse for Error {
         self.inner.into_response()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use crate::{Error, SealHead, SealSignature};
 /// Any number of calls at once. The sealer waits for each signature within its transaction.
 ///
 /// # Errors and retry
-/// An error leaves the entries unsealed; the sealer tries again at its next round.
+/// An error leaves the entries unsealed; the sealer tries again at its next round, whatever its advice. It is
+/// made by [`Error::new`].
 ///
 /// # Cancellation
 /// A dropped call has signed or not; either way nothing is stored.
@@ -39,9 +40,9 @@ pub trait SealSigner: Send + Sync + 'static {
 /// One call at a time from one sealer, beside its sealing; two sealers may call at once.
 ///
 /// # Errors and retry
-/// An error is counted, and the heads are given again with the next ones, after a pause that grows up to half a
-/// minute; sealing goes on meanwhile. Heads that were not published when the process ended are given by the next
-/// one.
+/// An error is counted, and the heads are given again with the next ones, whatever its advice, after a pause that
+/// grows up to half a minute; sealing goes on meanwhile. Heads that were not published when the process ended are
+/// given by the next one. It is made by [`Error::new`].
 ///
 /// # Cancellation
 /// A call that takes longer than a minute and a half is dropped, and so is one that runs five seconds after the sealer

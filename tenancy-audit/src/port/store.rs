@@ -29,7 +29,7 @@ use crate::{AuditEntryId, AuditQuery, CountBy, Counts, Draft, Entry, Error, Foll
 /// call is stored; so repeating an `append` whose outcome is unknown never stores twice.
 /// A key that was used for another content is [`Conflict`](crate::ErrorKind::Conflict) `audit_key_reused`;
 /// nothing of the call is stored, and the caller's transaction stays usable.
-/// [`Error::retry`] says what else may be repeated.
+/// [`Error::retry`] says what else may be repeated, and [`Error::new`] makes one.
 ///
 /// # Cancellation
 /// A dropped `append` has stored everything or nothing; `append_in` follows its transaction.

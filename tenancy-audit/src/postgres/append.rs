@@ -8,12 +8,7 @@ use tenancy_core::{RequestId, TenantId};
 use uuid::Uuid;
 
 use super::row::Row;
-use crate::{AuditEntryId, Draft, Entry, EntryKey, Error, ErrorKind};
-
-/// The code of a key that was used for something else.
-pub(super) const KEY_REUSED: &str = "audit_key_reused";
-/// The code of a key that a transaction uses which has not ended.
-pub(super) const KEY_BUSY: &str = "audit_key_busy";
+use crate::{AuditEntryId, Draft, Entry, EntryKey, Error, ErrorKind, error::code};
 
 /// Stores records of one tenant and one actor: one statement, whatever their number. Answers under which id
 /// each of them stands, which is an earlier one where its key was used before.
@@ -81,7 +76,7 @@ async fn all_or_none(
         .await?;
     let done = keyed(conn, first, drafts).await;
     let end = match &done {
-        Err(error) if [KEY_REUSED, KEY_BUSY].contains(&error.code()) => {
+        Err(error) if [code::KEY_REUSED, code::KEY_BUSY].contains(&error.code()) => {
             "ROLLBACK TO SAVEPOINT tenancy_audit_keys; RELEASE SAVEPOINT tenancy_audit_keys"
         }
         // The transaction is broken and goes as a whole.
@@ -232,12 +227,12 @@ fn hash(draft: &Draft, of: impl Fn(&EntryKey) -> &[u8; 32]) -> Option<&[u8]> {
 
 fn reused() -> Error {
     let message = "the idempotency key was used for another event";
-    Error::new(ErrorKind::Conflict, KEY_REUSED, message)
+    Error::new(ErrorKind::Conflict, code::KEY_REUSED, message)
 }
 
 /// Nothing was written: transactions that have not ended hold the keys of these entries.
 fn busy(entries: Vec<Uuid>) -> Error {
     let entries = entries.into_iter().map(AuditEntryId::from_uuid).collect();
     let message = "an open transaction uses the idempotency key; try again when it has ended";
-    Error::new(ErrorKind::Unavailable, KEY_BUSY, message).about(entries)
+    Error::new(ErrorKind::Unavailable, code::KEY_BUSY, message).about(entries)
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::proofs::SignedRow;
 use crate::{
     Error, ErrorKind, Seal, SealHead,
+    error::code,
     merkle::Frontier,
     model::{Batch, Chain, LEAF_RECORD, Leaf},
 };
@@ -183,7 +184,7 @@ impl Pending {
             }
             _ => {
                 let message = "another sealer has gone on meanwhile";
-                Err(Error::new(ErrorKind::Conflict, "audit_seal_moved", message))
+                Err(Error::new(ErrorKind::Conflict, code::SEAL_MOVED, message))
             }
         }
     }

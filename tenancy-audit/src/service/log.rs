@@ -12,16 +12,15 @@ use super::{export::Export, perm, retention::held, subjects, tail::Tail};
 use crate::{
     ActionFilter, AuditEntryId, AuditQuery, AuditStore, Change, CountBy, Counts, Entry, Error,
     ErrorKind, ExportFormat, Filter, Order, Page, PgAuditStore, ResourceFilter, SealKeys, Verdict,
-    model,
+    error::code, model,
 };
 
 /// What an entry that shows the erasure of a subject is called, and the kind of its target.
 const ERASED_SUBJECT: &str = "audit.subject_erased";
 const SUBJECT_HASH: &str = "subject_hash";
 
-/// What a cipher asks for before it erases, and what it answers under a legal hold.
+/// What a cipher asks for before it erases.
 const MAY_ERASE: PermissionKey = PermissionKey::from_static("subjects.erase");
-const SUBJECT_HELD: &str = "subject_held";
 
 /// How many names of details the entry of a revelation holds of each subject: with the longest names they fit.
 const MOST_NAMES: usize = 32;
@@ -159,7 +158,7 @@ impl AuditLog {
         let cipher = self.cipher()?;
         self.refuse_under_hold(ctx).await?;
         match cipher.erase_subject(ctx, subject).await {
-            Err(error) if error.code() == SUBJECT_HELD => return Err(held(ctx.tenant())),
+            Err(error) if error.code() == code::SUBJECT_HELD => return Err(held(ctx.tenant())),
             done => done?,
         }
         if self.shows_erasure(ctx, subject).await? {

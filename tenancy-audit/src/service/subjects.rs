@@ -5,6 +5,7 @@ use tenancy_core::{SealedText, SecretText, Subject, SubjectCipher, TenantCtx};
 
 use crate::{
     Error, ErrorKind, Record,
+    error::code,
     model::{ERASED, ORIGIN_DETAILS, SealedDetails, is_sealed},
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn seal(
         let names: Vec<String> = pairs.keys().cloned().collect();
         let text = SecretText::new(Value::Object(pairs).to_string());
         let sealed = match cipher.seal(ctx, subject, text).await {
-            Err(error) if error.code() == "subject_erased" => {
+            Err(error) if error.code() == code::SUBJECT_ERASED => {
                 left_out.extend(names);
                 continue;
             }
@@ -81,7 +82,7 @@ pub(crate) async fn open(
             .open(ctx, &subject, &SealedText::from_stored(details.text))
             .await
         {
-            Err(error) if error.code() == "subject_erased" => {
+            Err(error) if error.code() == code::SUBJECT_ERASED => {
                 opened.erased.push((subject, details.names));
                 None
             }

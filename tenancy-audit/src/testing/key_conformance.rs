@@ -3,7 +3,7 @@
 use tenancy_core::{Event, TenantCtx, TenantDb};
 
 use super::conformance::all;
-use crate::{AuditStore, AuditWriter, ErrorKind};
+use crate::{AuditStore, AuditWriter, ErrorKind, error::code};
 
 pub(super) async fn writes_once(
     store: &dyn AuditStore,
@@ -28,7 +28,7 @@ pub(super) async fn writes_once(
 
     let other = writer.record_entry(a, event(2)).await;
     let refused = |error: &crate::Error| {
-        error.kind() == ErrorKind::Conflict && error.code() == "audit_key_reused"
+        error.kind() == ErrorKind::Conflict && error.code() == code::KEY_REUSED
     };
     assert!(
         other.is_err_and(|error| refused(&error)),

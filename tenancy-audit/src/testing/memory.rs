@@ -9,7 +9,7 @@ use tenancy_core::{TenantCtx, TenantId, TenantTx};
 
 use crate::{
     AuditEntryId, AuditQuery, AuditStore, CountBy, Counts, Draft, Entry, Error, ErrorKind,
-    Followed, Mark, Order, Page,
+    Followed, Mark, Order, Page, error::code,
 };
 
 /// Keeps entries in memory. Entries of a transaction appear when it commits, and their keys are taken then.
@@ -64,7 +64,7 @@ impl Kept {
                 let stands = *keys.entry((draft.tenant, key.key_hash)).or_insert(own);
                 if stands.1 != key.content_hash {
                     let message = "the idempotency key was used for another event";
-                    return Err(Error::new(ErrorKind::Conflict, "audit_key_reused", message));
+                    return Err(Error::new(ErrorKind::Conflict, code::KEY_REUSED, message));
                 }
                 ids.push(stands.0);
                 if stands != own {

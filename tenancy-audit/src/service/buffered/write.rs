@@ -6,7 +6,7 @@ use tenancy_core::TenantCtx;
 use tokio::sync::Semaphore;
 
 use super::owed::Owed;
-use crate::{AuditStore, Draft, Error, ErrorKind};
+use crate::{AuditStore, Draft, Error, ErrorKind, error::code};
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl Writing {
             }
         }
         let message = "an open transaction held the idempotency key for too long";
-        let error = Error::new(ErrorKind::Unavailable, BUSY, message);
+        let error = Error::new(ErrorKind::Unavailable, code::KEY_BUSY, message);
         batch.owed.lost(batch.drafts.len(), &error);
     }
 
@@ -112,16 +112,14 @@ impl Writing {
     }
 }
 
-const BUSY: &str = "audit_key_busy";
-
 /// Whether it is others' transactions that some of the entries wait for.
 fn is_busy(error: &Error) -> bool {
-    error.code() == BUSY
+    error.code() == code::KEY_BUSY
 }
 
 /// Whether the entry itself is there, and not its key with another entry.
 fn is_there(error: &Error) -> bool {
-    error.kind() == ErrorKind::Conflict && error.code() != "audit_key_reused"
+    error.kind() == ErrorKind::Conflict && error.code() != code::KEY_REUSED
 }
 
 /// Whether another try can help at once. A commit whose answer was lost is tried again: what it stored is
