@@ -1,6 +1,7 @@
 //! How large an event may be.
 
-/// The sizes an event may have. The defaults are written beside each.
+/// The sizes an event may have. The defaults are written beside each, with the bound that counts where more is
+/// asked for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -13,7 +14,7 @@ pub struct Limits {
     pub meta_bytes: usize,
     /// Keys of `meta` in all its objects, and elements in all its arrays; 512, and never more than 16,384.
     pub meta_items: usize,
-    /// Bytes of one key of `meta`; 128.
+    /// Bytes of one key of `meta`; 128, and never more than 1,024.
     pub meta_key_bytes: usize,
     /// How deep `meta` may be nested; 8, and never more than 64.
     pub meta_depth: usize,
@@ -55,13 +56,37 @@ impl Limits {
         self
     }
 
-    /// Sets how many bytes `meta` may have.
+    /// Sets how many targets an event may have, 256 at most.
+    pub fn with_targets(mut self, targets: usize) -> Self {
+        self.targets = targets;
+        self
+    }
+
+    /// Sets how many bytes a target's id may have, 512 at most.
+    pub fn with_target_id_bytes(mut self, bytes: usize) -> Self {
+        self.target_id_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes `meta` may have, 256 KiB at most.
     pub fn with_meta_bytes(mut self, bytes: usize) -> Self {
         self.meta_bytes = bytes;
         self
     }
 
-    /// Sets how deep `meta` may be nested.
+    /// Sets how many keys and elements `meta` may have, 16,384 at most.
+    pub fn with_meta_items(mut self, items: usize) -> Self {
+        self.meta_items = items;
+        self
+    }
+
+    /// Sets how many bytes a key of `meta` may have, 1,024 at most.
+    pub fn with_meta_key_bytes(mut self, bytes: usize) -> Self {
+        self.meta_key_bytes = bytes;
+        self
+    }
+
+    /// Sets how deep `meta` may be nested, 64 at most.
     pub fn with_meta_depth(mut self, depth: usize) -> Self {
         self.meta_depth = depth;
         self
@@ -73,6 +98,7 @@ impl Limits {
         self.target_id_bytes = self.target_id_bytes.min(512);
         self.meta_bytes = self.meta_bytes.min(256 * 1024);
         self.meta_items = self.meta_items.min(16 * 1024);
+        self.meta_key_bytes = self.meta_key_bytes.min(1024);
         self.meta_depth = self.meta_depth.min(64);
         self
     }
@@ -95,16 +121,16 @@ mod tests {
 
     #[test]
     fn whatever_a_host_asks_for_stays_within_what_can_be_kept_and_read() {
-        let limits = |size| Limits {
-            targets: size,
-            target_id_bytes: size,
-            meta_bytes: size,
-            meta_items: size,
-            meta_key_bytes: size,
-            meta_depth: size,
-            oversize: Oversize::Refuse,
+        let limits = |size| {
+            Limits::default()
+                .with_targets(size)
+                .with_target_id_bytes(size)
+                .with_meta_bytes(size)
+                .with_meta_items(size)
+                .with_meta_key_bytes(size)
+                .with_meta_depth(size)
         };
-        let most = [256, 512, 262_144, 16_384, usize::MAX, 64];
+        let most = [256, 512, 262_144, 16_384, 1_024, 64];
         assert_eq!(sizes(&limits(usize::MAX).bounded()), most);
         for small in [0, 1, 64] {
             assert_eq!(sizes(&limits(small).bounded()), [small; 6]);

@@ -1,11 +1,13 @@
 //! Streams in the database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{Decode, Postgres, Type, postgres::PgArguments, query::QueryScalar};
 use tenancy_core::{TenantId, WorkerDb};
 use uuid::Uuid;
 
-use super::row::Row;
+use super::{row::Row, unknown_word};
 use crate::{Entry, Error, ErrorKind, StreamStart, StreamState};
 
 /// Reads entries of all tenants for streams, and keeps their places.
@@ -13,14 +15,42 @@ use crate::{Entry, Error, ErrorKind, StreamStart, StreamState};
 pub(crate) struct PgStreams(WorkerDb);
 
 /// What became of the wish to hold a stream.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
+pub(crate) enum HoldState {
+    /// Somebody else has it.
+    Busy,
+    Held(Hold),
+    Parked {
+        code: String,
+    },
+    /// It began in another cluster.
+    Restored,
+    Unknown,
+    /// It is not time to try again.
+    Waiting {
+        code: String,
+        wait: Duration,
+    },
+}
+
+/// A stream that is held.
+#[derive(Debug)]
 pub(crate) struct Hold {
-    pub(crate) state: String,
-    pub(crate) fence: Option<i64>,
-    pub(crate) failures: Option<i32>,
-    pub(crate) code: Option<String>,
-    pub(crate) wait_ms: Option<i64>,
+    pub(crate) fence: i64,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// Everything below this transaction is final.
     pub(crate) below: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct HoldRow {
+    state: String,
+    fence: Option<i64>,
+    failures: Option<i32>,
+    code: Option<String>,
+    wait_ms: Option<i64>,
+    below: String,
 }
 
 /// Behind which entry to go on.
@@ -70,6 +100,28 @@ impl Place {
     }
 }
 
+impl HoldRow {
+    fn into_state(self) -> Result<HoldState, Error> {
+        let code = self.code.unwrap_or_default();
+        Ok(match (self.state.as_str(), self.fence) {
+            ("held", Some(fence)) => HoldState::Held(Hold {
+                fence,
+                failures: self.failures.unwrap_or(0).unsigned_abs(),
+                below: self.below,
+            }),
+            ("waiting", _) => HoldState::Waiting {
+                code,
+                wait: Duration::from_millis(self.wait_ms.unwrap_or(0).unsigned_abs()),
+            },
+            ("parked", _) => HoldState::Parked { code },
+            ("busy", _) => HoldState::Busy,
+            ("restored", _) => HoldState::Restored,
+            ("unknown", _) => HoldState::Unknown,
+            _ => return Err(unknown_word("a stream").into()),
+        })
+    }
+}
+
 impl PgStreams {
     pub(crate) fn new(worker: WorkerDb) -> Self {
         Self(worker)
@@ -105,13 +157,19 @@ impl PgStreams {
         Ok(())
     }
 
-    pub(crate) async fn hold(&self, name: &str, fence: i64, seconds: i32) -> Result<Hold, Error> {
-        Ok(sqlx::query_as(include_str!("sql/stream_hold.sql"))
+    pub(crate) async fn hold(
+        &self,
+        name: &str,
+        fence: i64,
+        seconds: i32,
+    ) -> Result<HoldState, Error> {
+        let row: HoldRow = sqlx::query_as(include_str!("sql/stream_hold.sql"))
             .bind(name)
             .bind(fence)
             .bind(seconds)
             .fetch_one(self.0.pool())
-            .await?)
+            .await?;
+        row.into_state()
     }
 
     /// Where a look of a stream of one tenant ends; `None` if that is the end, or for a stream of all.
@@ -142,7 +200,7 @@ impl PgStreams {
         name: &str,
         fence: i64,
         to: &Place,
-        most: i32,
+        most: u16,
     ) -> Result<Vec<(Entry, Place)>, Error> {
         let rows: Vec<StreamRow> = sqlx::query_as(include_str!("sql/stream_read.sql"))
             .bind(name)
@@ -150,7 +208,7 @@ impl PgStreams {
             .bind(&to.txid)
             .bind(to.tenant)
             .bind(to.entry)
-            .bind(most)
+            .bind(i32::from(most))
             .fetch_all(self.0.pool())
             .await?;
         let entry = |row: StreamRow| {
@@ -192,13 +250,18 @@ impl PgStreams {
         name: &str,
         fence: i64,
         code: &str,
-        wait: std::time::Duration,
+        wait: Duration,
         park: bool,
     ) -> Result<bool, Error> {
+        // A target's code is any text; the column holds 1 to 64 bytes.
+        let code = match code.get(..code.floor_char_boundary(64)) {
+            None | Some("") => "unnamed",
+            Some(code) => code,
+        };
         let call = sqlx::query_scalar(include_str!("sql/stream_fail.sql"))
             .bind(name)
             .bind(fence)
-            .bind(code.get(..64).unwrap_or(code))
+            .bind(code)
             .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
             .bind(park);
         let state: String = self.ask(call).await?;

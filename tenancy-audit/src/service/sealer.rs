@@ -28,17 +28,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often a running sealer looks for keys to forget.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
-/// How a sealer works.
+/// The shortest rest and the largest batch, whatever a host asks for.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+const MOST_IN_BATCH: u32 = 100_000;
+
+/// How a sealer works. What is out of bounds counts as the bound, from
+/// [`with_options`](Sealer::with_options) on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SealOptions {
-    /// How long it rests when nothing is left to seal; one second by default. Each tenant that was
-    /// active meanwhile gets a seal of its own, so a longer pause makes fewer and larger seals.
+    /// How long it rests when nothing is left to seal; one second by default, 10 ms at least. Each tenant that
+    /// was active meanwhile gets a seal of its own, so a longer pause makes fewer and larger seals.
     pub interval: Duration,
     /// How many entries one transaction seals at most, 1 to 100,000; 32,768 by default.
     pub batch: u32,
     /// Idempotency keys that are older than so many days, and that nobody has forgotten on a schedule, are forgotten
-    /// by [`Sealer::run`]; 30 by default.
+    /// by [`Sealer::run`]; 30 by default, one at least.
     pub key_days: u16,
 }
 
@@ -53,21 +58,29 @@ impl Default for SealOptions {
 }
 
 impl SealOptions {
-    /// Sets how long it rests.
+    /// Sets how long it rests, 10 ms at least.
     pub fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets how many entries one transaction seals at most.
+    /// Sets how many entries one transaction seals at most, 1 to 100,000.
     pub fn with_batch(mut self, entries: u32) -> Self {
-        self.batch = entries.clamp(1, 100_000);
+        self.batch = entries;
         self
     }
 
     /// Sets after how many days idempotency keys are forgotten at the latest; at least one.
     pub fn with_key_days(mut self, days: u16) -> Self {
-        self.key_days = days.max(1);
+        self.key_days = days;
+        self
+    }
+
+    /// Within what does no harm, whatever a host asks for.
+    fn bounded(mut self) -> Self {
+        self.interval = self.interval.max(LEAST_INTERVAL);
+        self.batch = self.batch.clamp(1, MOST_IN_BATCH);
+        self.key_days = self.key_days.max(1);
         self
     }
 }
@@ -150,10 +163,9 @@ impl Sealer {
         self
     }
 
-    /// Replaces the options.
+    /// Replaces the options, each within the bounds that it states.
     pub fn with_options(mut self, options: SealOptions) -> Self {
-        self.options = options;
-        self.options.batch = self.options.batch.clamp(1, 100_000);
+        self.options = options.bounded();
         self
     }
 
@@ -343,5 +355,27 @@ impl fmt::Debug for Sealer {
             .field("key", &self.signer.key_name())
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_host_asks_for_a_sealer_rests_and_its_batches_have_an_end() {
+        let of = |options: SealOptions| (options.interval, options.batch, options.key_days);
+        let all = |time, size, days| {
+            SealOptions::default()
+                .with_interval(time)
+                .with_batch(size)
+                .with_key_days(days)
+        };
+        let least = all(Duration::ZERO, 0, 0).bounded();
+        assert_eq!(of(least), (LEAST_INTERVAL, 1, 1));
+        let most = all(Duration::MAX, u32::MAX, u16::MAX).bounded();
+        assert_eq!(of(most), (Duration::MAX, MOST_IN_BATCH, u16::MAX));
+        let given = SealOptions::default();
+        assert_eq!(of(given.clone().bounded()), of(given));
     }
 }

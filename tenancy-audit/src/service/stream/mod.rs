@@ -23,12 +23,14 @@ pub use self::{
 };
 use crate::{
     AuditQuery, Entry, Error, ErrorKind, StreamTarget,
-    postgres::{Hold, PgStreams, Place},
+    postgres::{Hold, HoldState, PgStreams, Place},
 };
 
 const NAME: Grammar = Grammar::word("audit_stream_invalid", 63);
-/// How often in a row a receiver may refuse what it is given.
-const MOST_REFUSED: i32 = 5;
+/// After how many failures in a row one more refusal is taken for good.
+const MOST_REFUSED: u32 = 5;
+/// The shortest wait between two tries, whatever a target asks for.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest wait between two tries that nobody asked for.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How long a parked stream, or one that another process holds, is left alone.
@@ -43,8 +45,8 @@ const PASSED_AT_ONCE: i64 = 1_000;
 /// The place is kept in the database under the stream's name: a process that dies is followed by the next
 /// one at that place, which gives again what was on its way. Any number of processes may run a stream; one
 /// works at a time. An entry waits until no transaction that began before it runs any more. A target that
-/// fails is tried again with back-off, for as long as it takes; what it refuses for good parks the stream
-/// with the code until [`Streams::resume`].
+/// fails is tried again with back-off, for as long as it takes; what it refuses for good, as its [`StreamTarget`]
+/// says, parks the stream with the code until [`Streams::resume`].
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -83,7 +85,7 @@ impl AuditStream {
         Self::open_with(worker, name, start, target, StreamOptions::default()).await
     }
 
-    /// The same with options.
+    /// The same with options, each within the bounds that it states.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -96,6 +98,7 @@ impl AuditStream {
     ) -> Result<Self, Error> {
         NAME.check(name)?;
         options.query.check()?;
+        let options = options.bounded();
         let store = PgStreams::new(worker);
         store.open(name, options.tenant, start).await?;
         Ok(Self {
@@ -151,22 +154,15 @@ impl AuditStream {
     /// was removed. What the target answers is no error of this call.
     pub async fn round(&self) -> Result<StreamRound, Error> {
         let fence = self.fence.load(Ordering::Relaxed);
-        let hold = self.store.hold(&self.name, fence, self.seconds()).await?;
-        let wait = Duration::from_millis(hold.wait_ms.unwrap_or(0).unsigned_abs());
-        match (hold.state.as_str(), hold.fence) {
-            ("held", Some(fence)) => {
-                self.fence.store(fence, Ordering::Relaxed);
-                self.batch(&hold, fence).await
+        match self.store.hold(&self.name, fence, self.seconds()).await? {
+            HoldState::Held(hold) => {
+                self.fence.store(hold.fence, Ordering::Relaxed);
+                self.batch(&hold).await
             }
-            ("waiting", _) => Ok(StreamRound::Failed {
-                code: hold.code.unwrap_or_default(),
-                wait,
-            }),
-            ("parked", _) => Ok(StreamRound::Parked {
-                code: hold.code.unwrap_or_default(),
-            }),
-            ("busy", _) => Ok(StreamRound::Busy),
-            ("restored", _) => {
+            HoldState::Waiting { code, wait } => Ok(StreamRound::Failed { code, wait }),
+            HoldState::Parked { code } => Ok(StreamRound::Parked { code }),
+            HoldState::Busy => Ok(StreamRound::Busy),
+            HoldState::Restored => {
                 let message = "the stream began before the log came into another cluster: remove it and begin anew";
                 Err(Error::new(
                     ErrorKind::Misconfigured,
@@ -174,7 +170,7 @@ impl AuditStream {
                     message,
                 ))
             }
-            _ => Err(unknown(&self.name)),
+            HoldState::Unknown => Err(unknown(&self.name)),
         }
     }
 
@@ -182,13 +178,14 @@ impl AuditStream {
         i32::try_from(self.options.lease.as_secs()).unwrap_or(i32::MAX)
     }
 
-    async fn batch(&self, hold: &Hold, fence: i64) -> Result<StreamRound, Error> {
-        let looked = self.look(hold, fence).await?;
+    async fn batch(&self, hold: &Hold) -> Result<StreamRound, Error> {
+        let fence = hold.fence;
+        let looked = self.look(hold).await?;
         let below = Place::below(&hold.below);
         let to = looked.as_ref().unwrap_or(&below);
         let read = self.store.read(&self.name, fence, to, self.options.batch);
         let read = read.await?;
-        let full = read.len() == usize::try_from(self.options.batch).unwrap_or(usize::MAX);
+        let full = read.len() == usize::from(self.options.batch);
         let more = full || looked.is_some();
         let lag = read.first().map_or(0.0, |(first, _)| lag_of(first));
         metrics::gauge!("tenancy_audit_stream_lag_seconds", "stream" => self.name.clone()).set(lag);
@@ -204,8 +201,8 @@ impl AuditStream {
             let deliver = self.target.deliver(left);
             let taken = match tokio::time::timeout(self.options.lease / 2, deliver).await {
                 Ok(Ok(taken)) => taken.clamp(1, left.len()),
-                Ok(Err(error)) => return self.refused(hold, fence, &error, done > 0).await,
-                Err(_) => return self.refused(hold, fence, &too_slow(), done > 0).await,
+                Ok(Err(error)) => return self.refused(hold, &error, done > 0).await,
+                Err(_) => return self.refused(hold, &too_slow(), done > 0).await,
             };
             done += taken;
             let Some(place) = places.get(done - 1) else {
@@ -229,12 +226,12 @@ impl AuditStream {
     }
 
     /// A stream of one tenant passes over what others have written, so much at a time.
-    async fn look(&self, hold: &Hold, fence: i64) -> Result<Option<Place>, Error> {
+    async fn look(&self, hold: &Hold) -> Result<Option<Place>, Error> {
         if self.options.tenant.is_none() {
             return Ok(None);
         }
         self.store
-            .look(&self.name, fence, &hold.below, MOST_LOOKED_AT)
+            .look(&self.name, hold.fence, &hold.below, MOST_LOOKED_AT)
             .await
     }
 
@@ -261,27 +258,22 @@ impl AuditStream {
     async fn refused(
         &self,
         hold: &Hold,
-        fence: i64,
         error: &Error,
         some_were_taken: bool,
     ) -> Result<StreamRound, Error> {
-        let before = if some_were_taken {
-            0
-        } else {
-            hold.failures.unwrap_or(0)
-        };
+        let before = if some_were_taken { 0 } else { hold.failures };
         let park = error.retry() == Retry::Never
             || (error.kind() == ErrorKind::Conflict && before + 1 >= MOST_REFUSED);
         let wait = if let Retry::After(wait) = error.retry() {
-            wait
+            wait.max(LEAST_PAUSE)
         } else {
-            let times = 1 << before.clamp(0, 9).unsigned_abs();
+            let times = 1 << before.min(9);
             self.options.first_wait.saturating_mul(times).min(MAX_PAUSE)
         };
         self.failed(error);
         let noted = self
             .store
-            .fail(&self.name, fence, error.code(), wait, park)
+            .fail(&self.name, hold.fence, error.code(), wait, park)
             .await?;
         let code = error.code().to_owned();
         Ok(match (noted, park) {
