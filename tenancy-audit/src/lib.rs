@@ -33,13 +33,14 @@ pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
 #[cfg(feature = "testing")]
 pub use port::{MockAuditStore, MockSealAnchor, MockSealSigner, MockStreamTarget};
 pub use postgres::{
-    APPEND_ONLY, COMPONENT, IdempotencyKeys, Partition, PartitionState, Partitions, PgAuditLog,
-    PgAuditStore,
+    APPEND_ONLY, COMPONENT, IdempotencyKeys, MonthMade, Partition, PartitionState, Partitions,
+    PgAuditLog, PgAuditStore,
 };
 pub use service::{
     Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,
     BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
     MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention,
-    RetentionPolicy, RetentionRule, SealOptions, Sealed, Sealer, StreamOptions, StreamRound,
-    StreamStart, StreamState, Streams, Tail, Undelivered, Verification, Verifier, perm,
+    RetentionFailure, RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed,
+    Sealer, StreamOptions, StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered,
+    Verification, Verifier, perm,
 };

@@ -89,3 +89,46 @@ async fn what_can_not_be_reached_is_said_without_the_password_and_ends_with_2() 
     );
     Ok(())
 }
+
+/// What has to be signed says in its help where the key comes from; what has not goes without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_set_and_listed_without_a_key() -> Result {
+    let db = Db::new(&[&tenancy::core::migrate::CORE, &tenancy::audit::COMPONENT]).await?;
+    let audit = |words: &[&str]| -> Result<Output> {
+        Ok(Command::new(env!("CARGO_BIN_EXE_tenancy"))
+            .arg("audit")
+            .args(words)
+            .env("TENANCY_OPERATOR_URL", db.server.operator_url())
+            .env_remove("TENANCY_AUDIT_SEAL_KEY")
+            .output()?)
+    };
+    let week = ["policy", "set", "--keep", "7", "--reason", "a week"];
+    for (words, expected) in [
+        (&week[..], "set\n"),
+        (
+            &["policy", "list"],
+            "every tenant: everything: 7 days (a week)\n",
+        ),
+        (&["policy", "unset"], "taken away\n"),
+        (&["policy", "list"], ""),
+    ] {
+        assert_eq!(said(&audit(words)?), (Some(0), expected.to_owned()));
+    }
+    let refused = audit(&["retain"])?;
+    assert_eq!(refused.status.code(), Some(2));
+    let text = String::from_utf8(refused.stderr)?;
+    assert!(text.contains("TENANCY_AUDIT_SEAL_KEY"), "{text}");
+    for command in [
+        "adopt",
+        "drop-month",
+        "erase-details",
+        "public-key",
+        "remove",
+        "retain",
+        "seal",
+    ] {
+        let (_, help) = said(&audit(&[command, "--help"])?);
+        assert!(help.contains("TENANCY_AUDIT_SEAL_KEY"), "{command}: {help}");
+    }
+    Ok(())
+}

@@ -17,19 +17,22 @@ mod single;
 mod store;
 mod streams;
 
-use tenancy_core::migrate::{Component, Migration};
+use tenancy_core::{
+    Error as CoreError, ErrorKind as CoreKind,
+    migrate::{Component, Migration},
+};
 
 pub use keys::IdempotencyKeys;
 pub use log::PgAuditLog;
-pub use partitions::{Partition, PartitionState, Partitions};
+pub use partitions::{MonthMade, Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
 pub(crate) use adopting::Adopting;
-pub(crate) use policies::PolicyRow;
+pub(crate) use policies::PolicyChange;
 pub(crate) use proofs::{Reader, Reading};
-pub(crate) use retention::{Removing, Untold};
+pub(crate) use retention::{HoldChange, OwnerTx, Untold, recent_month};
 pub(crate) use seals::{NewSeal, PgSeals, Round, Unsealed};
-pub(crate) use streams::{Hold, PgStreams, Place};
+pub(crate) use streams::{Hold, HoldState, PgStreams, Place};
 
 /// This crate's part of the schema, for [`migrate`](tenancy_core::migrate::migrate).
 pub const COMPONENT: Component = Component::new("audit", STEPS)
@@ -126,3 +129,9 @@ const APPEND_ONLY_STEPS: &[Migration] = &[Migration::new(
     "triggers",
     include_str!("../../migrations/append_only/0001_triggers.sql"),
 )];
+
+/// A function of the database answered what this version does not know.
+fn unknown_word(about: &str) -> CoreError {
+    let message = format!("the database answered something unknown about {about}");
+    CoreError::new(CoreKind::Internal, "unexpected_row", message)
+}

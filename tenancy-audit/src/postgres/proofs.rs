@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
-use tenancy_core::{OperatorDb, TenantCtx, TenantDb, TenantId, TenantTx};
+use tenancy_core::{OperatorDb, Retry, TenantCtx, TenantDb, TenantId, TenantTx};
 use uuid::Uuid;
 
 use super::row::{At, Row};
 use crate::{
     Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Removal, Seal, SealSignature,
     SealedAs,
+    error::code,
     merkle::Frontier,
     model::{Batch, Nodes, Unsealed},
 };
@@ -141,7 +142,7 @@ impl Reading {
 
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self {
-            Self::Owner(tx) => Ok(tx.commit().await?),
+            Self::Owner(tx) => tx.commit().await.map_err(|error| outcome(error.into())),
             Self::App(tx) => Ok(tx.commit().await?),
         }
     }
@@ -398,6 +399,20 @@ impl AdoptionRow {
             signature: SealSignature::from_bytes(array(self.signature)?),
         })
     }
+}
+
+/// Of the commit of an operator's transaction. What it does can be asked for twice.
+fn outcome(error: Error) -> Error {
+    if error.code() != code::DATABASE_UNAVAILABLE {
+        return error;
+    }
+    let message = "the connection was lost during the commit: it was done or not";
+    let unknown = Error::new(
+        ErrorKind::CommitOutcomeUnknown,
+        "commit_outcome_unknown",
+        message,
+    );
+    unknown.with_retry(Retry::Backoff)
 }
 
 fn stored(created_at: DateTime<Utc>, txid: &str) -> Result<SealedAs, Error> {

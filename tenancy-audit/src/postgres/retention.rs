@@ -1,4 +1,4 @@
-//! Taking entries out of the log, as its owner.
+//! What the operator does to the log, as its owner.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -6,17 +6,31 @@ use sqlx::PgConnection;
 use tenancy_core::{OperatorDb, TenantId};
 use uuid::Uuid;
 
-use super::proofs::{Reading, SealedRow};
-use crate::{AuditEntryId, Entry, Error, ErrorKind, Removal, SealedAs};
+use super::{
+    policies::pattern,
+    proofs::{Reading, SealedRow},
+    unknown_word,
+};
+use crate::{ActionFilter, AuditEntryId, Entry, Error, ErrorKind, Removal, SealedAs, error::code};
 
-/// A transaction in which entries go and the removal that says so comes.
-pub(crate) struct Removing(Reading);
+/// A transaction of the operator as the log's owner: entries go and the removal that says so comes, a hold is placed or
+/// lifted, a policy set.
+pub(crate) struct OwnerTx(Reading);
+
+/// What came of placing or lifting a hold on the log of a tenant that is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HoldChange {
+    Changed,
+    /// The tenant is there: core holds it.
+    NotGone,
+    Unchanged,
+}
 
 /// Entries that a stream may not have told of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Untold<'a> {
     pub(crate) tenant: Option<TenantId>,
-    pub(crate) action: Option<&'a str>,
+    pub(crate) action: Option<&'a ActionFilter>,
     pub(crate) before: Option<DateTime<Utc>>,
     /// From one to before another, where there is no such time.
     pub(crate) ids: Option<(Uuid, Uuid)>,
@@ -31,7 +45,7 @@ pub(crate) struct MonthTenant {
     pub(crate) held: bool,
 }
 
-impl Removing {
+impl OwnerTx {
     pub(crate) async fn begin(operator: &OperatorDb) -> Result<Self, Error> {
         Ok(Self(Reading::Owner(operator.owner().await?)))
     }
@@ -44,32 +58,38 @@ impl Removing {
             .await?)
     }
 
-    /// Places or lifts a hold on the log of a tenant that is gone; the database's word for what came of it.
+    /// Places or lifts a hold on the log of a tenant that is gone.
     pub(crate) async fn hold(
         &mut self,
         tenant: TenantId,
         reference: &str,
         place: bool,
-    ) -> Result<String, Error> {
-        Ok(sqlx::query_scalar(include_str!("sql/hold.sql"))
+    ) -> Result<HoldChange, Error> {
+        let word: String = sqlx::query_scalar(include_str!("sql/hold.sql"))
             .bind(tenant)
             .bind(reference)
             .bind(place)
             .fetch_one(self.conn())
-            .await?)
+            .await?;
+        match word.as_str() {
+            "not_gone" => Ok(HoldChange::NotGone),
+            "ok" => Ok(HoldChange::Changed),
+            "unchanged" => Ok(HoldChange::Unchanged),
+            _ => Err(unknown_word("a hold").into()),
+        }
     }
 
     /// What went, in the order of its ids; of what is not older than `waits` only what no stream waits for.
     pub(crate) async fn take_out(
         &mut self,
         tenant: TenantId,
-        action: Option<&str>,
+        action: Option<&ActionFilter>,
         (before, waits): (DateTime<Utc>, DateTime<Utc>),
         most: i32,
     ) -> Result<Vec<(Entry, SealedAs)>, Error> {
         let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/take_out.sql"))
             .bind(tenant)
-            .bind(action)
+            .bind(action.map(pattern))
             .bind(before)
             .bind(waits)
             .bind(most)
@@ -86,7 +106,7 @@ impl Removing {
         let (from, to) = what.ids.unzip();
         Ok(sqlx::query_as(include_str!("sql/untold.sql"))
             .bind(what.tenant)
-            .bind(what.action)
+            .bind(what.action.map(pattern))
             .bind(what.before)
             .bind(from)
             .bind(to)
@@ -182,7 +202,7 @@ impl Removing {
             .await?;
         match state.as_str() {
             "dropped" | "locked" => Ok(()),
-            "recent" => Err(Self::recent()),
+            "recent" => Err(recent_month()),
             "unknown" => {
                 let message = "the log has no partition of this month";
                 Err(Error::new(
@@ -191,7 +211,7 @@ impl Removing {
                     message,
                 ))
             }
-            _ => {
+            "busy" => {
                 let message = "somebody held the log's table too long";
                 Err(Error::new(
                     ErrorKind::Unavailable,
@@ -199,15 +219,17 @@ impl Removing {
                     message,
                 ))
             }
+            _ => Err(unknown_word("a month").into()),
         }
-    }
-
-    pub(crate) fn recent() -> Error {
-        let message = "this month and the one before it stay";
-        Error::invalid("audit_month_recent", message)
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
         self.0.commit().await
     }
+}
+
+/// A month that is not to be dropped yet.
+pub(crate) fn recent_month() -> Error {
+    let message = "this month and the one before it stay";
+    Error::invalid(code::MONTH_RECENT, message)
 }

@@ -24,8 +24,8 @@ pub use log::{AuditLog, Verification};
 pub use proof_export::ProofExport;
 pub use proofs::{AuditProofs, OperatorProofs};
 pub use retention::{
-    Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionPolicy, RetentionRule,
-    Undelivered,
+    Applied, DetailRule, LogHolds, MonthDropped, Retention, RetentionFailure, RetentionPolicies,
+    RetentionPolicy, RetentionRule, Undelivered,
 };
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
 pub use stream::{AuditStream, StreamOptions, StreamRound, StreamStart, StreamState, Streams};

@@ -1,7 +1,7 @@
 //! Months are made ahead of time, by whoever is asked to.
 
 use crate::{seals::signer, support::House};
-use tenancy_audit::{COMPONENT, PartitionState, Partitions, Sealer};
+use tenancy_audit::{COMPONENT, MonthMade, PartitionState, Partitions, Sealer};
 use tenancy_core::{AuditSink as _, Event};
 
 #[tokio::test]
@@ -22,6 +22,7 @@ async fn entries_go_to_their_month_and_the_default_partition_stays_empty() {
     );
     let default = partitions.last().unwrap();
     assert_eq!((default.is_default, default.bytes), (true, 0));
+    assert_eq!(default.month, None);
     let filled: Vec<_> = partitions
         .iter()
         .filter(|p| p.bytes > 0)
@@ -38,8 +39,9 @@ async fn worker_and_operator_make_more_months_and_making_twice_changes_nothing()
     let house = House::new().await;
     let worker = Partitions::of_worker(house.db.worker.clone());
     let operator = Partitions::of_operator(house.db.operator.clone());
-    let count = |months: &[(String, PartitionState)], state| {
-        months.iter().filter(|(_, of)| *of == state).count()
+    let count = |months: &[MonthMade], state| {
+        let such = months.iter().filter(|made| made.state == state);
+        such.count()
     };
     let before = worker.list().await.unwrap().len();
     let (one, two) = tokio::join!(worker.make(15), operator.make(15));
@@ -49,6 +51,10 @@ async fn worker_and_operator_make_more_months_and_making_twice_changes_nothing()
     assert_eq!(worker.list().await.unwrap().len(), before + made);
     let again = worker.make(15).await.unwrap();
     assert_eq!(count(&again, PartitionState::There), 17);
+    let listed = worker.list().await.unwrap();
+    let months = listed.iter().filter_map(|partition| partition.month);
+    let asked = again.iter().map(|made| made.month);
+    assert!(months.eq(asked), "each by its month, oldest first");
 
     let attack = "SELECT * FROM tenancy.audit_logs_default";
     assert_eq!(
@@ -87,11 +93,11 @@ async fn a_month_with_entries_in_the_default_partition_is_named_and_stops_no_oth
     let made = partitions.make(13).await.unwrap();
     let state = |name: &str| {
         made.iter()
-            .find(|(of, _)| of == name)
-            .map(|(_, state)| *state)
+            .find(|made| made.name == name)
+            .map(|made| made.state)
     };
     assert_eq!(state(&this_month), Some(PartitionState::Blocked));
-    assert_eq!(made.last().unwrap().1, PartitionState::Made);
+    assert_eq!(made.last().unwrap().state, PartitionState::Made);
     assert!(
         partitions.list().await.unwrap().last().unwrap().bytes > 0,
         "and can be watched"

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::{Retention, check_reason, held};
 use crate::{
     AuditEntryId, Entry, Erasure, Error, ErrorKind, SealedAs,
+    error::code,
     model::{ERASED, is_sealed},
-    postgres::{Reading, Removing},
+    postgres::{OwnerTx, Reading},
 };
 
 /// How many entries one rule names at most.
@@ -82,14 +83,14 @@ impl Retention {
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed.
     pub async fn erase_details(&self, rule: &DetailRule) -> Result<u64, Error> {
         rule.check()?;
-        let mut removing = Removing::begin(&self.operator).await?;
-        if removing.is_held(rule.tenant).await? {
+        let mut tx = OwnerTx::begin(&self.operator).await?;
+        if tx.is_held(rule.tenant).await? {
             return Err(held(rule.tenant));
         }
         let mut ids: Vec<Uuid> = rule.entries.iter().map(|id| id.as_uuid()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let reading = removing.reading(rule.tenant).await?;
+        let reading = tx.reading(rule.tenant).await?;
         let entries = reading.entries_of(rule.tenant, &ids).await?;
         if let Some(unknown) = first_unsealed(reading, &ids, &entries).await? {
             let message = format!("there is no entry `{unknown}`, or it waits for its seal");
@@ -100,18 +101,18 @@ impl Retention {
             ));
         }
         let prover = self.prover(rule.tenant);
-        prover.places_of(&mut removing, &entries, &mut 0).await?;
+        prover.places_of(&mut tx, &entries, &mut 0).await?;
         let changes = self.changes(rule, &entries).await?;
-        let erased = removing.erase_details(rule.tenant, &changes).await?;
+        let erased = tx.erase_details(rule.tenant, &changes).await?;
         if erased != changes.len() as u64 {
             let message = "an entry was changed meanwhile: try again";
             return Err(Error::new(
                 ErrorKind::Conflict,
-                "audit_details_moved",
+                code::DETAILS_MOVED,
                 message,
             ));
         }
-        removing.commit().await?;
+        tx.commit().await?;
         Ok(erased)
     }
 

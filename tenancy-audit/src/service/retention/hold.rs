@@ -2,7 +2,10 @@
 
 use tenancy_core::{OperatorDb, TenantId};
 
-use crate::{Error, ErrorKind, postgres::Removing};
+use crate::{
+    Error, ErrorKind,
+    postgres::{HoldChange, OwnerTx},
+};
 
 /// The longest reference, in characters.
 const MAX_REFERENCE: usize = 200;
@@ -53,17 +56,20 @@ impl LogHolds {
             let message = format!("a hold is referred to by 1 to {MAX_REFERENCE} characters");
             return Err(Error::invalid("audit_reference_invalid", message));
         }
-        let mut removing = Removing::begin(&self.0).await?;
-        let word = removing.hold(tenant, reference, place).await?;
-        removing.commit().await?;
-        if word == "not_gone" {
-            let message = format!("tenant `{tenant}` is not gone: hold the tenant itself");
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "audit_tenant_not_gone",
-                message,
-            ));
+        let mut tx = OwnerTx::begin(&self.0).await?;
+        let change = tx.hold(tenant, reference, place).await?;
+        tx.commit().await?;
+        match change {
+            HoldChange::Changed => Ok(true),
+            HoldChange::Unchanged => Ok(false),
+            HoldChange::NotGone => {
+                let message = format!("tenant `{tenant}` is not gone: hold the tenant itself");
+                Err(Error::new(
+                    ErrorKind::Conflict,
+                    "audit_tenant_not_gone",
+                    message,
+                ))
+            }
         }
-        Ok(word == "ok")
     }
 }

@@ -1,5 +1,6 @@
 //! Removing what is past its time, so that everything else can still be verified.
 
+mod apply;
 mod details;
 mod hold;
 mod policy;
@@ -13,14 +14,16 @@ use tenancy_core::{OperatorDb, TenantId};
 
 use crate::{
     ActionFilter, Error, ErrorKind, Removal, SealKeys, SealSigner,
+    error::code,
     model::{MAX_REASON, Ranges},
-    postgres::Removing,
+    postgres::{OwnerTx, recent_month},
 };
 use prove::Prover;
 
+pub use apply::{Applied, RetentionFailure};
 pub use details::DetailRule;
 pub use hold::LogHolds;
-pub use policy::{Applied, RetentionPolicy};
+pub use policy::{RetentionPolicies, RetentionPolicy};
 pub use streams::Undelivered;
 
 /// How many entries go in one transaction.
@@ -136,6 +139,8 @@ impl Retention {
     /// [`Conflict`](ErrorKind::Conflict) `audit_held` under a legal hold, or `audit_undelivered` if all went but what
     /// is kept for streams;
     /// [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`;
+    /// [`CommitOutcomeUnknown`](ErrorKind::CommitOutcomeUnknown) if the connection was lost while a batch was
+    /// committed;
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed.
     pub async fn remove(&self, rule: &RetentionRule) -> Result<u64, Error> {
         let mut removed = Removed::default();
@@ -145,30 +150,29 @@ impl Retention {
 
     async fn remove_into(&self, rule: &RetentionRule, removed: &mut Removed) -> Result<(), Error> {
         check_reason(&rule.reason)?;
-        let pattern = pattern(rule.action.as_ref());
-        let (pattern, times) = (pattern.as_deref(), (rule.before, self.waits(rule.before)));
+        let times = (rule.before, self.waits(rule.before));
         let mut hint = 0;
         loop {
-            let mut removing = Removing::begin(&self.operator).await?;
-            if removing.is_held(rule.tenant).await? {
+            let mut tx = OwnerTx::begin(&self.operator).await?;
+            if tx.is_held(rule.tenant).await? {
                 return Err(held(rule.tenant));
             }
             let overdue = if removed.entries == 0 {
-                self.overdue(&mut removing, rule, pattern).await?
+                self.overdue(&mut tx, rule).await?
             } else {
                 Vec::new()
             };
-            let taken = removing
-                .take_out(rule.tenant, pattern, times, BATCH)
+            let taken = tx
+                .take_out(rule.tenant, rule.action.as_ref(), times, BATCH)
                 .await?;
             if taken.is_empty() {
-                return Self::all_told(&mut removing, rule, pattern).await;
+                return Self::all_told(&mut tx, rule).await;
             }
             let prover = self.prover(rule.tenant);
-            let ranges = prover.places_of(&mut removing, &taken, &mut hint).await?;
-            self.keep(&mut removing, rule.tenant, &ranges, &rule.reason)
+            let ranges = prover.places_of(&mut tx, &taken, &mut hint).await?;
+            self.keep(&mut tx, rule.tenant, &ranges, &rule.reason)
                 .await?;
-            removing.commit().await?;
+            tx.commit().await?;
             removed.entries += taken.len() as u64;
             streams::tell(&overdue);
             removed.undelivered.extend(overdue);
@@ -186,6 +190,7 @@ impl Retention {
     /// hold, `audit_month_unsealed`, or `audit_undelivered` as long as a stream has not told of all of it; [`InvalidInput`](ErrorKind::InvalidInput) `audit_month_recent`
     /// for this month and the one before; [`NotFound`](ErrorKind::NotFound) `audit_month_unknown`;
     /// [`Unavailable`](ErrorKind::Unavailable) `audit_month_busy`;
+    /// [`CommitOutcomeUnknown`](ErrorKind::CommitOutcomeUnknown) if the connection was lost while it was committed;
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed, is in no
     /// seal, or is gone without a removal.
     pub async fn drop_month(&self, month: NaiveDate, reason: &str) -> Result<MonthDropped, Error> {
@@ -203,13 +208,13 @@ impl Retention {
         let month = chrono::Datelike::with_day(&month, 1).unwrap_or(month);
         // The database looks again, by its own clock.
         if month + Months::new(2) > Utc::now().date_naive() {
-            return Err(Removing::recent());
+            return Err(recent_month());
         }
-        let mut removing = Removing::begin(&self.operator).await?;
-        removing.lock_month(month).await?;
-        let (from, to) = removing.bounds(month).await?;
-        let undelivered = Self::untold_in(&mut removing, (from, to), waits_for_streams).await?;
-        let (tenants, sealing) = (removing.month((from, to)).await?, removing.sealing().await?);
+        let mut tx = OwnerTx::begin(&self.operator).await?;
+        tx.lock_month(month).await?;
+        let (from, to) = tx.bounds(month).await?;
+        let undelivered = Self::untold_in(&mut tx, (from, to), waits_for_streams).await?;
+        let (tenants, sealing) = (tx.month((from, to)).await?, tx.sealing().await?);
         let mut dropped = MonthDropped::default();
         for of in &tenants {
             if of.held {
@@ -229,15 +234,15 @@ impl Retention {
                 ));
             }
             let prover = self.prover(of.tenant_id);
-            let stretch = prover.places_in(&mut removing, (from, to)).await?;
+            let stretch = prover.places_in(&mut tx, (from, to)).await?;
             if stretch.entries != of.entries.cast_unsigned() {
                 return Err(prover.refuse("are in no seal", &[]));
             }
-            self.keep(&mut removing, of.tenant_id, &stretch.places, reason)
+            self.keep(&mut tx, of.tenant_id, &stretch.places, reason)
                 .await?;
         }
-        removing.drop_month(month).await?;
-        removing.commit().await?;
+        tx.drop_month(month).await?;
+        tx.commit().await?;
         streams::tell(&undelivered);
         Ok((dropped, undelivered))
     }
@@ -252,7 +257,7 @@ impl Retention {
     /// Signs and keeps removals of these places.
     async fn keep(
         &self,
-        removing: &mut Removing,
+        tx: &mut OwnerTx,
         tenant: TenantId,
         ranges: &Ranges,
         reason: &str,
@@ -261,18 +266,10 @@ impl Retention {
         for part in ranges.0.chunks(STRETCHES) {
             let (mut removal, bytes) = Removal::new(tenant, &Ranges(part.to_vec()), reason, &key);
             removal.signature = self.signer.sign(&bytes).await?;
-            removing.keep(&removal).await?;
+            tx.keep(&removal).await?;
         }
         Ok(())
     }
-}
-
-/// As the database compares it: an action, or `prefix%`.
-fn pattern(action: Option<&ActionFilter>) -> Option<String> {
-    Some(match action? {
-        ActionFilter::Exact(action) => action.as_str().to_owned(),
-        ActionFilter::Prefix(prefix) => format!("{}%", prefix.as_str()),
-    })
 }
 
 pub(in crate::service) fn check_reason(reason: &str) -> Result<(), Error> {
@@ -285,7 +282,7 @@ pub(in crate::service) fn check_reason(reason: &str) -> Result<(), Error> {
 
 pub(in crate::service) fn held(tenant: TenantId) -> Error {
     let message = format!("tenant `{tenant}` is under a legal hold");
-    Error::new(ErrorKind::Conflict, "audit_held", message)
+    Error::new(ErrorKind::Conflict, code::HELD, message)
 }
 
 impl fmt::Debug for Retention {

@@ -12,7 +12,7 @@ use crate::{
     AuditEntryId, Entry, Error, ErrorKind, Seal, SealKeys, SealedAs,
     merkle::Hash,
     model::{Batch, Leaf, Ranges},
-    postgres::{Reading, Removing},
+    postgres::{OwnerTx, Reading},
 };
 
 /// How many entries an error names.
@@ -34,7 +34,7 @@ impl Prover<'_> {
     /// the hint first, which then is where the next ones may lie.
     pub(super) async fn places_of(
         &self,
-        removing: &mut Removing,
+        tx: &mut OwnerTx,
         taken: &[(Entry, SealedAs)],
         hint: &mut u64,
     ) -> Result<Ranges, Error> {
@@ -45,7 +45,7 @@ impl Prover<'_> {
         );
         let mut left: BTreeMap<Uuid, &(Entry, SealedAs)> = ids().zip(taken).collect();
         let (mut places, mut first) = (Vec::new(), None);
-        let reading = removing.reading(self.tenant).await?;
+        let reading = tx.reading(self.tenant).await?;
         let passes = if *hint > 0 { vec![*hint, 0] } else { vec![0] };
         'passes: for begin in passes {
             let mut after = begin;
@@ -99,10 +99,10 @@ impl Prover<'_> {
     /// gone was removed.
     pub(super) async fn places_in(
         &self,
-        removing: &mut Removing,
+        tx: &mut OwnerTx,
         (from, to): (Uuid, Uuid),
     ) -> Result<Stretch, Error> {
-        let reading = removing.reading(self.tenant).await?;
+        let reading = tx.reading(self.tenant).await?;
         let removed = self.removed(reading).await?;
         let (mut places, mut entries, mut after) = (Ranges::default(), 0, 0);
         loop {

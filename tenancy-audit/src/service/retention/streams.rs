@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Retention, RetentionRule};
 use crate::{
     Error, ErrorKind,
-    postgres::{Removing, Untold},
+    postgres::{OwnerTx, Untold},
 };
 
 /// Entries that went although a stream had not told of them.
@@ -39,32 +39,27 @@ impl Retention {
     /// What goes by the rule although streams have not told of it.
     pub(super) async fn overdue(
         &self,
-        removing: &mut Removing,
+        tx: &mut OwnerTx,
         rule: &RetentionRule,
-        pattern: Option<&str>,
     ) -> Result<Vec<Undelivered>, Error> {
         let overdue = Untold {
             tenant: Some(rule.tenant),
-            action: pattern,
+            action: rule.action.as_ref(),
             before: Some(self.waits(rule.before)),
             ids: None,
         };
-        undelivered(removing, overdue).await
+        undelivered(tx, overdue).await
     }
 
     /// Refuses to end as if all were removed where streams keep some of it.
-    pub(super) async fn all_told(
-        removing: &mut Removing,
-        rule: &RetentionRule,
-        pattern: Option<&str>,
-    ) -> Result<(), Error> {
+    pub(super) async fn all_told(tx: &mut OwnerTx, rule: &RetentionRule) -> Result<(), Error> {
         let past = Untold {
             tenant: Some(rule.tenant),
-            action: pattern,
+            action: rule.action.as_ref(),
             before: Some(rule.before),
             ids: None,
         };
-        match removing.untold(past).await?.as_slice() {
+        match tx.untold(past).await?.as_slice() {
             [] => Ok(()),
             waiting => Err(kept_for(waiting)),
         }
@@ -75,7 +70,7 @@ impl Retention {
     /// # Errors
     /// If they are still waited for.
     pub(super) async fn untold_in(
-        removing: &mut Removing,
+        tx: &mut OwnerTx,
         ids: (Uuid, Uuid),
         waits: bool,
     ) -> Result<Vec<Undelivered>, Error> {
@@ -84,9 +79,9 @@ impl Retention {
             ..Untold::default()
         };
         if !waits {
-            return undelivered(removing, month).await;
+            return undelivered(tx, month).await;
         }
-        match removing.untold(month).await?.as_slice() {
+        match tx.untold(month).await?.as_slice() {
             [] => Ok(Vec::new()),
             waiting => Err(kept_for(waiting)),
         }
@@ -106,8 +101,8 @@ pub(super) fn tell(undelivered: &[Undelivered]) {
     }
 }
 
-async fn undelivered(removing: &mut Removing, what: Untold<'_>) -> Result<Vec<Undelivered>, Error> {
-    let found = removing.untold(what).await?;
+async fn undelivered(tx: &mut OwnerTx, what: Untold<'_>) -> Result<Vec<Undelivered>, Error> {
+    let found = tx.untold(what).await?;
     let of = |(stream, entries): (String, i64)| Undelivered {
         stream,
         entries: entries.unsigned_abs(),

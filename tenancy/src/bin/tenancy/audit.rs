@@ -9,7 +9,7 @@ use tenancy::{
         Ed25519Signer, FileAnchor, HttpAnchor, IdempotencyKeys, PartitionState, Partitions,
         SealOptions, Sealer,
     },
-    core::WorkerDb,
+    core::{SecretText, WorkerDb},
 };
 
 use crate::{
@@ -69,8 +69,8 @@ pub(crate) enum Audit {
         /// be given.
         #[arg(long, value_name = "FILE")]
         anchor: Vec<PathBuf>,
-        /// Posts them to this URL, too, with the bearer token of the environment, if there is one
-        /// (`TENANCY_ANCHOR_TOKEN`).
+        /// Posts them to this URL of https (http on this machine), too, with the bearer token of the environment, if
+        /// there is one (`TENANCY_ANCHOR_TOKEN`).
         #[arg(long, value_name = "URL")]
         anchor_url: Vec<String>,
     },
@@ -81,25 +81,29 @@ pub(crate) enum Audit {
     /// was, with a line for each finding; 2: it could not look.
     Verify(Verify),
     /// Takes a log over that came into another cluster, by a restore or an upgrade, where `seal` refuses; or that was
-    /// restored into the same one, with seals lost.
+    /// restored into the same one, with seals lost. The key is read from the environment (`TENANCY_AUDIT_SEAL_KEY`).
     Adopt(Adopt),
-    /// Drops the partition of a month, and keeps a signed record for each tenant.
+    /// Drops the partition of a month, and keeps a signed record for each tenant. The key is read from the
+    /// environment (`TENANCY_AUDIT_SEAL_KEY`).
     DropMonth(DropMonth),
     /// Destroys the key under which a person's details are sealed, in the log and wherever else, and records
     /// that. The key-encryption keys are read from the environment (`TENANCY_KEYRING`).
     Erase(Erase),
-    /// Takes personal details out of entries that were recorded without keys for persons, and signs for it.
+    /// Takes personal details out of entries that were recorded without keys for persons, and signs for it. The key
+    /// is read from the environment (`TENANCY_AUDIT_SEAL_KEY`).
     EraseDetails(EraseDetails),
     /// Puts the log of a tenant that is gone under a legal hold. A tenant that is there: `tenants hold`.
     Hold(Hold),
     /// Lifts such a hold.
     Release(Hold),
-    /// Removes a tenant's sealed entries that are older than so many days, and keeps a signed record.
+    /// Removes a tenant's sealed entries that are older than so many days, and keeps a signed record. The key is
+    /// read from the environment (`TENANCY_AUDIT_SEAL_KEY`).
     Remove(Remove),
-    /// How long entries are kept: sets, lists and takes away policies.
+    /// How long entries are kept: sets, lists and takes away policies. Takes no key: `retain` applies them.
     #[command(subcommand)]
     Policy(Policy),
-    /// Applies all policies: to be run once a day. Exit code 1 if something could not be done.
+    /// Applies all policies: to be run once a day. Exit code 1 if something could not be done. The key that signs
+    /// removals is read from the environment (`TENANCY_AUDIT_SEAL_KEY`).
     Retain(Retain),
     /// Searches a tenant's log, newest first.
     Search(Search),
@@ -126,7 +130,7 @@ pub(crate) async fn run(which: Audit) -> Result {
             Ok(ExitCode::SUCCESS)
         }
         Audit::Keygen { name } => {
-            println!("{}", *Ed25519Signer::generate_entry(&name)?);
+            println!("{}", Ed25519Signer::generate(&name)?.expose());
             Ok(ExitCode::SUCCESS)
         }
         Audit::PublicKey => {
@@ -160,9 +164,9 @@ pub(crate) async fn run(which: Audit) -> Result {
 async fn partitions(operator: &Operator, ahead: u8) -> Result {
     let partitions = Partitions::of_operator(connect(operator).await?);
     let mut whole = true;
-    for (name, state) in partitions.make(ahead).await? {
-        println!("{name}: {state:?}");
-        whole &= matches!(state, PartitionState::Made | PartitionState::There);
+    for made in partitions.make(ahead).await? {
+        println!("{}: {:?}", made.name, made.state);
+        whole &= matches!(made.state, PartitionState::Made | PartitionState::There);
     }
     Ok(ExitCode::from(u8::from(!whole)))
 }
@@ -201,9 +205,9 @@ async fn seal(
         sealer = sealer.with_anchor(Arc::new(FileAnchor::new(file)));
     }
     for url in urls {
-        let mut anchor = HttpAnchor::new(url)?;
+        let mut anchor = HttpAnchor::new(&url)?;
         if let Ok(token) = std::env::var("TENANCY_ANCHOR_TOKEN") {
-            anchor = anchor.with_token(token);
+            anchor = anchor.with_token(SecretText::new(token));
         }
         sealer = sealer.with_anchor(Arc::new(anchor));
     }

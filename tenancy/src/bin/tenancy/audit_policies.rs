@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tenancy::{
-    audit::{ActionFilter, RetentionPolicy},
-    core::TenantId,
+    audit::{ActionFilter, RetentionFailure, RetentionPolicies, RetentionPolicy},
+    core::{Retry, TenantId},
 };
 
 use crate::{
     Operator,
     audit_proofs::MoreKeys,
     audit_retention::{action_filter, retention},
-    command::Result,
+    command::{Result, connect},
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,8 +37,6 @@ pub(crate) enum Policy {
     List {
         #[command(flatten)]
         operator: Operator,
-        #[command(flatten)]
-        keys: MoreKeys,
     },
 }
 
@@ -47,8 +45,6 @@ pub(crate) enum Policy {
 pub(crate) struct Of {
     #[command(flatten)]
     operator: Operator,
-    #[command(flatten)]
-    keys: MoreKeys,
     /// Only this tenant.
     #[arg(long)]
     tenant: Option<TenantId>,
@@ -77,16 +73,13 @@ pub(crate) async fn run(which: Policy) -> Result {
             let mut policy = RetentionPolicy::new(keep, reason);
             policy.tenant = of.tenant;
             policy.action = of.action()?;
-            retention(&of.operator, &of.keys)
-                .await?
-                .set_policy(&policy)
-                .await?;
+            policies(&of.operator).await?.set(&policy).await?;
             println!("set");
         }
         Policy::Unset { of } => {
             let action = of.action()?;
-            let retention = retention(&of.operator, &of.keys).await?;
-            let unset = retention.unset_policy(of.tenant, action.as_ref()).await?;
+            let policies = policies(&of.operator).await?;
+            let unset = policies.unset(of.tenant, action.as_ref()).await?;
             println!(
                 "{}",
                 if unset {
@@ -96,13 +89,17 @@ pub(crate) async fn run(which: Policy) -> Result {
                 }
             );
         }
-        Policy::List { operator, keys } => {
-            for policy in retention(&operator, &keys).await?.policies().await? {
+        Policy::List { operator } => {
+            for policy in policies(&operator).await?.list().await? {
                 println!("{}", line(&policy));
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn policies(operator: &Operator) -> Result<RetentionPolicies> {
+    Ok(RetentionPolicies::new(connect(operator).await?))
 }
 
 fn line(policy: &RetentionPolicy) -> String {
@@ -133,9 +130,28 @@ pub(crate) async fn retain(what: &Retain) -> Result {
             lost.stream, lost.entries
         );
     }
-    for (what, code) in &applied.failed {
-        eprintln!("failed: {what} ({code}); run it again");
+    for failure in &applied.failed {
+        eprintln!("failed: {}", told(failure));
+    }
+    if applied.cut_short {
+        eprintln!("the database went away in the middle: run it again");
     }
     println!("{} entries removed", applied.entries);
     Ok(ExitCode::from(u8::from(!applied.failed.is_empty())))
+}
+
+/// What failed, why, and what to do about it.
+fn told(failure: &RetentionFailure) -> String {
+    let what = match (failure.tenant, failure.month) {
+        (Some(tenant), _) => format!("tenant {tenant}"),
+        (None, Some(month)) => month.format("%Y-%m").to_string(),
+        (None, None) => "a policy".to_owned(),
+    };
+    let error = &failure.error;
+    let next = if error.retry() == Retry::Never {
+        "somebody has to look"
+    } else {
+        "run it again"
+    };
+    format!("{what}: {error} ({}); {next}", error.code())
 }
