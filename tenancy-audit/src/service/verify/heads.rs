@@ -176,7 +176,7 @@ mod tests {
     };
 
     fn signer() -> Ed25519Signer {
-        Ed25519Signer::parse(&Ed25519Signer::generate_entry("one").unwrap()).unwrap()
+        Ed25519Signer::parse(Ed25519Signer::generate("one").unwrap().expose()).unwrap()
     }
 
     /// The heads of so many seals of a tenant, a line each.
