@@ -27,7 +27,7 @@ pub use log::PgAuditLog;
 pub use partitions::{MonthMade, Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
-pub(crate) use adopting::Adopting;
+pub(crate) use adopting::{Adopting, SealedTenant};
 pub(crate) use policies::PolicyChange;
 pub(crate) use proofs::{Reader, Reading};
 pub(crate) use retention::{HoldChange, OwnerTx, Untold, recent_month};
@@ -114,6 +114,11 @@ const STEPS: &[Migration] = &[
         15,
         "audit_check_cost",
         include_str!("../../migrations/0015_audit_check_cost.sql"),
+    ),
+    Migration::new(
+        16,
+        "audit_keeping",
+        include_str!("../../migrations/0016_audit_keeping.sql"),
     ),
 ];
 

@@ -1,5 +1,6 @@
 //! Policies of retention, as the operator.
 
+use chrono::{DateTime, Utc};
 use tenancy_core::{ActionKey, TenantId};
 use uuid::Uuid;
 
@@ -23,10 +24,10 @@ struct PolicyRow {
 }
 
 /// What came of setting a policy.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum PolicyChange {
-    /// It would keep longer than the one for everything of every tenant does.
-    Longer,
+    /// A narrower policy would keep longer than a wider one; the others of them.
+    Longer(Vec<RetentionPolicy>),
     Set,
 }
 
@@ -43,10 +44,24 @@ impl OwnerTx {
             .fetch_one(self.conn())
             .await?;
         match word.as_str() {
-            "longer" => Ok(PolicyChange::Longer),
+            "longer" => Ok(PolicyChange::Longer(self.policies_against(policy).await?)),
             "ok" => Ok(PolicyChange::Set),
             _ => Err(unknown_word("a policy").into()),
         }
+    }
+
+    /// The policies that this one contradicts, up to six, first those that keep for longer.
+    pub(crate) async fn policies_against(
+        &mut self,
+        policy: &RetentionPolicy,
+    ) -> Result<Vec<RetentionPolicy>, Error> {
+        let rows: Vec<PolicyRow> = sqlx::query_as(include_str!("sql/policies_against.sql"))
+            .bind(stored(policy.tenant))
+            .bind(policy.action.as_ref().map(pattern).unwrap_or_default())
+            .bind(policy.keep_days.cast_signed())
+            .fetch_all(self.conn())
+            .await?;
+        rows.into_iter().map(PolicyRow::into_policy).collect()
     }
 
     /// Whether there was one.
@@ -86,6 +101,20 @@ impl OwnerTx {
         after: Option<TenantId>,
     ) -> Result<Vec<TenantId>, Error> {
         Ok(sqlx::query_scalar(include_str!("sql/sealed_tenants.sql"))
+            .bind(stored(after))
+            .bind(PAGE)
+            .fetch_all(self.conn())
+            .await?)
+    }
+
+    /// The next tenants behind one, or the first, with entries of before this time in the partition of no month.
+    pub(crate) async fn stray_tenants(
+        &mut self,
+        before: DateTime<Utc>,
+        after: Option<TenantId>,
+    ) -> Result<Vec<TenantId>, Error> {
+        Ok(sqlx::query_scalar(include_str!("sql/stray_tenants.sql"))
+            .bind(before)
             .bind(stored(after))
             .bind(PAGE)
             .fetch_all(self.conn())

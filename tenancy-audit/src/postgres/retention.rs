@@ -90,8 +90,8 @@ impl OwnerTx {
         let rows: Vec<SealedRow> = sqlx::query_as(include_str!("sql/take_out.sql"))
             .bind(tenant)
             .bind(action.map(pattern))
-            .bind(before)
-            .bind(waits)
+            .bind(storable(before))
+            .bind(storable(waits))
             .bind(most)
             .fetch_all(self.conn())
             .await?;
@@ -107,7 +107,7 @@ impl OwnerTx {
         Ok(sqlx::query_as(include_str!("sql/untold.sql"))
             .bind(what.tenant)
             .bind(what.action.map(pattern))
-            .bind(what.before)
+            .bind(what.before.map(storable))
             .bind(from)
             .bind(to)
             .fetch_all(self.conn())
@@ -196,6 +196,9 @@ impl OwnerTx {
     }
 
     async fn month_word(&mut self, sql: &'static str, month: NaiveDate) -> Result<(), Error> {
+        if month < DateTime::UNIX_EPOCH.date_naive() {
+            return Err(unknown_month());
+        }
         let state: String = sqlx::query_scalar(sql)
             .bind(month)
             .fetch_one(self.conn())
@@ -203,14 +206,7 @@ impl OwnerTx {
         match state.as_str() {
             "dropped" | "locked" => Ok(()),
             "recent" => Err(recent_month()),
-            "unknown" => {
-                let message = "the log has no partition of this month";
-                Err(Error::new(
-                    ErrorKind::NotFound,
-                    "audit_month_unknown",
-                    message,
-                ))
-            }
+            "unknown" => Err(unknown_month()),
             "busy" => {
                 let message = "somebody held the log's table too long";
                 Err(Error::new(
@@ -226,6 +222,16 @@ impl OwnerTx {
     pub(crate) async fn commit(self) -> Result<(), Error> {
         self.0.commit().await
     }
+}
+
+/// No id is of a time before, and the database does not know all that a calendar has.
+fn storable(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.max(DateTime::UNIX_EPOCH)
+}
+
+fn unknown_month() -> Error {
+    let message = "the log has no partition of this month";
+    Error::new(ErrorKind::NotFound, "audit_month_unknown", message)
 }
 
 /// A month that is not to be dropped yet.

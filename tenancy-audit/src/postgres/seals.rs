@@ -50,15 +50,21 @@ pub(crate) struct NewSeal {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct Row {
+struct Row {
     state: String,
-    tenant_id: Option<TenantId>,
+    at_txid: Option<String>,
+    #[sqlx(flatten)]
+    of: UnsealedRow,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct UnsealedRow {
+    pub(super) tenant_id: Option<TenantId>,
     records: Option<Vec<u8>>,
     seals: Option<i64>,
     entries: Option<i64>,
     hash: Option<Vec<u8>>,
     frontier: Option<Vec<u8>>,
-    at_txid: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -100,7 +106,7 @@ impl PgSeals {
         let from = first.at_txid.clone().ok_or_else(unreadable)?;
         let tenants = rows
             .into_iter()
-            .map(Unsealed::try_from)
+            .map(|row| Unsealed::try_from(row.of))
             .collect::<Result<_, _>>()?;
         Ok(Round::Ready(Box::new(Pending { tx, from, tenants })))
     }
@@ -242,10 +248,10 @@ fn bind_hashes<'a, O>(
         }))
 }
 
-impl TryFrom<Row> for Unsealed {
+impl TryFrom<UnsealedRow> for Unsealed {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: UnsealedRow) -> Result<Self, Error> {
         let records = row.records.unwrap_or_default();
         let (records, rest) = records.as_chunks::<LEAF_RECORD>();
         if !rest.is_empty() {

@@ -1,18 +1,27 @@
 //! Taking a log over into another cluster.
 
-use std::{fmt, io::BufRead, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    io::BufRead,
+    sync::Arc,
+};
 
 use chrono::{SubsecRound as _, Utc};
 use tenancy_core::{OperatorDb, TenantId};
+use uuid::Uuid;
 
 use super::{retention::check_reason, sealer::sign, verify::Heads};
 use crate::{
     Adoption, Error, LostSeal, SealKeys, SealSigner,
-    postgres::{Adopting, NewSeal},
+    postgres::{Adopting, NewSeal, SealedTenant},
 };
 
 /// How many lost seals an adoption names; the newest.
 const MOST_LOST: usize = 10_000;
+
+/// How many entries are looked at together, unless it is said otherwise.
+const BATCH: u32 = 32_768;
 
 /// Adopts a log that came into another cluster: by a restore, by `pg_upgrade`, by logical replication. Until then the
 /// sealer refuses with `audit_log_restored`: transactions are counted anew there, and their numbers mean nothing.
@@ -21,6 +30,10 @@ const MOST_LOST: usize = 10_000;
 /// everything that is there, and keeps a signed [`Adoption`] for each tenant. Given the heads of an anchor, it names the
 /// seals that are not there any more: verifiers then tell them as lost, and not as taken away. After a restore into
 /// the same cluster, which the sealer can't see, it is called for just that.
+///
+/// A log of which nothing was ever sealed goes on in its new cluster, and nothing else: there are no seals to go on
+/// from, and a sealer that begins later begins with the first entry. The numbers of two clusters can't be compared, so
+/// that its seals don't prove in which order entries from before and from since were written.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -38,18 +51,50 @@ pub struct Adopter {
     signer: Arc<dyn SealSigner>,
     keys: SealKeys,
     heads: Heads,
+    batch: u32,
 }
 
 /// What was adopted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Adopted {
-    /// How many tenants' logs.
+    /// Whether anything of the log was ever sealed: if not, nothing was to be sealed now.
+    pub sealing: bool,
+    /// How many tenants' logs: all that have seals, or lost them.
     pub tenants: u64,
     /// How many entries were sealed with it.
     pub entries: u64,
     /// Tenants with seals that are lost, and how many the anchor knew.
     pub lost: Vec<(TenantId, u64)>,
+}
+
+/// Where a tenant's seals ended, and how many entries were sealed with the adoption.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stood {
+    seals: u64,
+    entries: u64,
+    loose: u64,
+}
+
+impl Stood {
+    fn of(sealed: SealedTenant) -> Self {
+        Self {
+            seals: sealed.seals.cast_unsigned(),
+            entries: sealed.entries.cast_unsigned(),
+            loose: 0,
+        }
+    }
+}
+
+impl Adopted {
+    fn add(&mut self, adoption: &Adoption) {
+        self.tenants += 1;
+        self.entries += adoption.loose;
+        if !adoption.lost.is_empty() {
+            self.lost
+                .push((adoption.tenant, adoption.lost.len() as u64));
+        }
+    }
 }
 
 impl Adopter {
@@ -60,6 +105,7 @@ impl Adopter {
             signer,
             keys,
             heads: Heads::new(None),
+            batch: BATCH,
         }
     }
 
@@ -73,7 +119,15 @@ impl Adopter {
         Ok(self)
     }
 
-    /// Adopts the log of every tenant: all or nothing.
+    /// Looks at so many entries at once, 1 to 100,000; 32,768 by default. What one look finds without a seal gets seals
+    /// of its own.
+    pub fn with_batch(mut self, entries: u32) -> Self {
+        self.batch = entries.clamp(1, 100_000);
+        self
+    }
+
+    /// Adopts the log of every tenant: all or nothing. It holds one batch of entries in memory, and a few numbers for
+    /// each tenant.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_reason_invalid`;
@@ -81,30 +135,67 @@ impl Adopter {
     pub async fn adopt(&self, reason: &str) -> Result<Adopted, Error> {
         check_reason(reason)?;
         let mut adopting = Adopting::begin(&self.operator).await?;
-        let (mut adopted, at) = (Adopted::default(), Utc::now().trunc_subsecs(6));
-        for mut of in adopting.unsealed().await? {
-            let tenant = of.tenant;
-            let state = (
-                of.chain.frontier.size(),
-                of.chain.entries,
-                of.entries.len() as u64,
-            );
-            let lost = self.lost(&mut adopting, tenant).await?;
-            let key = self.signer.key_name();
-            let (mut adoption, bytes) = Adoption::new(tenant, state, lost, reason, &key);
-            adoption.signature = self.signer.sign(&bytes).await?;
-            adopting.keep(&adoption).await?;
-            let mut seals: Vec<NewSeal> = Vec::new();
-            sign(&*self.signer, &mut of, at, &mut seals).await?;
-            adopting.seal(&seals, at).await?;
-            adopted.tenants += 1;
-            adopted.entries += adoption.loose;
-            if !adoption.lost.is_empty() {
-                adopted.lost.push((tenant, adoption.lost.len() as u64));
+        let mut adopted = Adopted {
+            sealing: adopting.begun(),
+            ..Adopted::default()
+        };
+        let mut stood = self.seal_rest(&mut adopting).await?;
+        let mut unseen: BTreeSet<TenantId> = self.heads.tenants().collect();
+        let mut after = TenantId::from_uuid(Uuid::nil());
+        loop {
+            let sealed = adopting.tenants(after).await?;
+            let Some(end) = sealed.last() else { break };
+            after = end.tenant_id;
+            for of in sealed {
+                unseen.remove(&of.tenant_id);
+                let stood = stood.remove(&of.tenant_id).unwrap_or_else(|| Stood::of(of));
+                let lost = self.lost(&mut adopting, of.tenant_id).await?;
+                let of = (of.tenant_id, stood);
+                adopted.add(&self.keep(&mut adopting, of, lost, reason).await?);
             }
+        }
+        // An anchor knows seals of them, and the log has none.
+        for tenant in unseen {
+            let lost = self.lost(&mut adopting, tenant).await?;
+            let of_none = (tenant, Stood::default());
+            adopted.add(&self.keep(&mut adopting, of_none, lost, reason).await?);
         }
         adopting.commit().await?;
         Ok(adopted)
+    }
+
+    /// Seals what no seal holds, batch by batch; where each tenant's seals ended before, and how much came to them.
+    async fn seal_rest(&self, adopting: &mut Adopting) -> Result<BTreeMap<TenantId, Stood>, Error> {
+        let (mut stood, at) = (BTreeMap::new(), Utc::now().trunc_subsecs(6));
+        while let Some(unsealed) = adopting.unsealed(self.batch).await? {
+            let mut seals: Vec<NewSeal> = Vec::new();
+            for mut of in unsealed {
+                let first = Stood {
+                    seals: of.chain.frontier.size(),
+                    entries: of.chain.entries,
+                    loose: 0,
+                };
+                stood.entry(of.tenant).or_insert(first).loose += of.entries.len() as u64;
+                sign(&*self.signer, &mut of, at, &mut seals).await?;
+            }
+            adopting.seal(&seals, at).await?;
+        }
+        Ok(stood)
+    }
+
+    async fn keep(
+        &self,
+        adopting: &mut Adopting,
+        (tenant, stood): (TenantId, Stood),
+        lost: Vec<LostSeal>,
+        reason: &str,
+    ) -> Result<Adoption, Error> {
+        let state = (stood.seals, stood.entries, stood.loose);
+        let key = self.signer.key_name();
+        let (mut adoption, bytes) = Adoption::new(tenant, state, lost, reason, &key);
+        adoption.signature = self.signer.sign(&bytes).await?;
+        adopting.keep(&adoption).await?;
+        Ok(adoption)
     }
 
     /// The seals that an anchor knew and that are not there, or are others there.

@@ -10,6 +10,7 @@
 )]
 
 mod adopted;
+mod adopted_pages;
 mod adoption;
 mod after_removal;
 mod anchors;
@@ -28,6 +29,7 @@ mod erased_details;
 mod erased_places;
 mod erasure;
 mod exports;
+mod far_times;
 mod filters;
 mod foreign;
 mod forged;
@@ -52,6 +54,7 @@ mod own_server;
 mod pages;
 mod partitions;
 mod policies;
+mod policies_agree;
 mod prepared;
 mod proof_files;
 mod put_back;
@@ -65,6 +68,7 @@ mod seals;
 mod search;
 mod sink_suite;
 mod statements;
+mod strays;
 mod stream_bounds;
 mod streams;
 mod support;

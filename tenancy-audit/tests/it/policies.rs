@@ -31,7 +31,7 @@ pub(crate) async fn long_ago(kept: &Kept, ctx: &TenantCtx, action: &str, days: i
     tx.commit().await.unwrap();
 }
 
-async fn actions(kept: &Kept, ctx: &TenantCtx) -> Vec<String> {
+pub(crate) async fn actions(kept: &Kept, ctx: &TenantCtx) -> Vec<String> {
     let entries = kept.house.entries(ctx).await;
     let actions = entries.iter().map(|entry| entry.action.clone());
     actions

@@ -11,7 +11,7 @@ use crate::{
 };
 use tenancy_audit::{
     ActionFilter, AuditEntryId, AuditStore as _, Ed25519Signer, Fault, LogHolds, Retention,
-    RetentionRule, SealKeys, Sealer,
+    RetentionPolicies, RetentionRule, SealKeys, Sealer,
 };
 use tenancy_core::{AuditSink as _, Event};
 
@@ -40,6 +40,10 @@ impl Kept {
             Utc::now() + TimeDelta::minutes(1),
             "past its time",
         )
+    }
+
+    pub(crate) fn policies(&self) -> RetentionPolicies {
+        RetentionPolicies::new(self.house.db.operator.clone())
     }
 
     async fn hold(&self, sql: &'static str) {

@@ -1,9 +1,14 @@
 //! Applying the policies, and what came of it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use tenancy_core::TenantId;
 
-use super::{Removed, Retention, RetentionPolicies, RetentionPolicy, Undelivered};
+use super::{
+    Removed, Retention, RetentionPolicies, RetentionPolicy, Undelivered, policy::contradicts,
+    unsealed,
+};
 use crate::{Error, Partitions, error::code, postgres::OwnerTx};
 
 /// What applying the policies did.
@@ -44,6 +49,10 @@ impl Retention {
     /// any policy. What fails for one tenant or month does not keep the others; it can be called again at any
     /// time.
     ///
+    /// Entries past the time of everything that lie in no month's partition go by batches, too. A policy is left out
+    /// as long as a narrower one keeps longer, however that came about: it then stands in [`Applied::failed`] with
+    /// `audit_policy_longer`.
+    ///
     /// Each month, and each batch, is a transaction of its own. What was done is answered whatever happens after it:
     /// where the database goes away in the middle the answer says so ([`Applied::cut_short`]).
     ///
@@ -67,6 +76,16 @@ impl Retention {
         done.held.dedup();
         Ok(done)
     }
+
+    /// Refuses to apply a policy as long as a narrower one keeps longer.
+    pub(super) async fn stands(tx: &mut OwnerTx, policy: &RetentionPolicy) -> Result<(), Error> {
+        let mut others = tx.policies_against(policy).await?;
+        others.retain(|other| other.keep_days > policy.keep_days);
+        if others.is_empty() {
+            return Ok(());
+        }
+        Err(contradicts(&others))
+    }
 }
 
 /// The database can't be reached: each further step would wait for it and fail.
@@ -80,11 +99,19 @@ struct Applying<'a> {
 
 impl Applying<'_> {
     async fn policy(&mut self, policy: &RetentionPolicy) -> Result<(), Away> {
+        if let Err(error) = self.stands(policy).await {
+            return self.failed(policy.tenant, None, error).await;
+        }
         match (policy.tenant, &policy.action) {
             (None, None) => self.months(policy).await,
-            (Some(tenant), _) => self.tenant(policy, tenant).await,
+            (Some(tenant), _) => self.tenant(policy, tenant).await.map(drop),
             (None, Some(_)) => self.every_tenant(policy).await,
         }
+    }
+
+    async fn stands(&self, policy: &RetentionPolicy) -> Result<(), Error> {
+        let mut tx = OwnerTx::begin(&self.retention.operator).await?;
+        Retention::stands(&mut tx, policy).await
     }
 
     async fn every_tenant(&mut self, policy: &RetentionPolicy) -> Result<(), Away> {
@@ -109,19 +136,18 @@ impl Applying<'_> {
         tx.sealed_tenants(after).await
     }
 
-    async fn tenant(&mut self, policy: &RetentionPolicy, tenant: TenantId) -> Result<(), Away> {
+    /// Whether nothing was in the way.
+    async fn tenant(&mut self, policy: &RetentionPolicy, tenant: TenantId) -> Result<bool, Away> {
         let (rule, mut removed) = (policy.rule(tenant, self.now), Removed::default());
         let end = self.retention.remove_into(&rule, &mut removed).await;
         self.done.entries += removed.entries;
         self.done.undelivered.extend(removed.undelivered);
         match end {
-            Ok(()) => Ok(()),
-            Err(error) if error.code() == code::HELD => {
-                self.done.held.push(tenant);
-                Ok(())
-            }
-            Err(error) => self.failed(Some(tenant), None, error).await,
+            Ok(()) => return Ok(true),
+            Err(error) if error.code() == code::HELD => self.done.held.push(tenant),
+            Err(error) => self.failed(Some(tenant), None, error).await?,
         }
+        Ok(false)
     }
 
     /// Months that lie before the time as a whole. One with entries under a legal hold stays, and the other
@@ -139,13 +165,14 @@ impl Applying<'_> {
         );
         let mut held = false;
         for month in partitions.iter().filter_map(|partition| partition.month) {
-            let end = month + Months::new(1);
-            if end > before {
+            // One that the calendar has no end of is not past it.
+            let end = month.checked_add_months(Months::new(1));
+            let Some(end) = end.filter(|end| *end <= before) else {
                 continue;
-            }
-            let dropped = self
-                .retention
-                .drop_month_if(month, &policy.reason, end > waits);
+            };
+            let dropped =
+                self.retention
+                    .drop_month_if(month, &policy.reason, Some(policy), end > waits);
             match dropped.await {
                 Ok((dropped, undelivered)) => {
                     self.done.entries += dropped.entries;
@@ -161,7 +188,46 @@ impl Applying<'_> {
         if held {
             self.every_tenant(policy).await?;
         }
-        Ok(())
+        self.strays(policy).await
+    }
+
+    /// What is past the time and lies in no month's partition goes by batches. What was not sealed can't: it is named.
+    async fn strays(&mut self, policy: &RetentionPolicy) -> Result<(), Away> {
+        let mut after = None;
+        loop {
+            let tenants = match self.stray_tenants(policy, after).await {
+                Ok(tenants) => tenants,
+                Err(error) => return self.failed(None, None, error).await,
+            };
+            let Some(last) = tenants.last().copied() else {
+                return Ok(());
+            };
+            let mut emptied = BTreeSet::new();
+            for tenant in tenants {
+                if self.tenant(policy, tenant).await? {
+                    emptied.insert(tenant);
+                }
+            }
+            match self.stray_tenants(policy, after).await {
+                Ok(left) => {
+                    for tenant in left.into_iter().filter(|tenant| emptied.contains(tenant)) {
+                        let error = unsealed("no month's partition");
+                        self.failed(Some(tenant), None, error).await?;
+                    }
+                }
+                Err(error) => return self.failed(None, None, error).await,
+            }
+            after = Some(last);
+        }
+    }
+
+    async fn stray_tenants(
+        &self,
+        policy: &RetentionPolicy,
+        after: Option<TenantId>,
+    ) -> Result<Vec<TenantId>, Error> {
+        let mut tx = OwnerTx::begin(&self.retention.operator).await?;
+        tx.stray_tenants(policy.before(self.now), after).await
     }
 
     /// Notes what failed, and goes on as long as the database answers: what is in the way of one month or tenant, such

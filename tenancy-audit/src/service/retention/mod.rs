@@ -194,7 +194,7 @@ impl Retention {
     /// [`Internal`](ErrorKind::Internal) `audit_removal_unproven` if an entry is not as it was sealed, is in no
     /// seal, or is gone without a removal.
     pub async fn drop_month(&self, month: NaiveDate, reason: &str) -> Result<MonthDropped, Error> {
-        let (dropped, _) = self.drop_month_if(month, reason, true).await?;
+        let (dropped, _) = self.drop_month_if(month, reason, None, true).await?;
         Ok(dropped)
     }
 
@@ -202,16 +202,21 @@ impl Retention {
         &self,
         month: NaiveDate,
         reason: &str,
+        policy: Option<&RetentionPolicy>,
         waits_for_streams: bool,
     ) -> Result<(MonthDropped, Vec<Undelivered>), Error> {
         check_reason(reason)?;
         let month = chrono::Datelike::with_day(&month, 1).unwrap_or(month);
         // The database looks again, by its own clock.
-        if month + Months::new(2) > Utc::now().date_naive() {
+        let droppable = month.checked_add_months(Months::new(2));
+        if droppable.is_none_or(|from| from > Utc::now().date_naive()) {
             return Err(recent_month());
         }
         let mut tx = OwnerTx::begin(&self.operator).await?;
         tx.lock_month(month).await?;
+        if let Some(policy) = policy {
+            Self::stands(&mut tx, policy).await?;
+        }
         let (from, to) = tx.bounds(month).await?;
         let undelivered = Self::untold_in(&mut tx, (from, to), waits_for_streams).await?;
         let (tenants, sealing) = (tx.month((from, to)).await?, tx.sealing().await?);
@@ -226,12 +231,7 @@ impl Retention {
                 continue;
             }
             if of.unsealed > 0 {
-                let message = "entries of this month wait for their seal: seal them first";
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    "audit_month_unsealed",
-                    message,
-                ));
+                return Err(unsealed("this month"));
             }
             let prover = self.prover(of.tenant_id);
             let stretch = prover.places_in(&mut tx, (from, to)).await?;
@@ -278,6 +278,11 @@ pub(in crate::service) fn check_reason(reason: &str) -> Result<(), Error> {
     }
     let message = format!("say why, in 1 to {MAX_REASON} bytes");
     Err(Error::invalid("audit_reason_invalid", message))
+}
+
+fn unsealed(of: &str) -> Error {
+    let message = format!("entries of {of} wait for their seal: seal them first");
+    Error::new(ErrorKind::Conflict, "audit_month_unsealed", message)
 }
 
 pub(in crate::service) fn held(tenant: TenantId) -> Error {

@@ -12,6 +12,9 @@ use crate::{
 /// The longest time, in days.
 const MOST_DAYS: u32 = 36_500;
 
+/// How many policies an error names.
+const MOST_NAMED: usize = 5;
+
 /// How long entries are kept.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -58,6 +61,19 @@ impl RetentionPolicy {
         Err(Error::invalid("audit_policy_days", message))
     }
 
+    fn described(&self) -> String {
+        let action = match &self.action {
+            None => "everything".to_owned(),
+            Some(ActionFilter::Exact(action)) => format!("`{action}`"),
+            Some(ActionFilter::Prefix(prefix)) => format!("`{}*`", prefix.as_str()),
+        };
+        let of = match self.tenant {
+            None => "every tenant".to_owned(),
+            Some(tenant) => format!("tenant `{tenant}`"),
+        };
+        format!("{action} of {of} for {} days", self.keep_days)
+    }
+
     /// Before when entries are past their time.
     pub(super) fn before(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now - TimeDelta::days(self.keep_days.into())
@@ -71,6 +87,9 @@ impl RetentionPolicy {
 }
 
 /// The policies of retention: how long entries are kept, for every tenant, and shorter for one or for some actions.
+///
+/// Each is a bound: where several are about an entry, the shortest counts. One that keeps longer than another one that
+/// is about all of the same entries would do nothing, and is refused, whichever of both is set first.
 ///
 /// Nothing goes by setting one: [`Retention::apply`](crate::Retention::apply) does what they say, and needs the key
 /// that signs removals. These don't.
@@ -96,25 +115,19 @@ impl RetentionPolicies {
         Self(operator)
     }
 
-    /// Sets a policy, in the place of one for the same tenant and actions.
+    /// Sets a policy, in the place of one for the same tenant and actions. Policies are set one at a time.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) `audit_policy_longer` if it would keep longer than the one for
-    /// everything of every tenant does; [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`,
+    /// [`Conflict`](ErrorKind::Conflict) `audit_policy_longer`, with what is in the way, if it would keep longer than
+    /// another one that is about all of the same entries, or would keep less than another one that is about some of
+    /// its entries and no others; [`InvalidInput`](ErrorKind::InvalidInput) `audit_reason_invalid`,
     /// `audit_policy_days`.
     pub async fn set(&self, policy: &RetentionPolicy) -> Result<(), Error> {
         policy.check()?;
         let mut tx = OwnerTx::begin(&self.0).await?;
         match tx.set_policy(policy).await? {
             PolicyChange::Set => tx.commit().await,
-            PolicyChange::Longer => {
-                let message = "entries of one tenant or action are kept no longer than all are";
-                Err(Error::new(
-                    ErrorKind::Conflict,
-                    "audit_policy_longer",
-                    message,
-                ))
-            }
+            PolicyChange::Longer(others) => Err(contradicts(&others)),
         }
     }
 
@@ -134,4 +147,20 @@ impl RetentionPolicies {
     pub async fn list(&self) -> Result<Vec<RetentionPolicy>, Error> {
         OwnerTx::begin(&self.0).await?.policies().await
     }
+}
+
+/// Of two policies the narrower one keeps for longer.
+pub(super) fn contradicts(others: &[RetentionPolicy]) -> Error {
+    let named = others.iter().take(MOST_NAMED);
+    let named: Vec<String> = named.map(RetentionPolicy::described).collect();
+    let more = if others.len() > MOST_NAMED {
+        ", and more"
+    } else {
+        ""
+    };
+    let message = format!(
+        "of some entries only nothing is kept for longer than of all of them; other policies keep {}{more}",
+        named.join(", ")
+    );
+    Error::new(ErrorKind::Conflict, "audit_policy_longer", message)
 }

@@ -33,7 +33,10 @@ impl Retention {
 
     /// Until when what is older than `before` is removed, told of or not.
     pub(super) fn waits(&self, before: DateTime<Utc>) -> DateTime<Utc> {
-        before - TimeDelta::days(self.stream_days.into())
+        let days = TimeDelta::days(self.stream_days.into());
+        before
+            .checked_sub_signed(days)
+            .unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
     /// What goes by the rule although streams have not told of it.

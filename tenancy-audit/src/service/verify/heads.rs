@@ -143,6 +143,11 @@ impl Heads {
         }
     }
 
+    /// Whose logs it saw.
+    pub(in crate::service) fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.numbers.keys().copied()
+    }
+
     /// What it saw of a tenant's log.
     pub(super) fn numbers(&self, tenant: TenantId) -> Option<&Numbers> {
         self.numbers.get(&tenant)

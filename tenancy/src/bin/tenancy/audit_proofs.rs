@@ -141,6 +141,11 @@ pub(crate) async fn adopt(what: &Adopt) -> Result {
         "{} logs adopted, {} entries sealed",
         done.tenants, done.entries
     );
+    if !done.sealing {
+        println!(
+            "nothing was ever sealed: the log goes on in this cluster, and a sealer begins with its first entry"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

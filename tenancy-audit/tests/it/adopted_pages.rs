@@ -1,0 +1,165 @@
+//! A log of any size is adopted, sealed or not.
+
+use chrono::NaiveDate;
+
+use crate::{
+    adoption::Moved,
+    retention::old_month,
+    seals::{record, seal_all, signer},
+    support::House,
+    verify::report,
+};
+use tenancy_audit::{Adopter, AuditQuery, ExportFormat, Fault, Retention, Sealer};
+
+/// As in a cluster that had counted much further than this one when the entries were made that are not sealed.
+const MOVED: &str = "SET LOCAL session_replication_role = replica;
+    UPDATE tenancy.audit_logs l SET txid = ((l.txid::text::bigint + 4000000000000)::text)::xid8
+    FROM tenancy.audit_sealer s WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry);
+    UPDATE tenancy.audit_sealer SET cluster = cluster + 1, at_txid = CASE WHEN at_txid = '0' THEN at_txid
+        ELSE ((at_txid::text::bigint + 4000000000000)::text)::xid8 END";
+
+async fn move_away(house: &House) {
+    let mut tx = house.superuser().await.begin().await.unwrap();
+    sqlx::raw_sql(MOVED).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_no_seal_holds_is_read_in_pages_and_sealed_once() {
+    let house = House::new().await;
+    let (signer, keys) = signer("one");
+    let sealer = Sealer::new(house.db.worker.clone(), signer.clone());
+    record(&house, &house.a, 5).await;
+    record(&house, &house.b, 1).await;
+    seal_all(&house, &sealer, 6).await;
+    // Some bear the numbers of the old cluster, others those of this one, which lie below.
+    record(&house, &house.a, 3).await;
+    move_away(&house).await;
+    for _ in 0..3 {
+        record(&house, &house.a, 3).await;
+        record(&house, &house.b, 2).await;
+    }
+    let adopter = Adopter::new(house.db.operator.clone(), signer, keys.clone());
+    let done = adopter.with_batch(2).adopt("restored").await.unwrap();
+    assert!(done.sealing);
+    assert_eq!((done.tenants, done.entries), (2, 18));
+    record(&house, &house.a, 1).await;
+    record(&house, &house.b, 1).await;
+    seal_all(&house, &sealer, 26).await;
+    for (ctx, sealed, loose, seals) in [(&house.a, 18, 12, 1), (&house.b, 8, 6, 1)] {
+        let report = report(&house, ctx, &keys).await;
+        assert!(report.is_intact(), "{:?}", report.findings);
+        let restore = &report.restores[0];
+        assert_eq!((report.entries, report.restores.len()), (sealed, 1));
+        assert_eq!(
+            (restore.loose, restore.seals),
+            (loose, seals),
+            "as it stood before"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_no_more_than_it_is_asked_for_and_passes_over_what_is_sealed() {
+    let house = House::new().await;
+    let sealer = Sealer::new(house.db.worker.clone(), signer("one").0);
+    record(&house, &house.a, 6).await;
+    seal_all(&house, &sealer, 6).await;
+    record(&house, &house.a, 5).await;
+    let mut owner = house.db.operator.owner().await.unwrap();
+    let (mut behind, mut pages) = (
+        ("0".to_owned(), uuid::Uuid::nil(), uuid::Uuid::nil()),
+        vec![],
+    );
+    loop {
+        let page: Option<(String, uuid::Uuid, uuid::Uuid, i32)> = sqlx::query_as(
+            "SELECT to_txid, to_tenant, to_entry, coalesce(octet_length(records), 0)
+             FROM tenancy.audit_adopt_page('00000000-0000-0000-0000-000000000000', $1, $2, $3, 4)",
+        )
+        .bind(behind.0)
+        .bind(behind.1)
+        .bind(behind.2)
+        .fetch_optional(&mut *owner)
+        .await
+        .unwrap();
+        let Some((txid, tenant, entry, bytes)) = page else {
+            break;
+        };
+        behind = (txid, tenant, entry);
+        pages.push(bytes / 64);
+    }
+    assert_eq!(pages, [0, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_log_that_was_never_sealed_goes_on_and_is_sealed_by_whoever_begins_to() {
+    let house = House::new().await;
+    old_month(&house).await;
+    record(&house, &house.a, 3).await;
+    move_away(&house).await;
+    let (signer, keys) = signer("one");
+    let all = AuditQuery::new();
+    let refused = house.log.export(&house.a, &all, ExportFormat::Ndjson).await;
+    assert_eq!(refused.unwrap_err().code(), "audit_log_restored");
+
+    let operator = house.db.operator.clone();
+    let adopter = Adopter::new(operator.clone(), signer.clone(), keys.clone());
+    let done = adopter.adopt("upgraded").await.unwrap();
+    assert!(!done.sealing);
+    assert_eq!((done.tenants, done.entries), (0, 0));
+    let sealer = Sealer::new(house.db.worker.clone(), signer.clone());
+    let health = sealer.health().await.unwrap();
+    assert!(!health.restored && !health.sealing);
+    record(&house, &house.a, 2).await;
+    let mut export = house
+        .log
+        .export(&house.a, &all, ExportFormat::Ndjson)
+        .await
+        .unwrap();
+    let lines = export.next_lines().await.unwrap().unwrap();
+    assert_eq!(lines.lines().count(), 7, "{lines}");
+    // Nobody has to begin to seal to be rid of a month.
+    let march = NaiveDate::from_ymd_opt(2025, 3, 1).unwrap();
+    let retention = Retention::new(operator, signer, keys.clone());
+    let dropped = retention.drop_month(march, "12 months").await.unwrap();
+    assert_eq!(dropped.entries, 4);
+
+    // Five of A's, and the one that says that they were exported.
+    seal_all(&house, &sealer, 6).await;
+    record(&house, &house.a, 1).await;
+    seal_all(&house, &sealer, 7).await;
+    let report = report(&house, &house.a, &keys).await;
+    assert!(report.is_intact(), "{:?}", report.findings);
+    assert_eq!((report.entries, report.restores.len()), (7, 0));
+}
+
+#[tokio::test]
+async fn seals_that_an_anchor_knew_are_lost_also_where_the_log_has_none_left() {
+    let moved = Moved::new().await;
+    for all in [2, 4] {
+        record(&moved.house, &moved.house.a, 2).await;
+        seal_all(&moved.house, &moved.sealer, all).await;
+    }
+    // A backup from before the first of them.
+    let restore = "DELETE FROM tenancy.audit_logs; DELETE FROM tenancy.audit_seals; DELETE FROM tenancy.audit_anchored;
+        UPDATE tenancy.audit_sealer SET at_txid = '0', at_tenant = '00000000-0000-0000-0000-000000000000',
+            at_entry = '00000000-0000-0000-0000-000000000000'";
+    moved.as_superuser(restore).await;
+    let adopter = moved.adopter().with_anchor(&*moved.anchored()).unwrap();
+    let done = adopter.adopt("restored").await.unwrap();
+    assert_eq!(done.lost, [(moved.house.a.tenant(), 2)]);
+    assert_eq!((done.sealing, done.tenants), (false, 1));
+    for all in [2, 4, 6] {
+        record(&moved.house, &moved.house.a, 2).await;
+        seal_all(&moved.house, &moved.sealer, all).await;
+    }
+    let report = moved.report().await;
+    assert!(report.is_intact(), "{:?}", report.findings);
+    assert_eq!((report.restores[0].seals, report.restores[0].lost), (0, 2));
+    moved
+        .as_superuser("DELETE FROM tenancy.audit_adoptions")
+        .await;
+    let found = moved.report().await;
+    let differs = |fault: &Fault| matches!(fault, Fault::AnchorDiffers | Fault::AnchorForked);
+    assert!(found.findings.iter().any(|found| differs(&found.fault)));
+}
