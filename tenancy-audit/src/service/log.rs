@@ -31,7 +31,8 @@ const LOOKED_AT_FOR_SEALS: u16 = 500;
 /// How many changed entries a verification names.
 const MOST_CHANGES: usize = 1_000;
 
-/// Searches, counts, follows, verifies and exports a tenant's log.
+/// Reads a tenant's log: searches, counts, follows, verifies and exports it. What writes it is
+/// [`PgAuditLog`](crate::PgAuditLog).
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -223,13 +224,21 @@ impl AuditLog {
         })
     }
 
-    /// Compares every entry that the query finds with its hash, page by page.
+    /// Compares every entry that the query finds with its hash, page by page: of a query without filters, all of
+    /// them. The query's page size and cursor don't count.
+    ///
+    /// This finds entries that were edited, and nothing else. One that was removed, put in, or replaced together
+    /// with its hash, is found by the seals: [`AuditProofs::verify`](crate::AuditProofs::verify) in the database,
+    /// [`Verifier`](crate::Verifier) in a file.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`InvalidInput`](ErrorKind::InvalidInput)
+    /// `audit_ip_sealed` for an address where addresses are sealed.
     pub async fn verify(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Verification, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.check_searchable(ctx, query).await?;
         let mut query = query.clone().with_limit(1_000);
+        query.after = None;
         let mut found = Verification::default();
         loop {
             let page = self.store.search(ctx, &query).await?;
@@ -247,7 +256,7 @@ impl AuditLog {
     /// one likes to know.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.read`.
+    /// As [`search`](Self::search).
     pub async fn count(
         &self,
         ctx: &TenantCtx,
@@ -265,8 +274,8 @@ impl AuditLog {
     /// Follows the log from now on. The query's order, page size and cursor don't count.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`Misconfigured`](ErrorKind::Misconfigured)
-    /// `audit_log_restored` on a log that came into another cluster, until it is adopted there.
+    /// As [`search`](Self::search); [`Misconfigured`](ErrorKind::Misconfigured) `audit_log_restored` on a log that
+    /// came into another cluster, until it is adopted there.
     pub async fn tail(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Tail, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
         self.check_searchable(ctx, query).await?;
@@ -288,9 +297,9 @@ impl AuditLog {
     /// personal details of that entry. The query's order, page size and cursor don't count.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `audit.export`; [`Misconfigured`](ErrorKind::Misconfigured)
-    /// `audit_log_restored` on a log that came into another cluster, until it is adopted there; an export that
-    /// can't be recorded does not happen.
+    /// [`Denied`](ErrorKind::Denied) without `audit.export`; `audit_ip_sealed` as [`search`](Self::search);
+    /// [`Misconfigured`](ErrorKind::Misconfigured) `audit_log_restored` on a log that came into another cluster,
+    /// until it is adopted there; an export that can't be recorded does not happen.
     pub async fn export(
         &self,
         ctx: &TenantCtx,
