@@ -339,3 +339,38 @@ async fn the_operator_pages_filters_and_purges() -> Result {
     assert_eq!(events.list(&PlatformQuery::new()).await?, []);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_an_operator_did_is_there_when_it_returns_and_folded_as_the_rest() -> Result {
+    let db = Db::new(&[&CORE]).await?;
+    let events = PlatformEvents::new(db.operator.clone());
+    let kind = PlatformEventKind::LogExported;
+    let tenant = TenantId::new();
+    let exported = PlatformEvent::new(kind, "proof_of_log").with_tenant(tenant);
+    events.record(&exported).await?;
+    events.record(&exported).await?;
+    let service = Principal::service(ServiceKey::parse("lawyers")?, Vec::new());
+    events
+        .record(&exported.clone().with_actor(&service))
+        .await?;
+    let query = PlatformQuery::new().with_kind(kind);
+    let found = events.list(&query).await?;
+    assert!(found.iter().all(|entry| entry.kind == "audit.exported"));
+    assert!(found.iter().all(|entry| entry.tenant == Some(tenant)));
+    let of = |who: fn(&str) -> bool| -> u64 {
+        let theirs = found
+            .iter()
+            .filter(|entry| entry.actor.as_deref().is_some_and(who));
+        theirs.map(|entry| entry.count).sum()
+    };
+    let login: String = sqlx::query_scalar("SELECT session_user::text")
+        .fetch_one(db.operator.pool())
+        .await?;
+    assert_eq!(of(|who| who == "service:lawyers"), 1);
+    assert_eq!(of(|who| who.starts_with("operator:")), 2);
+    let by_login = format!("operator:{login}");
+    assert!(found.iter().any(|entry| entry.actor.as_deref() == Some(&by_login)));
+    let unfit = PlatformEvent::new(kind, "no word");
+    assert!(events.record(&unfit).await.is_err());
+    Ok(())
+}

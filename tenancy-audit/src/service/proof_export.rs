@@ -1,7 +1,6 @@
 //! A whole log with its seals, as lines.
 
 use futures_util::{Stream, stream};
-use tenancy_core::{OperatorDb, TenantId};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +14,18 @@ use crate::{Error, model::ProofLine, postgres::Reader};
 /// The entries come seal by seal, as they were sealed; those not sealed yet are not part of it. Those that
 /// are in no seal, though everything of their time was sealed, are named. It holds no transaction between
 /// two seals.
+///
+/// ```no_run
+/// # use std::io::Write;
+/// # use tenancy_audit::{AuditProofs, Error};
+/// # async fn run(proofs: AuditProofs, ctx: tenancy_core::TenantCtx, mut file: std::fs::File)
+/// #     -> Result<(), Box<dyn std::error::Error>> {
+/// let mut export = proofs.export(&ctx).await?;
+/// while let Some(lines) = export.next_lines().await? {
+///     file.write_all(lines.as_bytes())?;
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct ProofExport {
     reader: Reader,
@@ -45,14 +56,13 @@ impl ProofExport {
         }
     }
 
-    /// As the operator, who records nothing; also of a tenant that is gone.
-    pub fn of_operator(operator: OperatorDb, tenant: TenantId) -> Self {
-        Self::new(Reader::Owner(operator, tenant))
-    }
-
     /// The next lines, those of one seal at most, each ended by a line feed; `None` at the end.
     ///
     /// After an error the same lines can be asked for again.
+    ///
+    /// # Errors
+    /// What the database answers; [`Internal`](crate::ErrorKind::Internal) `audit_seal_unreadable` for a row of a
+    /// shape that this version can't read.
     pub async fn next_lines(&mut self) -> Result<Option<String>, Error> {
         let mut lines = String::new();
         let tenant = self.reader.tenant();
@@ -137,10 +147,7 @@ impl ProofExport {
     }
 
     /// Verifies what it would hand out, as [`Verifier::verify`] does.
-    ///
-    /// # Errors
-    /// What reading the log answers.
-    pub async fn verify(mut self, verifier: &Verifier) -> Result<ProofReport, Error> {
+    pub(super) async fn verify(mut self, verifier: &Verifier) -> Result<ProofReport, Error> {
         let mut verifying = verifier.begin();
         while let Some(lines) = self.next_lines().await? {
             verifying.take(&lines)?;

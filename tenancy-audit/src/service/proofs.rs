@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use tenancy_core::{
-    AuditSink, Authorizer, AuthorizerExt as _, Event, OperatorDb, TenantCtx, TenantDb, TenantId,
+    AuditSink, Authorizer, AuthorizerExt as _, Event, OperatorDb, PlatformEvent, PlatformEventKind,
+    PlatformEvents, TenantCtx, TenantDb, TenantId,
 };
 
 use super::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// Proves to a tenant that its log is whole.
 ///
+/// What proves something to others is a file, which [`Verifier`] and `tenancy audit verify` read with a public key
+/// and nothing else: of one entry, of two states of the log, or of all of it.
+///
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use tenancy_audit::{AuditEntryId, AuditProofs, Error};
@@ -26,7 +30,7 @@ use crate::{
 /// # async fn run(db: TenantDb, ctx: TenantCtx, authorizer: Arc<dyn Authorizer>,
 /// #     audit: Arc<dyn AuditSink>, entry: AuditEntryId) -> Result<(), Error> {
 /// let proofs = AuditProofs::new(db, authorizer, audit);
-/// let proof = proofs.inclusion(&ctx, entry).await?;
+/// let file = proofs.inclusion_file(&ctx, entry).await?; // for an auditor, with the public key
 /// let mut export = proofs.export(&ctx).await?;
 /// while let Some(lines) = export.next_lines().await? {
 ///     // … to a file, for `tenancy audit verify`
@@ -50,7 +54,8 @@ impl AuditProofs {
         }
     }
 
-    /// Proves that an entry is sealed: see [`InclusionProof::verify`].
+    /// Proves that an entry is sealed, to who reads the entry from the log himself: see
+    /// [`InclusionProof::verify`]. For others there is [`inclusion_file`](Self::inclusion_file).
     ///
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `audit.read`; [`NotFound`](ErrorKind::NotFound)
@@ -62,6 +67,27 @@ impl AuditProofs {
     ) -> Result<InclusionProof, Error> {
         let mut reading = self.reading(ctx).await?;
         inclusion(&mut reading, ctx.tenant(), entry).await
+    }
+
+    /// An entry and the proof that it is sealed, as the text of a file that [`Verifier::verify`] takes: a line, and
+    /// one for each time that the log was adopted behind it. Its details are in the file as the log holds them.
+    ///
+    /// Records `audit.exported` before anything is handed out.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.export`; [`NotFound`](ErrorKind::NotFound)
+    /// `audit_entry_not_sealed` as of [`inclusion`](Self::inclusion); an export that can't be recorded does not
+    /// happen.
+    pub async fn inclusion_file(
+        &self,
+        ctx: &TenantCtx,
+        entry: AuditEntryId,
+    ) -> Result<String, Error> {
+        let reader = self.exporting(ctx).await?;
+        let file = inclusion_file(&reader, entry).await?;
+        let event = exported(ctx).target("audit_entry", entry);
+        self.audit.record(ctx, event).await?;
+        Ok(file)
     }
 
     /// The newest seal; `None` before the first.
@@ -93,6 +119,26 @@ impl AuditProofs {
         consistency(&mut reading, ctx.tenant(), (from, to)).await
     }
 
+    /// What [`consistency`](Self::consistency) proves, as the text of a file that [`Verifier::verify`] takes.
+    ///
+    /// Records `audit.exported` before anything is handed out.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) without `audit.export`; [`NotFound`](ErrorKind::NotFound)
+    /// `audit_seal_unknown`; an export that can't be recorded does not happen.
+    pub async fn consistency_file(
+        &self,
+        ctx: &TenantCtx,
+        from: u64,
+        to: u64,
+    ) -> Result<String, Error> {
+        let reader = self.exporting(ctx).await?;
+        let file = consistency_file(&reader, (from, to)).await?;
+        let event = exported(ctx).meta("from_seal", from).meta("to_seal", to);
+        self.audit.record(ctx, event).await?;
+        Ok(file)
+    }
+
     /// Verifies the log as it stands in the database: what [`Verifier::verify`] finds in an export of it,
     /// without one.
     ///
@@ -100,8 +146,7 @@ impl AuditProofs {
     /// [`Denied`](ErrorKind::Denied) without `audit.read`.
     pub async fn verify(&self, ctx: &TenantCtx, verifier: &Verifier) -> Result<ProofReport, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
-        let reader = Reader::App(self.db.clone(), Box::new(ctx.clone()));
-        ProofExport::new(reader).verify(verifier).await
+        ProofExport::new(self.reader(ctx)).verify(verifier).await
     }
 
     /// Starts an export of everything that is sealed, with its seals, which [`Verifier`](crate::Verifier)
@@ -113,61 +158,126 @@ impl AuditProofs {
     /// [`Denied`](ErrorKind::Denied) without `audit.export`; an export that can't be recorded does
     /// not happen.
     pub async fn export(&self, ctx: &TenantCtx) -> Result<ProofExport, Error> {
+        let reader = self.exporting(ctx).await?;
+        self.audit.record(ctx, exported(ctx)).await?;
+        Ok(ProofExport::new(reader))
+    }
+
+    /// Of who may hand the log out.
+    async fn exporting(&self, ctx: &TenantCtx) -> Result<Reader, Error> {
         self.authorizer
             .require(ctx, perm::AuditExport::get())
             .await?;
-        let event = Event::new("audit.exported")
-            .target("audit_log", ctx.tenant())
-            .meta("format", "proof");
-        self.audit.record(ctx, event).await?;
-        Ok(ProofExport::new(Reader::App(
-            self.db.clone(),
-            Box::new(ctx.clone()),
-        )))
+        Ok(self.reader(ctx))
     }
 
     async fn reading(&self, ctx: &TenantCtx) -> Result<Reading, Error> {
         self.authorizer.require(ctx, perm::AuditRead::get()).await?;
+        self.reader(ctx).begin().await
+    }
+
+    fn reader(&self, ctx: &TenantCtx) -> Reader {
         Reader::App(self.db.clone(), Box::new(ctx.clone()))
-            .begin()
-            .await
     }
 }
 
-/// Proofs for whoever runs the database, also about the log of a tenant that is gone. Each is a line of text, with a
-/// line for each time that the log was adopted behind it, that [`Verifier::verify`] takes as a file.
+/// Proofs for whoever runs the database, also about the log of a tenant that is gone: files as those of
+/// [`AuditProofs`].
+///
+/// Each that is handed out is recorded first in the [platform's log](PlatformEvents), as `audit.exported` by the login
+/// of the database. The tenant's own log takes no entry from that login, which is no actor of the tenant: where the
+/// tenant is to read of it, hand out what [`AuditProofs`] gives.
+///
+/// ```no_run
+/// # use tenancy_audit::{AuditEntryId, Error, OperatorProofs, Verifier};
+/// # use tenancy_core::{OperatorDb, TenantId};
+/// # async fn run(operator: OperatorDb, gone: TenantId, entry: AuditEntryId, verifier: Verifier) -> Result<(), Error> {
+/// let proofs = OperatorProofs::new(operator, gone);
+/// let file = proofs.inclusion_file(entry).await?;
+/// assert!(verifier.verify(file.as_bytes())?.is_intact());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
-pub struct OperatorProofs(Reader);
+pub struct OperatorProofs {
+    operator: OperatorDb,
+    tenant: TenantId,
+}
 
 impl OperatorProofs {
     /// Proofs about this tenant's log.
     pub fn new(operator: OperatorDb, tenant: TenantId) -> Self {
-        Self(Reader::Owner(operator, tenant))
+        Self { operator, tenant }
     }
 
-    /// The entry, and the proof that it is sealed.
+    /// As [`AuditProofs::inclusion_file`].
     ///
     /// # Errors
-    /// As [`AuditProofs::inclusion`].
-    pub async fn inclusion(&self, entry: AuditEntryId) -> Result<String, Error> {
-        let (tenant, mut reading) = (self.0.tenant(), self.0.begin().await?);
-        let proof = inclusion(&mut reading, tenant, entry).await?;
-        let found = reading.entries_of(tenant, &[entry.as_uuid()]).await?;
-        let (entry, stored) = found.first().ok_or_else(|| not_sealed(entry))?;
-        let line = model::inclusion_line(entry, *stored, &proof)?;
-        with_adoptions(&mut reading, tenant, line).await
+    /// [`NotFound`](ErrorKind::NotFound) `audit_entry_not_sealed`; an export that can't be recorded does not happen.
+    pub async fn inclusion_file(&self, entry: AuditEntryId) -> Result<String, Error> {
+        let file = inclusion_file(&self.reader(), entry).await?;
+        self.record("proof_of_entry").await?;
+        Ok(file)
     }
 
-    /// The proof that what stood at one seal is the beginning of what stood at a later one.
+    /// As [`AuditProofs::consistency_file`].
     ///
     /// # Errors
-    /// As [`AuditProofs::consistency`].
-    pub async fn consistency(&self, from: u64, to: u64) -> Result<String, Error> {
-        let (tenant, mut reading) = (self.0.tenant(), self.0.begin().await?);
-        let proof = consistency(&mut reading, tenant, (from, to)).await?;
-        let line = model::consistency_line(&proof)?;
-        with_adoptions(&mut reading, tenant, line).await
+    /// [`NotFound`](ErrorKind::NotFound) `audit_seal_unknown`; an export that can't be recorded does not happen.
+    pub async fn consistency_file(&self, from: u64, to: u64) -> Result<String, Error> {
+        let file = consistency_file(&self.reader(), (from, to)).await?;
+        self.record("proof_of_states").await?;
+        Ok(file)
     }
+
+    /// As [`AuditProofs::export`].
+    ///
+    /// # Errors
+    /// An export that can't be recorded does not happen.
+    pub async fn export(&self) -> Result<ProofExport, Error> {
+        self.record("proof_of_log").await?;
+        Ok(ProofExport::new(self.reader()))
+    }
+
+    /// As [`AuditProofs::verify`]. Hands nothing out and records nothing.
+    ///
+    /// # Errors
+    /// What reading the log answers.
+    pub async fn verify(&self, verifier: &Verifier) -> Result<ProofReport, Error> {
+        ProofExport::new(self.reader()).verify(verifier).await
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Owner(self.operator.clone(), self.tenant)
+    }
+
+    async fn record(&self, what: &'static str) -> Result<(), Error> {
+        let event = PlatformEvent::new(PlatformEventKind::LogExported, what).with_tenant(self.tenant);
+        let events = PlatformEvents::new(self.operator.clone());
+        Ok(events.record(&event).await?)
+    }
+}
+
+/// What says that a tenant handed out a proof.
+fn exported(ctx: &TenantCtx) -> Event {
+    Event::new("audit.exported")
+        .target("audit_log", ctx.tenant())
+        .meta("format", "proof")
+}
+
+async fn inclusion_file(reader: &Reader, entry: AuditEntryId) -> Result<String, Error> {
+    let (tenant, mut reading) = (reader.tenant(), reader.begin().await?);
+    let proof = inclusion(&mut reading, tenant, entry).await?;
+    let found = reading.entries_of(tenant, &[entry.as_uuid()]).await?;
+    let (entry, stored) = found.first().ok_or_else(|| not_sealed(entry))?;
+    let line = model::inclusion_line(entry, *stored, &proof)?;
+    with_adoptions(&mut reading, tenant, line).await
+}
+
+async fn consistency_file(reader: &Reader, seals: (u64, u64)) -> Result<String, Error> {
+    let (tenant, mut reading) = (reader.tenant(), reader.begin().await?);
+    let proof = consistency(&mut reading, tenant, seals).await?;
+    let line = model::consistency_line(&proof)?;
+    with_adoptions(&mut reading, tenant, line).await
 }
 
 async fn inclusion(
@@ -185,7 +295,7 @@ async fn inclusion(
     Ok(InclusionProof {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         path,
-        created_at: stored.created_at.timestamp_micros(),
+        created_at: stored.created_at,
         transaction: stored.transaction,
         seal,
     })

@@ -275,9 +275,9 @@ async fn a_single_proof_brings_along_what_was_adopted() {
     moved.go_on([4, 6]).await;
     let (house, verifier) = (&moved.house, moved.verifier());
     let proofs = OperatorProofs::new(house.db.operator.clone(), house.a.tenant());
-    let mut lines = vec![proofs.consistency(1, 3).await.unwrap()];
+    let mut lines = vec![proofs.consistency_file(1, 3).await.unwrap()];
     for entry in house.entries(&house.a).await {
-        lines.push(proofs.inclusion(entry.id).await.unwrap());
+        lines.push(proofs.inclusion_file(entry.id).await.unwrap());
     }
     assert_eq!(lines.len(), 7);
     for line in &lines {

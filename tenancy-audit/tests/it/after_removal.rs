@@ -32,7 +32,7 @@ async fn what_is_left_behind_a_month_is_proved_and_what_went_with_it_is_not_foun
     let operator = OperatorProofs::new(house.db.operator.clone(), house.a.tenant());
     for entry in gone {
         let ours = proofs.inclusion(&house.a, entry.id).await.map(drop);
-        let theirs = operator.inclusion(entry.id).await.map(drop);
+        let theirs = operator.inclusion_file(entry.id).await.map(drop);
         for missing in [ours.unwrap_err(), theirs.unwrap_err()] {
             let found = (missing.kind(), missing.code());
             assert_eq!(found, (ErrorKind::NotFound, "audit_entry_not_sealed"));
@@ -49,7 +49,7 @@ async fn what_is_left_behind_a_month_is_proved_and_what_went_with_it_is_not_foun
     for entry in &left {
         let proof = proofs.inclusion(&house.a, entry.id).await.unwrap();
         assert!(proof.verify(entry, &kept.keys), "{}", entry.id);
-        let line = operator.inclusion(entry.id).await.unwrap();
+        let line = operator.inclusion_file(entry.id).await.unwrap();
         let single = verifier.verify(line.as_bytes()).unwrap();
         assert!(single.is_intact(), "{:?}", single.findings);
     }
@@ -57,7 +57,7 @@ async fn what_is_left_behind_a_month_is_proved_and_what_went_with_it_is_not_foun
     for from in 1..=newest {
         let proof = proofs.consistency(&house.a, from, newest).await.unwrap();
         assert!(proof.verify(&kept.keys), "{from}");
-        let line = operator.consistency(from, newest).await.unwrap();
+        let line = operator.consistency_file(from, newest).await.unwrap();
         assert!(verifier.verify(line.as_bytes()).unwrap().is_intact());
     }
     let whole = report(house, &house.a, &kept.keys).await;

@@ -8,12 +8,12 @@ use crate::{
     support::House,
     verify::export,
 };
-use tenancy_audit::{Fault, ProofExport, ProofReport, Verifier};
+use tenancy_audit::{Fault, OperatorProofs, ProofReport, Verifier};
 use tenancy_core::TenantCtx;
 
 /// What is found of A's log through the database, as the tenant and as the operator, and in a file.
 async fn everywhere(house: &House, verifier: &Verifier) -> Vec<ProofReport> {
-    let operator = ProofExport::of_operator(house.db.operator.clone(), house.a.tenant());
+    let operator = OperatorProofs::new(house.db.operator.clone(), house.a.tenant());
     let file = export(house, &house.a).await;
     vec![
         proofs(house).verify(&house.a, verifier).await.unwrap(),

@@ -271,7 +271,7 @@ async fn a_proof_holds_for_its_entry_tenant_and_key_only() {
     assert!(!proof.verify(&altered, &keys), "with a hash that fits");
     for alter in [
         (|p: &mut InclusionProof| p.transaction += 1) as fn(&mut InclusionProof),
-        |p| p.created_at += 1,
+        |p| p.created_at += chrono::TimeDelta::microseconds(1),
         |p| p.index += 1,
         |p| p.path[0][0] ^= 1,
         |p| p.seal.count += 1,

@@ -5,7 +5,7 @@ use crate::{
     support::House,
     verify::export,
 };
-use tenancy_audit::{AuditEntryId, Fault, ProofExport, SealOptions, Sealer, Verifier};
+use tenancy_audit::{AuditEntryId, Fault, OperatorProofs, SealOptions, Sealer, Verifier};
 
 /// A copy of an entry with an id beside it, and everything else as it was; as somebody makes it who has the
 /// database. The content hash would fit, had he computed it anew.
@@ -44,7 +44,7 @@ async fn what_was_put_in_below_the_horizon_is_named() {
     record(&house, &house.a, 2).await;
     let file = export(&house, &house.a).await;
     let database = proofs(&house).verify(&house.a, &verifier).await.unwrap();
-    let operator = ProofExport::of_operator(house.db.operator.clone(), house.a.tenant());
+    let operator = OperatorProofs::new(house.db.operator.clone(), house.a.tenant());
     let reports = [
         verifier.verify(&*file).unwrap(),
         database,

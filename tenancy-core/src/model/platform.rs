@@ -14,25 +14,28 @@ use crate::{Principal, TenantId};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct PlatformEvent {
-    /// What was refused.
+    /// What happened.
     pub kind: PlatformEventKind,
-    /// The code of the error it was refused with.
+    /// The code of the error that something was refused with, or a word for what was done.
     pub code: &'static str,
     /// The tenant that was named; it may not exist.
     pub tenant: Option<TenantId>,
-    /// Who asked, as `user:…` or `service:…`, where that is known.
+    /// Who asked, as `user:…`, `service:…` or `operator:…`, where that is known.
     pub actor: Option<String>,
     /// From where, where that is known.
     pub address: Option<IpAddr>,
 }
 
-/// What was refused.
+/// What happened: a refusal, or what an operator did.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum PlatformEventKind {
-    /// Entering a tenant.
+    /// Entering a tenant was refused.
     EnterRefused,
-    /// A login that is not valid. A request without one is no event.
+    /// Proofs of a tenant's audit log were handed out with the operator's login, of which no tenant's log takes an
+    /// entry.
+    LogExported,
+    /// A login was refused that is not valid. A request without one is no event.
     LoginRefused,
 }
 
@@ -41,6 +44,7 @@ impl PlatformEventKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EnterRefused => "enter.refused",
+            Self::LogExported => "audit.exported",
             Self::LoginRefused => "login.refused",
         }
     }
@@ -84,9 +88,9 @@ impl PlatformEvent {
 pub struct PlatformEntry {
     /// Its place: later ones have greater numbers.
     pub id: i64,
-    /// What was refused, such as `enter.refused`.
+    /// What happened, such as `enter.refused`.
     pub kind: String,
-    /// The code of the error, such as `not_a_member`.
+    /// The code of the error, such as `not_a_member`, or a word for what was done.
     pub code: String,
     /// The tenant that was named; it may not exist.
     pub tenant: Option<TenantId>,

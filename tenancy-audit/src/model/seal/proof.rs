@@ -1,5 +1,6 @@
 //! Proofs that can be handed out.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,8 +28,9 @@ pub struct InclusionProof {
     /// The nodes from the entry to the seal's root.
     #[serde(with = "hashes_text")]
     pub path: Vec<Hash>,
-    /// When the entry was stored, by the database's clock, in microseconds since 1970.
-    pub created_at: i64,
+    /// When the entry was stored, by the database's clock, to the microsecond.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub created_at: DateTime<Utc>,
     /// The transaction that wrote it.
     pub transaction: u64,
     /// The seal.
@@ -58,12 +60,9 @@ impl InclusionProof {
     /// Whether it proves that this entry, as it is, was sealed under one of these keys. It says nothing about
     /// personal details that are gone: see [`Record::verify_with`].
     pub fn verify(&self, record: &Record, keys: &SealKeys) -> bool {
-        let Some(created_at) = chrono::DateTime::from_timestamp_micros(self.created_at) else {
-            return false;
-        };
         let (seal, head) = (&self.seal, self.seal.head());
         let stored = SealedAs {
-            created_at,
+            created_at: self.created_at,
             transaction: self.transaction,
         };
         let leaf = Leaf::of(record, stored).hash(seal.tenant);

@@ -73,7 +73,7 @@ impl Single<'_> {
         if proof.seal.tenant != verifier.tenant {
             report.add(Fault::LogForeign(proof.seal.tenant).at(1));
         }
-        let times = (stored.created_at.timestamp_micros(), stored.transaction);
+        let times = (stored.created_at, stored.transaction);
         let holds = proof.verify(&record, &verifier.keys)
             && record.verify_stored(Some(&verifier.keys)).is_intact()
             && times == (proof.created_at, proof.transaction);

@@ -168,7 +168,7 @@ impl Making {
         let proof = InclusionProof {
             index: u32::try_from(index).ok()?,
             path: inclusion_path(&batch.leaves, index)?,
-            created_at: stored.created_at.timestamp_micros(),
+            created_at: stored.created_at,
             transaction: stored.transaction,
             seal: seal.clone(),
         };

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Error, OperatorDb, PlatformEntry, PlatformEventKind, TenantId};
+use crate::{Error, OperatorDb, PlatformEntry, PlatformEvent, PlatformEventKind, TenantId};
 
 /// The most entries that one page holds.
 const MOST: u16 = 1_000;
 
-/// What was refused outside of every tenant, for the operator.
+/// What happened outside of every tenant, for the operator: what was refused, and what operators did.
 ///
 /// Entries name users and addresses: keep them only as long as they are of use, and
 /// [`purge`](Self::purge) what is older. Nothing else removes them.
@@ -130,6 +130,25 @@ impl PlatformEvents {
             .fetch_all(&mut *tx)
             .await?;
         Ok(rows.into_iter().map(PlatformEntry::from).collect())
+    }
+
+    /// Adds what an operator did, and has it committed when it returns. An event that names nobody is by this login
+    /// of the database, as `operator:…`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the code is no word, or who acted has a name of more than
+    /// 128 bytes; what the database answers.
+    pub async fn record(&self, event: &PlatformEvent) -> Result<(), Error> {
+        let mut tx = self.0.owner().await?;
+        sqlx::query(include_str!("../sql/platform_log_add.sql"))
+            .bind(event.kind.as_str())
+            .bind(event.code)
+            .bind(event.tenant)
+            .bind(&event.actor)
+            .bind(event.address.map(|address| address.to_string()))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Removes what is older, and says how much that was.

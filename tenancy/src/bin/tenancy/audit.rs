@@ -75,7 +75,7 @@ pub(crate) enum Audit {
         anchor_url: Vec<String>,
     },
     /// Writes everything of a tenant that is sealed, with its seals, to standard output; or the proof of one
-    /// entry, or of two states of the log.
+    /// entry, or of two states of the log. Records that in the platform's log.
     Prove(Prove),
     /// Verifies what `prove` wrote, without a database. Exit code 0: nothing was changed; 1: something
     /// was, with a line for each finding; 2: it could not look.

@@ -11,8 +11,8 @@ use std::{
 use clap::Args;
 use tenancy::{
     audit::{
-        Adopter, AuditEntryId, Ed25519Signer, OperatorProofs, ProofExport, ProofReport, SealKey,
-        SealKeys, Verifier,
+        Adopter, AuditEntryId, Ed25519Signer, OperatorProofs, ProofReport, SealKey, SealKeys,
+        Verifier,
     },
     core::TenantId,
 };
@@ -97,13 +97,13 @@ impl MoreKeys {
 pub(crate) async fn prove(what: Prove) -> Result {
     let operator = connect(&what.operator).await?;
     let mut out = std::io::stdout();
-    let single = OperatorProofs::new(operator.clone(), what.tenant);
+    let proofs = OperatorProofs::new(operator, what.tenant);
     if let Some(entry) = what.entry {
-        out.write_all(single.inclusion(entry).await?.as_bytes())?;
+        out.write_all(proofs.inclusion_file(entry).await?.as_bytes())?;
     } else if let (Some(from), Some(to)) = (what.from, what.to) {
-        out.write_all(single.consistency(from, to).await?.as_bytes())?;
+        out.write_all(proofs.consistency_file(from, to).await?.as_bytes())?;
     } else {
-        let mut export = ProofExport::of_operator(operator, what.tenant);
+        let mut export = proofs.export().await?;
         while let Some(lines) = export.next_lines().await? {
             out.write_all(lines.as_bytes())?;
         }
