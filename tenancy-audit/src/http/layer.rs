@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Once},
     task::{Context, Poll},
 };
 
@@ -64,6 +64,31 @@ pub(super) type PeerOf = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 ///
 /// What a handler that was aborted had done by then is not known.
 ///
+/// # The order of layers
+/// It stands inside of what puts the [`TenantCtx`] into the request, such as
+/// [`TenantLayer`](tenancy_core::http::TenantLayer): in axum it is added before that one. A request that may change
+/// something and comes without a context belongs to no tenant's log: it is passed on without an entry, counted in
+/// `tenancy_audit_requests_without_tenant_total`, and the first of a process is warned of. That counter stays at zero
+/// where the order is right and only routes of tenants are under the layer.
+///
+/// ```no_run
+/// # #[cfg(feature = "axum")]
+/// # mod host {
+/// # use std::sync::Arc;
+/// # use axum::{Router, routing::put};
+/// # use tenancy_audit::http::AuditLayer;
+/// # use tenancy_core::{AuditSink, http::TenantLayer};
+/// # async fn rename() {}
+/// fn routes(sink: Arc<dyn AuditSink>, tenants: TenantLayer) -> Router {
+///     Router::new()
+///         .route("/templates/{id}/name", put(rename))
+///         .layer(AuditLayer::new(sink)) // inside
+///         .layer(tenants) // outside: added last, asked first
+/// }
+/// # }
+/// ```
+///
+/// # Other stacks
 /// It is a tower layer over the types of `http`, for any body of [`Bytes`]. With the feature `axum` the
 /// route and the caller's address are found by themselves, if it is added with `Router::layer` or
 /// `route_layer`; elsewhere say where they are: [`with_route`](Self::with_route),
@@ -209,13 +234,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         // The service that was polled ready; a clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let config = self.config.clone();
-        let ctx = request.extensions().get::<TenantCtx>().cloned();
-        let Some(ctx) = ctx.filter(|_| may_change(request.method())) else {
+        let Some(ctx) = tenant_to_record(&mut request) else {
             let answering = inner.call(request);
             return Box::pin(async move { Ok(answering.await?.map(AuditBody::plain)) });
         };
@@ -280,6 +304,35 @@ async fn written(pending: &mut Pending, end: End) -> bool {
         Some(writing) => matches!(writing.await, Ok(true)),
         None => false,
     }
+}
+
+/// The context of a request that is to be recorded.
+///
+/// What is only read gets a note that goes nowhere: a handler for several methods does not have to know which of them
+/// are recorded. Without a tenant there is none, so that a handler that has something to say fails, rather than being
+/// heard by nobody.
+fn tenant_to_record<A>(request: &mut Request<A>) -> Option<TenantCtx> {
+    if !may_change(request.method()) {
+        request.extensions_mut().insert(AuditNote::default());
+        return None;
+    }
+    let ctx = request.extensions().get::<TenantCtx>().cloned();
+    if ctx.is_none() {
+        without_tenant();
+    }
+    ctx
+}
+
+/// Counts each, and warns once: a wrong order of layers would fill the log.
+fn without_tenant() {
+    static WARNED: Once = Once::new();
+    metrics::counter!("tenancy_audit_requests_without_tenant_total").increment(1);
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "a request that may change something came to the audit layer without a tenant and leaves no entry: \
+             the layer has to stand inside of the one that makes the context"
+        );
+    });
 }
 
 /// Whether the method is not one of those that only read (RFC 9110, 9.2.1).

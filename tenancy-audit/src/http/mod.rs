@@ -2,7 +2,8 @@
 //! hyper, tonic and every other stack.
 //!
 //! [`AuditLayer`] goes inside [`TenantLayer`](tenancy_core::http::TenantLayer), which says who acts
-//! in which tenant; requests that it turns away belong to no tenant and are not recorded here.
+//! in which tenant; requests that it turns away belong to no tenant and are not recorded here. In the wrong order
+//! nothing is recorded: see [the order of layers](AuditLayer#the-order-of-layers).
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")]

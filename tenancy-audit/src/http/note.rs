@@ -11,6 +11,31 @@ use tenancy_core::{Subject, Target};
 /// A handler's side of the entry that [`AuditLayer`](super::AuditLayer) writes for its request: an
 /// extension of the request, and with the feature `axum` an extractor.
 ///
+/// A request that is only read (`GET`, `HEAD`, `OPTIONS`, `TRACE`) leaves no entry, and what is said of it goes nowhere:
+/// one handler may serve `GET` and `POST`. Where no note can be had, because the layer is missing or stands outside of
+/// the one that makes the context, the extractor answers 500 `audit_layer_missing`; one of `Option<AuditNote>` is
+/// `None`.
+///
+/// ```
+/// # #[cfg(feature = "axum")]
+/// # mod host {
+/// use tenancy_audit::http::AuditNote;
+///
+/// async fn rename(note: AuditNote) {
+///     note.action("template.renamed")
+///         .target("template", 7)
+///         .change("name", "old", "new");
+/// }
+///
+/// /// Of a router that some hosts use without a log.
+/// async fn archive(note: Option<AuditNote>) {
+///     if let Some(note) = note {
+///         note.action("template.archived");
+///     }
+/// }
+/// # }
+/// ```
+///
 /// Everything said through it is redacted and limited as any event is. What is too much makes the
 /// entry smaller: it is then written without `meta` of the handler's, and says so.
 #[derive(Clone, Default)]
@@ -133,7 +158,7 @@ fn changed(before: &Value, after: &Value) -> Value {
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditNote {
     type Rejection = tenancy_core::http::Problem;
 
-    /// Takes the note of a mutating request that [`AuditLayer`](super::AuditLayer) watches.
+    /// Takes the note of a request that passed an [`AuditLayer`](super::AuditLayer).
     async fn from_request_parts(
         parts: &mut http::request::Parts,
         _: &S,
@@ -142,9 +167,22 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditNote {
             Self::Rejection::new(
                 http::StatusCode::INTERNAL_SERVER_ERROR,
                 "audit_layer_missing",
-                "this route is not under the audit layer, or is only read",
+                "this route is not under the audit layer, or that stands outside of the tenant's",
             )
         })
+    }
+}
+
+#[cfg(feature = "axum")]
+impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for AuditNote {
+    type Rejection = std::convert::Infallible;
+
+    /// `None` where nothing would hear the note.
+    async fn from_request_parts(
+        parts: &mut http::request::Parts,
+        _: &S,
+    ) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Path, Request},
-    routing::{any, get, post},
+    routing::{any, post},
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub(crate) async fn send(
         .status()
 }
 
-fn request(ctx: &TenantCtx, method: Method, path: &str) -> Request {
+pub(crate) fn request(ctx: &TenantCtx, method: Method, path: &str) -> Request {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -279,8 +279,7 @@ async fn a_handler_can_say_more_or_record_by_itself() {
     let routes = Router::new()
         .route("/says", post(says))
         .route("/records", post(records))
-        .route("/too-much", post(too_much))
-        .route("/reads", get(|_: AuditNote| async {}));
+        .route("/too-much", post(too_much));
     let app = app(&house, routes, layer(&house));
 
     assert_eq!(send(&app, &house.a, Method::POST, "/says").await, 200);
@@ -308,8 +307,6 @@ async fn a_handler_can_say_more_or_record_by_itself() {
         (entry.action.as_str(), &entry.meta["note_refused"]),
         ("http.post", &json!("audit_meta_too_large"))
     );
-
-    assert_eq!(send(&app, &house.a, Method::GET, "/reads").await, 500);
 }
 
 #[tokio::test]
