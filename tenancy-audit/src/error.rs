@@ -92,7 +92,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn about(mut self, entries: Vec<AuditEntryId>) -> Self {
+    /// Says which entries of a batch are in the way: see [`entries`](Self::entries).
+    pub fn with_entries(mut self, entries: Vec<AuditEntryId>) -> Self {
         self.about = entries;
         self
     }

@@ -92,7 +92,63 @@ pub struct Record {
     pub(crate) shown: Vec<String>,
 }
 
+impl RecordedActor {
+    /// For stores: an actor of whom only this is known, to be completed with what was kept.
+    pub fn new(kind: impl Into<String>, id: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            id: id.into(),
+            user: None,
+            on_behalf_of: None,
+        }
+    }
+}
+
 impl Record {
+    /// For stores: a record that says nothing else, to be completed with what was kept of one. It
+    /// [verifies](Self::verify) when every field is as it was.
+    ///
+    /// ```
+    /// use tenancy_audit::{AuditEntryId, Record, RecordedActor};
+    /// use tenancy_core::{TenantId, UserId};
+    ///
+    /// let user = UserId::new();
+    /// let mut actor = RecordedActor::new("user", user.to_string());
+    /// actor.user = Some(user);
+    /// let mut record = Record::new(AuditEntryId::new(), TenantId::new(), actor, "template.updated");
+    /// record.resource = Some("template:7".to_owned());
+    /// assert!(!record.verify().is_intact());
+    /// record.content_hash = record.hash(); // of a store: as it was kept
+    /// assert!(record.verify().is_intact());
+    /// ```
+    pub fn new(
+        id: AuditEntryId,
+        tenant: TenantId,
+        actor: RecordedActor,
+        action: impl Into<String>,
+    ) -> Self {
+        Self {
+            id,
+            tenant,
+            actor,
+            action: action.into(),
+            resource: None,
+            outcome: Outcome::default(),
+            targets: Vec::new(),
+            context: Map::new(),
+            personal: Map::new(),
+            commitments: Map::new(),
+            request: None,
+            meta: Map::new(),
+            redacted: false,
+            truncated: false,
+            schema_version: SCHEMA_VERSION,
+            content_hash: [0; 32],
+            damaged: Vec::new(),
+            shown: Vec::new(),
+        }
+    }
+
     /// When the entry was made, by the writer's clock, to the millisecond.
     pub fn occurred_at(&self) -> DateTime<Utc> {
         self.id.made_at()

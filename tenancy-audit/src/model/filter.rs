@@ -233,8 +233,9 @@ impl AuditQuery {
         single.into_iter().flatten().chain(texts).collect()
     }
 
-    /// Whether an entry is what the query asks for, apart from its time.
-    pub(crate) fn finds(&self, entry: &Entry) -> bool {
+    /// For stores: whether an entry meets all filters, apart from its tenant and its time, which
+    /// [`ids`](Self::ids) knows.
+    pub fn finds(&self, entry: &Entry) -> bool {
         self.conditions().iter().all(|filter| filter.meets(entry))
             && !self.except.iter().any(|filter| filter.meets(entry))
     }

@@ -2,6 +2,16 @@
 
 /// The sizes an event may have. The defaults are written beside each, with the bound that counts where more is
 /// asked for.
+///
+/// ```no_run
+/// # use tenancy_audit::{Limits, Oversize, PgAuditLog};
+/// # fn run(db: tenancy_core::TenantDb) {
+/// let limits = Limits::default()
+///     .with_meta_bytes(64 * 1_024)
+///     .with_oversize(Oversize::Truncate);
+/// let audit = PgAuditLog::new(db).with_limits(limits);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {

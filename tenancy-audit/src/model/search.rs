@@ -1,5 +1,7 @@
 //! Where in the log a search looks, and the pages it makes.
 
+use std::ops::Range;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use tenancy_core::TenantId;
@@ -8,8 +10,9 @@ use uuid::Uuid;
 use super::{
     canonical::Encoder,
     cursor::{Cursor, Position},
-    entry::Entry,
+    entry::{AuditEntryId, Entry},
     filter::{Filter, SearchText},
+    mark::Mark,
     query::{AuditQuery, Order, Page},
 };
 use crate::Error;
@@ -18,15 +21,22 @@ use crate::Error;
 const MOST_CONDITIONS: usize = 32;
 
 impl AuditQuery {
-    pub(crate) fn page_size(&self) -> u16 {
+    /// For stores: how many entries its pages have, 1 to 1,000.
+    pub fn page_size(&self) -> u16 {
         self.limit.unwrap_or(50).clamp(1, 1_000)
     }
 
-    /// The ids the page may have: from the first on, and before the second.
+    /// For stores: what was there at this mark, and nothing else, is to be found; everything without one.
+    pub fn seen(&self) -> Option<&Mark> {
+        self.seen.as_ref()
+    }
+
+    /// For stores: the ids that the page's entries have, by the times asked for and where the page before ended.
     ///
     /// # Errors
-    /// The cursor belongs to another search or tenant; there are too many filters.
-    pub(crate) fn bounds(&self, tenant: TenantId) -> Result<(Uuid, Uuid), Error> {
+    /// [`Cursor`](crate::ErrorKind::Cursor) if the cursor belongs to another search or tenant;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_query_too_long` if there are too many filters.
+    pub fn ids(&self, tenant: TenantId) -> Result<Range<AuditEntryId>, Error> {
         self.check()?;
         let mut from = self.time.from.map_or(0, floor_of);
         // No entry is a day ahead of the database's clock: months to come need not be looked at. A time that was asked
@@ -41,27 +51,26 @@ impl AuditQuery {
                 Order::OldestFirst => from = from.max(last.saturating_add(1)),
             }
         }
-        Ok((Uuid::from_u128(from), Uuid::from_u128(to)))
+        let id = |bits| AuditEntryId::from_uuid(Uuid::from_u128(bits));
+        Ok(id(from)..id(to))
     }
 
-    /// The page that these entries make; they may be one more than fit. `looked_to` is the last entry
-    /// that was looked at, where the search was cut short there.
-    pub(crate) fn page(
+    /// For stores: the page that these entries make, in the order asked for; one more than fits says that there is
+    /// another page. `looked_to` is the last entry that was looked at, where the search was cut short there.
+    pub fn page(
         &self,
         tenant: TenantId,
         mut entries: Vec<Entry>,
-        looked_to: Option<Uuid>,
+        looked_to: Option<AuditEntryId>,
     ) -> Page {
         let size = usize::from(self.page_size());
         let more = entries.len() > size;
         entries.truncate(size);
-        let last = entries
-            .last()
-            .filter(|_| more)
-            .map(|entry| entry.id.as_uuid());
-        let next = last
-            .or(looked_to)
-            .map(|last| Cursor::at(&Position { last }, self, tenant));
+        let last = entries.last().filter(|_| more).map(|entry| entry.id);
+        let next = last.or(looked_to).map(|last| {
+            let last = last.as_uuid();
+            Cursor::at(&Position { last }, self, tenant)
+        });
         Page { entries, next }
     }
 

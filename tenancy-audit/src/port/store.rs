@@ -35,7 +35,32 @@ use crate::{AuditEntryId, AuditQuery, CountBy, Counts, Draft, Entry, Error, Foll
 /// A dropped `append` has stored everything or nothing; `append_in` follows its transaction.
 ///
 /// # For implementors
-/// `tenancy_audit::testing::conformance::audit_store` is the suite.
+/// `tenancy_audit::testing::conformance::audit_store` is the suite. What a store keeps of a [`Draft`] is every field
+/// of its record; [`Record::new`](crate::Record::new) makes one again, and [`Entry::new`] adds the time. A query says
+/// by itself what it finds, and what page that makes:
+///
+/// ```
+/// use tenancy_audit::{AuditQuery, Entry, Error, Order, Page};
+/// use tenancy_core::TenantId;
+///
+/// fn search(kept: &[Entry], tenant: TenantId, query: &AuditQuery) -> Result<Page, Error> {
+///     let ids = query.ids(tenant)?;
+///     let mut found: Vec<Entry> = kept
+///         .iter()
+///         .filter(|entry| entry.tenant == tenant && ids.contains(&entry.id) && query.finds(entry))
+///         .cloned()
+///         .collect();
+///     found.sort_by_key(|entry| entry.id);
+///     if query.order == Order::NewestFirst {
+///         found.reverse();
+///     }
+///     Ok(query.page(tenant, found, None))
+/// }
+///
+/// let page = search(&[], TenantId::new(), &AuditQuery::new())?;
+/// assert!(page.entries.is_empty() && page.next.is_none());
+/// # Ok::<(), Error>(())
+/// ```
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuditStore: Send + Sync + 'static {
@@ -52,7 +77,8 @@ pub trait AuditStore: Send + Sync + 'static {
     /// One entry of the context's tenant.
     async fn get(&self, ctx: &TenantCtx, id: AuditEntryId) -> Result<Option<Entry>, Error>;
 
-    /// A page of the context's tenant's entries.
+    /// A page of the context's tenant's entries: of what was there at the query's [mark](AuditQuery::seen), if it has
+    /// one.
     ///
     /// Where the query has filters that the store can't look up, the page may end early, with a cursor.
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error>;

@@ -234,5 +234,5 @@ fn reused() -> Error {
 fn busy(entries: Vec<Uuid>) -> Error {
     let entries = entries.into_iter().map(AuditEntryId::from_uuid).collect();
     let message = "an open transaction uses the idempotency key; try again when it has ended";
-    Error::new(ErrorKind::Unavailable, code::KEY_BUSY, message).about(entries)
+    Error::new(ErrorKind::Unavailable, code::KEY_BUSY, message).with_entries(entries)
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
 use tenancy_core::{PoolerMode, TenantCtx, TenantDb, TenantTx};
@@ -91,7 +91,7 @@ impl AuditStore for PgAuditStore {
         let mut looking = Looking {
             query,
             tenant,
-            ids: query.bounds(tenant)?,
+            ids: uuids(query.ids(tenant)?),
             count: i64::from(query.page_size()) + 1,
         };
         let mut tx = read(&self.db, ctx).await?;
@@ -106,7 +106,7 @@ impl AuditStore for PgAuditStore {
                 break;
             }
         }
-        Ok(query.page(tenant, entries, end))
+        Ok(query.page(tenant, entries, end.map(AuditEntryId::from_uuid)))
     }
 
     async fn count(
@@ -122,7 +122,7 @@ impl AuditStore for PgAuditStore {
         let mut looking = Looking {
             query: &newest,
             tenant: ctx.tenant(),
-            ids: newest.bounds(ctx.tenant())?,
+            ids: uuids(newest.ids(ctx.tenant())?),
             count: i64::from(most),
         };
         let mut tx = read(&self.db, ctx).await?;
@@ -164,6 +164,10 @@ fn parts(looking: &Looking<'_>) -> Vec<(Uuid, Uuid)> {
         return vec![looking.ids];
     }
     near_first(looking.ids, query.order)
+}
+
+fn uuids(ids: Range<AuditEntryId>) -> (Uuid, Uuid) {
+    (ids.start.as_uuid(), ids.end.as_uuid())
 }
 
 /// Where filters have no index, narrows a search down to the first entries that the others leave; answers

@@ -36,6 +36,19 @@ impl MemoryAuditStore {
     fn locked(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What the query finds, in the order of ids.
+    fn found(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Vec<Entry>, Error> {
+        let (tenant, ids) = (ctx.tenant(), query.ids(ctx.tenant())?);
+        let within = |entry: &&Entry| {
+            entry.tenant == tenant && ids.contains(&entry.id) && query.finds(entry)
+        };
+        let kept = &self.locked().entries;
+        let seen = query.seen().map_or(Ok(kept.len()), position)?;
+        let mut found: Vec<Entry> = kept.iter().take(seen).filter(within).cloned().collect();
+        found.sort_by_key(|entry| entry.id);
+        Ok(found)
+    }
 }
 
 impl Kept {
@@ -123,19 +136,10 @@ impl AuditStore for MemoryAuditStore {
     }
 
     async fn search(&self, ctx: &TenantCtx, query: &AuditQuery) -> Result<Page, Error> {
-        let (from, to) = query.bounds(ctx.tenant())?;
-        let within = |entry: &&Entry| {
-            let id = entry.id.as_uuid();
-            entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
-        };
-        let kept = self.locked().entries.clone();
-        let seen = query.seen.as_ref().map_or(Ok(kept.len()), position)?;
-        let mut entries: Vec<Entry> = kept.iter().take(seen).filter(within).cloned().collect();
-        entries.sort_by_key(|entry| entry.id);
+        let mut entries = self.found(ctx, query)?;
         if query.order == Order::NewestFirst {
             entries.reverse();
         }
-        entries.truncate(usize::from(query.page_size()) + 1);
         Ok(query.page(ctx.tenant(), entries, None))
     }
 
@@ -148,19 +152,8 @@ impl AuditStore for MemoryAuditStore {
     ) -> Result<Counts, Error> {
         let mut query = query.clone();
         query.after = None;
-        let (from, to) = query.bounds(ctx.tenant())?;
-        let within = |entry: &&Entry| {
-            let id = entry.id.as_uuid();
-            entry.tenant == ctx.tenant() && id >= from && id < to && query.finds(entry)
-        };
-        let mut found: Vec<Entry> = self
-            .locked()
-            .entries
-            .iter()
-            .filter(within)
-            .cloned()
-            .collect();
-        found.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        let mut found = self.found(ctx, &query)?;
+        found.reverse();
         let most = usize::try_from(most.clamp(1, 100_000)).unwrap_or(usize::MAX);
         let more = found.len() > most;
         found.truncate(most);

@@ -24,6 +24,17 @@ pub(crate) const REDACTED: &str = "[redacted]";
 /// itself calls a secret (`password=…`, `"apiKey": "…"`), and card numbers that pass their check.
 ///
 /// A net, not a licence: what should not be kept should not be recorded.
+///
+/// ```no_run
+/// # use tenancy_audit::{PgAuditLog, Redaction};
+/// # fn run(db: tenancy_core::TenantDb) {
+/// let redaction = Redaction::new()
+///     .with_key("tax_number") // a secret here
+///     .without_key("session") // of a conference, not of a login
+///     .without_cards();
+/// let audit = PgAuditLog::new(db).with_redaction(redaction);
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {
     sensitive: Arc<HashSet<String>>,
