@@ -14,18 +14,19 @@ use crate::{Error, ErrorKind, SealAnchor, SealHead};
 /// Appends heads to a file, one a line, and waits until they are on disk.
 ///
 /// The file should lie where the database's server can't write: on another machine, or on storage that
-/// keeps what was written once. Behind a line that was torn, by a full disk or a power cut, a new one begins, so
-/// that nothing is lost but what was being written then, which is given again.
+/// keeps what was written once. A [`Verifier`](crate::Verifier) reads it. Behind a line that was torn, by a full
+/// disk or a power cut, a new one begins, so that nothing is lost but what was being written then, which is given
+/// again.
 ///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use tenancy_audit::{FileAnchor, SealAnchor as _};
-///
-/// let anchor = FileAnchor::new("/nowhere/heads");
-/// assert!(anchor.place().starts_with("file:"));
-/// let error = anchor.publish(&[]).await.unwrap_err();
-/// assert_eq!(error.code(), "audit_anchor_unavailable");
-/// # });
+/// ```no_run
+/// # use std::{fs::File, io::BufReader, sync::Arc};
+/// # use tenancy_audit::{FileAnchor, Sealer, Verifier};
+/// # fn run(sealer: Sealer, verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {
+/// let sealer = sealer.with_anchor(Arc::new(FileAnchor::new("/mnt/elsewhere/heads")));
+/// // … and whoever verifies:
+/// let heads = BufReader::new(File::open("/mnt/elsewhere/heads")?);
+/// let verifier = verifier.with_anchor(heads)?;
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct FileAnchor {

@@ -21,6 +21,16 @@ const MOST_ENTRIES: usize = 100;
 /// context, personal details, `meta` and targets but the first, and with `"omitted":true` (in OCSF below `unmapped`, for
 /// `WorkOS` as `tenancy_omitted` below `metadata`).
 /// The same entries make the same message under the same id, however often they are sent.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use tenancy_audit::{AuditStream, Error, StreamStart, WebhookTarget};
+/// # use tenancy_core::{WebhookKeys, WebhookTransport, WorkerDb};
+/// # async fn run(worker: WorkerDb, keys: WebhookKeys, transport: Arc<dyn WebhookTransport>) -> Result<(), Error> {
+/// let target = WebhookTarget::new("https://siem.example.com/audit", keys, transport)?;
+/// let stream = AuditStream::open(worker, "siem", StreamStart::Now, Arc::new(target)).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct WebhookTarget {
     endpoint: WebhookEndpoint,

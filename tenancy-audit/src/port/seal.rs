@@ -19,7 +19,29 @@ use crate::{Error, SealHead, SealSignature};
 /// A dropped call has signed or not; either way nothing is stored.
 ///
 /// # For implementors
-/// `tenancy_audit::testing::conformance::seal_signer` is the suite.
+/// `tenancy_audit::testing::conformance::seal_signer` is the suite. A signer whose key lies elsewhere:
+///
+/// ```
+/// use async_trait::async_trait;
+/// use tenancy_audit::{Error, ErrorKind, SealSignature, SealSigner};
+///
+/// struct InVault;
+///
+/// #[async_trait]
+/// impl SealSigner for InVault {
+///     fn key_name(&self) -> String {
+///         "2026-a".to_owned()
+///     }
+///
+///     async fn sign(&self, message: &[u8]) -> Result<SealSignature, Error> {
+///         let signature: Option<[u8; 64]> = ask_the_vault(message).await;
+///         signature.map(SealSignature::from_bytes).ok_or_else(|| {
+///             Error::new(ErrorKind::Unavailable, "vault_away", "the vault does not answer")
+///         })
+///     }
+/// }
+/// # async fn ask_the_vault(_: &[u8]) -> Option<[u8; 64]> { None }
+/// ```
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SealSigner: Send + Sync + 'static {
@@ -49,7 +71,32 @@ pub trait SealSigner: Send + Sync + 'static {
 /// was told to stop. A dropped call may have published.
 ///
 /// # For implementors
-/// `tenancy_audit::testing::conformance::seal_anchor` is the suite.
+/// `tenancy_audit::testing::conformance::seal_anchor` is the suite. A head is written as JSON, which is what a
+/// [`Verifier`](crate::Verifier) reads, one a line:
+///
+/// ```
+/// use async_trait::async_trait;
+/// use tenancy_audit::{Error, ErrorKind, SealAnchor, SealHead};
+///
+/// struct Printed;
+///
+/// #[async_trait]
+/// impl SealAnchor for Printed {
+///     fn place(&self) -> String {
+///         "printer".to_owned()
+///     }
+///
+///     async fn publish(&self, heads: &[SealHead]) -> Result<(), Error> {
+///         for head in heads {
+///             let line = serde_json::to_string(head).map_err(|_| {
+///                 Error::new(ErrorKind::Unavailable, "printer_jammed", "a head can't be printed")
+///             })?;
+///             println!("{line}");
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SealAnchor: Send + Sync + 'static {

@@ -43,6 +43,9 @@ impl IdempotencyKeys {
 
     /// Forgets the keys of all tenants that are past their time, in batches of 10,000; how many it was. Any
     /// number of processes may do so at once.
+    ///
+    /// # Errors
+    /// What the database answers. The batches before it are forgotten.
     pub async fn forget(&self) -> Result<u64, Error> {
         let mut all = 0;
         loop {

@@ -94,7 +94,10 @@ impl Partitions {
     /// each what became of it. Any number of processes may do so at once.
     ///
     /// Locks out readers and writers of the default partition for as long as it takes to see that
-    /// it is empty, and waits at most three seconds for that lock.
+    /// it is empty, and waits at most three seconds for that lock: [`Busy`](PartitionState::Busy) is no error.
+    ///
+    /// # Errors
+    /// What the database answers.
     pub async fn make(&self, months_ahead: u8) -> Result<Vec<MonthMade>, Error> {
         let months = i32::from(months_ahead.clamp(1, 120));
         match &self.0 {
@@ -109,6 +112,9 @@ impl Partitions {
     }
 
     /// Every partition, oldest month first and the default one last.
+    ///
+    /// # Errors
+    /// What the database answers.
     pub async fn list(&self) -> Result<Vec<Partition>, Error> {
         let pool = match &self.0 {
             Login::Worker(worker) => worker.pool(),

@@ -12,6 +12,19 @@ use crate::{AuditQuery, AuditStore, Error, ErrorKind, ExportFormat, Page};
 ///
 /// It gives what was committed when it began, and nothing that came later, without a transaction or a
 /// connection held between two pages: a slow reader costs nothing. One page is read ahead.
+///
+/// ```no_run
+/// # use std::io::Write;
+/// # use tenancy_audit::{AuditLog, AuditQuery, ExportFormat};
+/// # async fn run(log: AuditLog, ctx: tenancy_core::TenantCtx, mut file: std::fs::File)
+/// #     -> Result<(), Box<dyn std::error::Error>> {
+/// let query: AuditQuery = "action:invoice.*".parse()?;
+/// let mut export = log.export(&ctx, &query, ExportFormat::Ndjson).await?;
+/// while let Some(lines) = export.next_lines().await? {
+///     file.write_all(lines.as_bytes())?;
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Export {
     store: Arc<dyn AuditStore>,
     ctx: TenantCtx,
@@ -59,6 +72,10 @@ impl Export {
     /// The next lines, up to 1,000, each with its end; `None` at the end.
     ///
     /// After an error, and when the call is dropped, the same lines can be asked for again.
+    ///
+    /// # Errors
+    /// What the store answers; [`Internal`](ErrorKind::Internal) `audit_export_broken` if reading a page panicked, or
+    /// its runtime is gone.
     pub async fn next_lines(&mut self) -> Result<Option<String>, Error> {
         loop {
             if self.done {

@@ -99,7 +99,7 @@ pub struct Sealed {
     pub unpublished: u64,
 }
 
-/// How the log is kept.
+/// Whether sealing keeps up with what is recorded, and whether months lack a partition; for an alarm.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AuditHealth {
@@ -263,12 +263,18 @@ impl Sealer {
         future::select(pin!(over), pin!(forget)).await;
     }
 
-    /// How the log is kept; for an alarm.
+    /// Whether sealing keeps up; for an alarm.
+    ///
+    /// # Errors
+    /// What the database answers.
     pub async fn health(&self) -> Result<AuditHealth, Error> {
         Self::health_in(&self.store).await
     }
 
     /// The same without a key.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
     pub async fn health_of(worker: WorkerDb) -> Result<AuditHealth, Error> {
         Self::health_in(&PgSeals::new(worker)).await
     }

@@ -24,6 +24,19 @@ const MOST: u16 = 500;
 /// Every entry that was committed after the tail began comes exactly once, also one whose transaction had
 /// begun long before. It looks at intervals and needs neither a connection nor a session in between, so
 /// that it works behind a pooler of transactions. Whether it may is asked at each look.
+///
+/// ```no_run
+/// # use tenancy_audit::{AuditLog, AuditQuery, Error};
+/// # async fn run(log: AuditLog, ctx: tenancy_core::TenantCtx) -> Result<(), Error> {
+/// let denied: AuditQuery = "outcome:denied".parse()?;
+/// let mut tail = log.tail(&ctx, &denied).await?;
+/// loop {
+///     for entry in tail.next().await? {
+///         println!("{} {}", entry.created_at, entry.action);
+///     }
+/// }
+/// # }
+/// ```
 pub struct Tail {
     store: Arc<dyn AuditStore>,
     authorizer: Arc<dyn Authorizer>,

@@ -10,6 +10,26 @@ use crate::{AuditEntryId, AuditStore, Draft, Error, ErrorKind, Limits, Redaction
 
 /// Checks, redacts, hashes and stores events. On Postgres it is called
 /// [`PgAuditLog`](crate::PgAuditLog).
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # async fn run(ctx: tenancy_core::TenantCtx) -> Result<(), tenancy_core::Error> {
+/// use std::sync::Arc;
+///
+/// use tenancy_audit::{AuditWriter, testing::MemoryAuditStore};
+/// use tenancy_core::{AuditSink as _, Event};
+///
+/// let store = MemoryAuditStore::new();
+/// let audit = AuditWriter::new(Arc::new(store.clone()));
+/// audit.record(&ctx, Event::new("login.failed").meta("password", "hunter2")).await?;
+/// assert_eq!(store.entries()[0].meta["password"], "[redacted]");
+/// # Ok(()) }
+/// # #[cfg(feature = "testing")]
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// #     use tenancy_core::{Principal, TenantId, UserId, testing::imagined};
+/// #     run(imagined(TenantId::new(), Principal::user(UserId::new()))).await.unwrap();
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct AuditWriter {
     store: Arc<dyn AuditStore>,

@@ -45,16 +45,21 @@ enum Message {
 /// Entries of one tenant and one actor are written together, several batches at a time
 /// ([`BufferOptions::writers`]); their order in the log is that of their ids, in which they were recorded.
 ///
-/// **What can be lost.** If the process dies: what is in the queue, and at most four batches and those on
-/// their way; in ordinary running that is what was recorded in the last [`BufferOptions::max_delay`] and the
-/// time of one write for each actor. What waits for its keys comes on top, 64 batches at most. If the database is away longer than the attempts last: what was tried, counted in
-/// [`BufferStats::lost`]. With [`Overflow::Drop`], what finds the queue full, counted in
-/// [`BufferStats::dropped`]. An event whose [key](Event::idempotency_key) was used for something else is
-/// refused when it is written, and counted as lost; one whose key an open transaction uses waits for it as long as
-/// the attempts last, and nothing else does. What is in the queue or on its way when the runtime ends
-/// under it is counted as lost, too, though some of it may have been stored. What was stored, dropped and lost is
-/// counted for dashboards as well: `tenancy_audit_written_total`, `tenancy_audit_dropped_total`,
-/// `tenancy_audit_lost_total`. An entry is of the time at which it was recorded, not of that at which it was stored. Call [`shutdown`](Self::shutdown) at the end of the process.
+/// # What can be lost
+/// | cause | what is lost | counted |
+/// |---|---|---|
+/// | the process dies | what is in the queue, at most four batches and those on their way, and at most 64 batches that wait for their keys | nowhere |
+/// | the database is away longer than the attempts last | what was tried | [`lost`](BufferStats::lost) |
+/// | the queue is full, with [`Overflow::Drop`] | what finds it full | [`dropped`](BufferStats::dropped) |
+/// | an event's [key](Event::idempotency_key) was used for something else | the event, refused when it is written | `lost` |
+/// | an open transaction uses the key longer than the attempts last | the event; nothing else waits for it | `lost` |
+/// | the runtime ends under it | what is in the queue or on its way, though some of it may have been stored | `lost` |
+///
+/// In ordinary running a process that dies loses what was recorded in the last [`BufferOptions::max_delay`] and the
+/// time of one write for each actor. Dashboards count `tenancy_audit_written_total`, `tenancy_audit_dropped_total` and
+/// `tenancy_audit_lost_total`. Call [`shutdown`](Self::shutdown) at the end of the process.
+///
+/// An entry is of the time at which it was recorded, not of that at which it was stored.
 ///
 /// ```no_run
 /// # use tenancy_audit::{BufferOptions, BufferedAudit, Error, Overflow, PgAuditLog};

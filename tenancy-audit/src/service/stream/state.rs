@@ -30,7 +30,7 @@ pub enum StreamRound {
     },
 }
 
-/// How a stream is.
+/// How far a stream has come, and what keeps it; for an alarm.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StreamState {
@@ -57,6 +57,17 @@ pub struct StreamState {
 }
 
 /// All streams, for whoever runs them.
+///
+/// ```no_run
+/// # async fn run(worker: tenancy_core::WorkerDb) -> Result<(), tenancy_audit::Error> {
+/// let streams = tenancy_audit::Streams::new(worker);
+/// for stream in streams.list().await? {
+///     if stream.parked_at.is_some() {
+///         streams.resume(&stream.name).await?; // once the receiver was mended
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Streams(PgStreams);
 
@@ -66,7 +77,10 @@ impl Streams {
         Self(PgStreams::new(worker))
     }
 
-    /// How each stream is, by name.
+    /// The state of each stream, by name.
+    ///
+    /// # Errors
+    /// What the database answers.
     pub async fn list(&self) -> Result<Vec<StreamState>, Error> {
         self.0.list().await
     }
