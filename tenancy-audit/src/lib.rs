@@ -24,9 +24,9 @@ pub use model::merkle;
 pub use model::{
     ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
     ConsistencyProof, CountBy, Counts, Cursor, Draft, Entry, EntryKey, Erasure, ExportFormat,
-    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, MAX_SEALED, Mark, Masked, Order,
-    Oversize, Page, QueryError, Record, RecordedActor, Redaction, Removal, ResourceFilter,
-    SCHEMA_VERSION, Seal, SealHead, SealKey, SealKeys, SealSignature, SealedAs, SearchText,
+    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, Mark, Masked, Order,
+    Oversize, Page, QueryError, Record, RecordedActor, Redaction, ResourceFilter,
+    Seal, SealHead, SealKey, SealKeys, SealSignature, SearchText,
     TimeRange, Verdict,
 };
 pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
@@ -39,7 +39,7 @@ pub use postgres::{
 pub use service::{
     Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,
     BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
-    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Restore, Retention,
+    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Retention,
     RetentionFailure, RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed,
     Sealer, StreamOptions, StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered,
     Verification, Verifier, perm,

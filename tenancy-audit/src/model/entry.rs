@@ -31,7 +31,7 @@ impl AuditEntryId {
 }
 
 /// The shape of entries that this version writes, and the bytes it hashes.
-pub const SCHEMA_VERSION: i16 = 1;
+pub(crate) const SCHEMA_VERSION: i16 = 1;
 
 pub(super) const DOMAIN: &str = "tenancy.audit.entry";
 

@@ -33,7 +33,7 @@ mod verdict;
 pub use counts::{CountBy, Counts};
 pub use cursor::Cursor;
 pub use draft::{Draft, EntryKey};
-pub use entry::{AuditEntryId, Entry, Record, RecordedActor, SCHEMA_VERSION};
+pub use entry::{AuditEntryId, Entry, Record, RecordedActor};
 pub use erasure::Erasure;
 pub use filter::{Filter, IpRange, SearchText};
 pub use format::ExportFormat;
@@ -47,12 +47,12 @@ pub use redact::{Masked, Redaction};
 #[cfg(feature = "schema")]
 pub use schema::EventSchemas;
 pub use seal::{
-    Adoption, ConsistencyProof, InclusionProof, LostSeal, MAX_SEALED, Removal, Seal, SealHead,
-    SealKey, SealKeys, SealSignature, SealedAs,
+    Adoption, ConsistencyProof, InclusionProof, LostSeal, Seal, SealHead, SealKey, SealKeys,
+    SealSignature,
 };
 pub use verdict::{Change, Verdict};
 
-pub(crate) use entry::{resource_of, targets_json};
+pub(crate) use entry::{SCHEMA_VERSION, resource_of, targets_json};
 pub(crate) use erasure::ERASED;
 pub(crate) use filter::like;
 pub(crate) use line::{EntrySeen, Scratch};
@@ -67,7 +67,8 @@ pub(crate) use sanitize::Sanitizer;
 #[cfg(feature = "schema")]
 pub(crate) use schema::described;
 pub(crate) use seal::{
-    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, Ranges, invalid_key, named_key,
+    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, MAX_SEALED, Ranges, Removal, SealedAs, invalid_key,
+    named_key,
 };
 pub(crate) use sealed_personal::{SEALED, SealedDetails, is_sealed, subject_hash};
 pub(crate) use strict::{StrictTarget, numbers_are_exact, object, parse as parse_strict};

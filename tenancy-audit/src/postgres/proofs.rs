@@ -7,11 +7,10 @@ use uuid::Uuid;
 
 use super::row::{At, Row};
 use crate::{
-    Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Removal, Seal, SealSignature,
-    SealedAs,
+    Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Seal, SealSignature,
     error::code,
     merkle::Frontier,
-    model::{Batch, Nodes, Unsealed},
+    model::{Batch, Nodes, Removal, SealedAs, Unsealed},
 };
 
 /// Who reads a tenant's log.

@@ -11,7 +11,11 @@ use super::{
     proofs::{Reading, SealedRow},
     unknown_word,
 };
-use crate::{ActionFilter, AuditEntryId, Entry, Error, ErrorKind, Removal, SealedAs, error::code};
+use crate::{
+    ActionFilter, AuditEntryId, Entry, Error, ErrorKind,
+    error::code,
+    model::{Removal, SealedAs},
+};
 
 /// A transaction of the operator as the log's owner: entries go and the removal that says so comes, a hold is placed or
 /// lifted, a policy set.

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use super::anchors::Anchors;
 use crate::{
-    Error, IdempotencyKeys, MAX_SEALED, SealAnchor, SealHead, SealSigner,
-    model::Batch,
+    Error, IdempotencyKeys, SealAnchor, SealHead, SealSigner,
+    model::{Batch, MAX_SEALED},
     postgres::{NewSeal, PgSeals, Round, Unsealed},
 };
 

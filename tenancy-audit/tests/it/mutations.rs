@@ -17,7 +17,7 @@ async fn random_mutations_are_found_where_they_were_made() {
     let files = Files::lived().await;
     let whole = files.verify(&files.ours);
     assert!(whole.is_intact(), "{:?}", whole.findings);
-    assert_eq!((whole.removed, whole.restores.len()), (4, 1));
+    assert_eq!((whole.removed, whole.adoptions.len()), (4, 1));
     assert!(whole.erased >= 1);
     let given = |name| {
         std::env::var(name)

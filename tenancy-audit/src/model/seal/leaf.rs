@@ -21,12 +21,11 @@ const SINCE_1970: i64 = 946_684_800_000_000;
 
 /// What the database added to an entry when it took it in, and a seal binds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct SealedAs {
+pub(crate) struct SealedAs {
     /// When it was stored, by the database's clock, to the microsecond.
-    pub created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// The number of the transaction that wrote it.
-    pub transaction: u64,
+    pub(crate) transaction: u64,
 }
 
 /// The part of an entry that its leaf is made of.

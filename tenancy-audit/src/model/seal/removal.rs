@@ -15,24 +15,23 @@ pub(crate) const MAX_REASON: usize = 512;
 /// everything else can still be verified.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Removal {
+pub(crate) struct Removal {
     /// The removal.
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     /// The tenant.
     #[serde(rename = "tenant_id")]
-    pub tenant: TenantId,
+    pub(crate) tenant: TenantId,
     /// The entries' places: first and last of each stretch.
-    pub ranges: Vec<(u64, u64)>,
+    pub(crate) ranges: Vec<(u64, u64)>,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// When.
     #[serde(with = "chrono::serde::ts_microseconds")]
-    pub removed_at: DateTime<Utc>,
+    pub(crate) removed_at: DateTime<Utc>,
     /// The name of the key it is signed with.
-    pub key: String,
+    pub(crate) key: String,
     /// The signature.
-    pub signature: SealSignature,
+    pub(crate) signature: SealSignature,
 }
 
 impl Removal {
@@ -79,7 +78,7 @@ impl Removal {
     }
 
     /// How many entries it names.
-    pub fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         let lengths = self
             .ranges
             .iter()

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The most entries of one seal.
-pub const MAX_SEALED: usize = 1_024;
+pub(crate) const MAX_SEALED: usize = 1_024;
 
 /// A signed batch of a tenant's entries.
 ///

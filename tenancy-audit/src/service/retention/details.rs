@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{Retention, check_reason, held};
 use crate::{
-    AuditEntryId, Entry, Erasure, Error, ErrorKind, SealedAs,
+    AuditEntryId, Entry, Erasure, Error, ErrorKind,
     error::code,
-    model::{ERASED, is_sealed},
+    model::{ERASED, SealedAs, is_sealed},
     postgres::{OwnerTx, Reading},
 };
 

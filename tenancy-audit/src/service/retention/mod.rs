@@ -13,9 +13,9 @@ use chrono::{DateTime, Months, NaiveDate, Utc};
 use tenancy_core::{OperatorDb, TenantId};
 
 use crate::{
-    ActionFilter, Error, ErrorKind, Removal, SealKeys, SealSigner,
+    ActionFilter, Error, ErrorKind, SealKeys, SealSigner,
     error::code,
-    model::{MAX_REASON, Ranges},
+    model::{MAX_REASON, Ranges, Removal},
     postgres::{OwnerTx, recent_month},
 };
 use prove::Prover;
@@ -36,7 +36,7 @@ const STRETCHES: usize = 10_000;
 ///
 /// Whole months go by dropping their partition, which costs nothing. A tenant's or an action's own, shorter
 /// time goes by batches. Either way the hashes of what went stay in their seals, and a signed
-/// [`Removal`] says what went: [`Verifier`](crate::Verifier) then counts it as removed, and everything
+/// removal says what went: [`Verifier`](crate::Verifier) then counts it as removed, and everything
 /// else still verifies. Only what is sealed is removed, nothing of a tenant under a legal hold, and what
 /// [streams](crate::Streams) have told of, or had [days](Self::with_stream_days) to tell of.
 ///

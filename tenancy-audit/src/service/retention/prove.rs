@@ -9,9 +9,9 @@ use tenancy_core::TenantId;
 use uuid::Uuid;
 
 use crate::{
-    AuditEntryId, Entry, Error, ErrorKind, Seal, SealKeys, SealedAs,
+    AuditEntryId, Entry, Error, ErrorKind, Seal, SealKeys,
     merkle::Hash,
-    model::{Batch, Leaf, Ranges},
+    model::{Batch, Leaf, Ranges, SealedAs},
     postgres::{OwnerTx, Reading},
 };
 

@@ -14,7 +14,7 @@ use tenancy_core::TenantId;
 use crate::{Error, SealKeys};
 pub(super) use heads::Heads;
 use lines::{Line, Lines};
-pub use report::{Fault, Finding, ProofReport, Restore};
+pub use report::{Fault, Finding, ProofReport};
 use run::Run;
 
 /// Verifies a file made by [`ProofExport`](crate::ProofExport) with nothing but the public keys: Merkle trees and

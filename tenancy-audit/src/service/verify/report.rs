@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
 use tenancy_core::TenantId;
 
 use super::Verifier;
@@ -31,41 +30,13 @@ pub struct ProofReport {
     /// How many lines of the anchor were torn while they were written, by a full disk or a power cut: what they were to
     /// say stands in a later line. Who can tear lines can also take them away.
     pub torn: u64,
-    /// The first 1,000 restores after which the log was adopted. What is lost with one is no finding, but it is
-    /// lost.
-    pub restores: Vec<Restore>,
+    /// The first 1,000 times that the log was adopted, after a restore or another move into a new cluster. What is
+    /// lost with one is no finding, but it is lost.
+    pub adoptions: Vec<Adoption>,
     /// The first 1,000 findings.
     pub findings: Vec<Finding>,
     /// How many there are.
     pub found: u64,
-}
-
-/// A restore, or another move into a new cluster, after which the log was adopted.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Restore {
-    /// How many seals came along.
-    pub seals: u64,
-    /// How many that an anchor knew did not.
-    pub lost: u64,
-    /// How many entries were sealed with it, in an order that proves nothing.
-    pub loose: u64,
-    /// When it was adopted.
-    pub adopted_at: DateTime<Utc>,
-    /// Why, in the words of whoever adopted it.
-    pub reason: String,
-}
-
-impl Restore {
-    pub(super) fn of(adoption: Adoption) -> Self {
-        Self {
-            seals: adoption.number,
-            lost: adoption.lost.len() as u64,
-            loose: adoption.loose,
-            adopted_at: adoption.adopted_at,
-            reason: adoption.reason,
-        }
-    }
 }
 
 /// Something that was changed, and where.
@@ -154,7 +125,7 @@ impl ProofReport {
             erased: 0,
             removed: 0,
             torn: verifier.heads.torn,
-            restores: Vec::new(),
+            adoptions: Vec::new(),
             findings: Vec::new(),
             found: 0,
         }
@@ -173,9 +144,9 @@ impl ProofReport {
         self.found == 1 && self.findings.iter().all(ahead)
     }
 
-    pub(super) fn restored(&mut self, restore: Restore) {
-        if self.restores.len() < MOST_FINDINGS {
-            self.restores.push(restore);
+    pub(super) fn adopted(&mut self, adoption: Adoption) {
+        if self.adoptions.len() < MOST_FINDINGS {
+            self.adoptions.push(adoption);
         }
     }
 

@@ -10,13 +10,13 @@ use super::{
     heads::{Known, Numbers},
     lines::Line,
     open::{Judged, Open},
-    report::{Fault, Finding, ProofReport, Restore},
+    report::{Fault, Finding, ProofReport},
 };
 use crate::{
-    Adoption, AuditEntryId, Error, LostSeal, Removal, SealHead, SealKeys,
+    Adoption, AuditEntryId, Error, LostSeal, SealHead, SealKeys,
     model::{
-        Chain, Damaged, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, Scratch, SealLine,
-        Unsealed, numbers_are_exact,
+        Chain, Damaged, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, Removal, Scratch,
+        SealLine, Unsealed, numbers_are_exact,
     },
 };
 
@@ -197,7 +197,7 @@ impl<'a> Run<'a> {
         match adoption.is_signed(self.tenant, self.keys) {
             Some(true) => {
                 self.lost.extend(&adoption.lost);
-                self.report.restored(Restore::of(adoption));
+                self.report.adopted(adoption);
             }
             None => self.add(Fault::key_unknown(&adoption.key)),
             _ => self.add(Fault::AdoptionForged),

@@ -6,7 +6,7 @@ use super::{
     Verifier,
     heads::Known,
     lines::Lines,
-    report::{Fault, ProofReport, Restore},
+    report::{Fault, ProofReport},
 };
 use crate::{
     Adoption, ConsistencyProof, Error, LostSeal, SealHead,
@@ -58,7 +58,7 @@ impl Single<'_> {
         match adoption.is_signed(self.verifier.tenant, &self.verifier.keys) {
             Some(true) => {
                 self.lost.extend(&adoption.lost);
-                self.report.restored(Restore::of(adoption));
+                self.report.adopted(adoption);
             }
             None => self.report.add(Fault::key_unknown(&adoption.key).at(line)),
             _ => self.report.add(Fault::AdoptionForged.at(line)),

@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::prepared;
 use crate::{
-    Adoption, ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, LostSeal, Removal,
-    Seal, SealHead, SealKeys, SealSignature, SealSigner as _, SealedAs,
+    Adoption, ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, LostSeal,
+    Seal, SealHead, SealKeys, SealSignature, SealSigner as _,
     merkle::{consistency_path, inclusion_path, leaf_hash},
-    model::{Batch, Chain, Leaf, ProofLine, Ranges, consistency_line, inclusion_line},
+    model::{
+        Batch, Chain, Leaf, ProofLine, Ranges, Removal, SealedAs, consistency_line, inclusion_line,
+    },
 };
 
 /// The key: a name, and 32 bytes that are nobody's secret.

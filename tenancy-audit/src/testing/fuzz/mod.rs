@@ -12,8 +12,8 @@ use tenancy_core::{Event, Principal, TenantCtx, TenantId, UserId, testing::imagi
 
 use super::MemoryAuditStore;
 use crate::{
-    AuditWriter, Error, ErrorKind, Limits, Oversize, Record, Redaction, SealKeys, SealedAs,
-    model::{EntrySeen, Place, ProofLine, Scratch},
+    AuditWriter, Error, ErrorKind, Limits, Oversize, Record, Redaction, SealKeys,
+    model::{EntrySeen, Place, ProofLine, Scratch, SealedAs},
 };
 
 pub use made::{Made, made};

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use super::{MAX_MESSAGE, made};
 use crate::{Ed25519Signer, Error, ErrorKind, ProofReport, SealKey, SealKeys, Verifier};
 
-/// How many findings, and how many restores, a report names.
+/// How many findings, and how many adoptions, a report names.
 const MOST_NAMED: usize = 1_000;
 
 /// A file from anybody, as a proof.
@@ -116,7 +116,7 @@ fn verified(verifier: &Verifier, file: &[u8]) -> Result<ProofReport, &'static st
     let found = found.map_err(|error| error.code());
     if let Ok(report) = &found {
         let named = report.findings.len();
-        assert!(named <= MOST_NAMED && report.restores.len() <= MOST_NAMED);
+        assert!(named <= MOST_NAMED && report.adoptions.len() <= MOST_NAMED);
         assert!(named as u64 <= report.found);
         assert!(report.erased <= report.entries);
         let lines = file.split(|byte| *byte == b'\n').count() as u64;

@@ -160,14 +160,14 @@ pub(crate) fn verify(what: &Verify) -> Result {
 }
 
 fn say(report: &ProofReport) {
-    for restore in &report.restores {
+    for adoption in &report.adoptions {
         println!(
             "adopted on {} behind seal {}, {} seals lost, {} entries out of order: {}",
-            restore.adopted_at.format("%Y-%m-%d %H:%M:%S"),
-            restore.seals,
-            restore.lost,
-            restore.loose,
-            restore.reason.escape_debug()
+            adoption.adopted_at.format("%Y-%m-%d %H:%M:%S"),
+            adoption.number,
+            adoption.lost.len(),
+            adoption.loose,
+            adoption.reason.escape_debug()
         );
     }
     for finding in &report.findings {
