@@ -8,11 +8,11 @@ pub enum CountBy {
     Action,
     /// By the day, in UTC, that the entry's id names, as `2026-01-31`.
     Day,
-    /// All in one.
-    #[default]
-    Nothing,
     /// By outcome.
     Outcome,
+    /// All in one.
+    #[default]
+    Total,
 }
 
 /// How many entries a search finds: exactly, or the newest of them up to a bound.
@@ -33,8 +33,8 @@ impl CountBy {
         match self {
             Self::Action => "action",
             Self::Day => "day",
-            Self::Nothing => "",
             Self::Outcome => "outcome",
+            Self::Total => "",
         }
     }
 }

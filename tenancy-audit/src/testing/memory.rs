@@ -162,7 +162,7 @@ impl AuditStore for MemoryAuditStore {
             let name = match by {
                 CountBy::Action => entry.action.clone(),
                 CountBy::Day => entry.occurred_at().format("%F").to_string(),
-                CountBy::Nothing => String::new(),
+                CountBy::Total => String::new(),
                 CountBy::Outcome => entry.outcome.as_str().to_owned(),
             };
             *groups.entry(name).or_default() += 1;

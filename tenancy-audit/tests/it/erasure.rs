@@ -380,7 +380,7 @@ async fn an_address_is_not_searched_for_where_others_seal_addresses() {
         let searched = house.log.search(&house.a, &query).await.map(drop);
         let counted = house
             .log
-            .count(&house.a, &query, CountBy::Nothing, 10)
+            .count(&house.a, &query, CountBy::Total, 10)
             .await;
         let tailed = house.log.tail(&house.a, &query).await.map(drop);
         let before = house.entries(&house.a).await.len();
@@ -400,7 +400,7 @@ async fn an_address_is_not_searched_for_where_others_seal_addresses() {
         // Who has the cipher knows it without a look, also where nothing is sealed yet.
         for ctx in [&house.a, &house.b] {
             let searched = sealing.log.search(ctx, &query).await.map(drop);
-            let counted = sealing.log.count(ctx, &query, CountBy::Nothing, 10).await;
+            let counted = sealing.log.count(ctx, &query, CountBy::Total, 10).await;
             let tailed = sealing.log.tail(ctx, &query).await.map(drop);
             let exported = sealing.log.export(ctx, &query, ExportFormat::Csv).await;
             for refused in [searched, counted.map(drop), tailed, exported.map(drop)] {

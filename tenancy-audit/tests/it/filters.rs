@@ -27,7 +27,7 @@ async fn found_everywhere(house: &House, tails: &[(AuditQuery, Vec<i64>)], text:
     let (ctx, query): (_, AuditQuery) = (&house.a, text.parse().unwrap());
     let page = house.log.search(ctx, &query).await.unwrap();
     let searched = sorted(page.entries.iter().map(meta_at).collect());
-    let counted = house.log.count(ctx, &query, CountBy::Nothing, 1_000).await;
+    let counted = house.log.count(ctx, &query, CountBy::Total, 1_000).await;
     assert_eq!(counted.unwrap().counted, searched.len() as u64, "{text}");
     let export = house.log.export(ctx, &query, ExportFormat::Ndjson).await;
     let (mut export, mut exported) = (export.unwrap(), Vec::new());
@@ -277,7 +277,7 @@ async fn an_address_is_one_on_postgres_where_it_is_one_in_memory() {
         assert!(differ.is_empty(), "{text}: {differ:?}");
         let counted = house
             .log
-            .count(&house.a, &query, CountBy::Nothing, 1_000)
+            .count(&house.a, &query, CountBy::Total, 1_000)
             .await;
         assert_eq!(counted.unwrap().counted, kept.len() as u64, "{text}");
     }

@@ -246,7 +246,7 @@ async fn reading_and_exporting_need_their_permissions() {
         log.verify(&house.a, &query).await.unwrap_err().kind(),
         ErrorKind::Denied
     );
-    let counted = log.count(&house.a, &query, CountBy::Nothing, 1).await;
+    let counted = log.count(&house.a, &query, CountBy::Total, 1).await;
     assert_eq!(counted.unwrap_err().kind(), ErrorKind::Denied);
     let tailed = log.tail(&house.a, &query).await;
     assert_eq!(tailed.unwrap_err().kind(), ErrorKind::Denied);

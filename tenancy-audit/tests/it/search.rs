@@ -186,7 +186,7 @@ async fn a_search_without_an_index_ends_early_and_goes_on_where_it_ended() {
         async move {
             house
                 .log
-                .count(&house.a, &query, CountBy::Nothing, most)
+                .count(&house.a, &query, CountBy::Total, most)
                 .await
                 .unwrap()
         }
@@ -208,7 +208,7 @@ async fn counts_are_exact_up_to_their_bound() {
         .to_string();
     let group = |name: &str, count| (name.to_owned(), count);
     for (by, groups) in [
-        (CountBy::Nothing, vec![group("", 4)]),
+        (CountBy::Total, vec![group("", 4)]),
         (
             CountBy::Outcome,
             vec![group("allowed", 2), group("denied", 1), group("error", 1)],
@@ -249,13 +249,13 @@ async fn counts_are_exact_up_to_their_bound() {
     let denied = AuditQuery::new().without(Filter::Outcome(Outcome::Allowed));
     let counts = house
         .log
-        .count(&house.a, &denied, CountBy::Nothing, 10)
+        .count(&house.a, &denied, CountBy::Total, 10)
         .await
         .unwrap();
     assert_eq!((counts.counted, counts.more), (2, false));
     let others = house
         .log
-        .count(&house.b, &AuditQuery::new(), CountBy::Nothing, 10)
+        .count(&house.b, &AuditQuery::new(), CountBy::Total, 10)
         .await
         .unwrap();
     assert_eq!(others.counted, 1);

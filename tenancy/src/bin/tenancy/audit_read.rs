@@ -58,7 +58,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
     /// Counts them instead.
-    #[arg(long, value_name = "BY", num_args = 0..=1, default_missing_value = "nothing")]
+    #[arg(long, value_name = "BY", num_args = 0..=1, default_missing_value = "total")]
     count: Option<By>,
 }
 
@@ -66,8 +66,8 @@ pub(crate) struct Search {
 enum By {
     Action,
     Day,
-    Nothing,
     Outcome,
+    Total,
 }
 
 #[derive(Args, Debug)]
@@ -220,11 +220,11 @@ async fn count(log: &AuditLog, ctx: &TenantCtx, query: &AuditQuery, by: By) -> R
     let by = match by {
         By::Action => CountBy::Action,
         By::Day => CountBy::Day,
-        By::Nothing => CountBy::Nothing,
         By::Outcome => CountBy::Outcome,
+        By::Total => CountBy::Total,
     };
     let counts = log.count(ctx, query, by, MOST_COUNTED).await?;
-    if by != CountBy::Nothing {
+    if by != CountBy::Total {
         for (name, count) in &counts.groups {
             println!("{count:>8} {}", printable(name));
         }
