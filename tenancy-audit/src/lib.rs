@@ -24,10 +24,9 @@ pub use model::merkle;
 pub use model::{
     ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
     ConsistencyProof, CountBy, Counts, Cursor, Draft, Entry, EntryKey, Erasure, ExportFormat,
-    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, Mark, Masked, Order,
-    Oversize, Page, QueryError, Record, RecordedActor, Redaction, ResourceFilter,
-    Seal, SealHead, SealKey, SealKeys, SealSignature, SearchText,
-    TimeRange, Verdict,
+    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, Mark, Masked, Order, Oversize,
+    Page, QueryError, Record, RecordedActor, Redaction, ResourceFilter, Seal, SealHead, SealKey,
+    SealKeys, SealSignature, SearchText, TimeRange, Verdict,
 };
 pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
 #[cfg(feature = "testing")]

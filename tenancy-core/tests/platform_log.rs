@@ -369,7 +369,11 @@ async fn what_an_operator_did_is_there_when_it_returns_and_folded_as_the_rest() 
     assert_eq!(of(|who| who == "service:lawyers"), 1);
     assert_eq!(of(|who| who.starts_with("operator:")), 2);
     let by_login = format!("operator:{login}");
-    assert!(found.iter().any(|entry| entry.actor.as_deref() == Some(&by_login)));
+    assert!(
+        found
+            .iter()
+            .any(|entry| entry.actor.as_ref() == Some(&by_login))
+    );
     let unfit = PlatformEvent::new(kind, "no word");
     assert!(events.record(&unfit).await.is_err());
     Ok(())

@@ -72,7 +72,7 @@ impl WebhookTarget {
     }
 
     /// Sets the most entries of a message, 1 to 1,000.
-    pub fn with_most(mut self, entries: u16) -> Self {
+    pub fn with_max_entries(mut self, entries: u16) -> Self {
         self.most = usize::from(entries.clamp(1, 1_000));
         self
     }

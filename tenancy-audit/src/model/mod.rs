@@ -67,8 +67,8 @@ pub(crate) use sanitize::Sanitizer;
 #[cfg(feature = "schema")]
 pub(crate) use schema::described;
 pub(crate) use seal::{
-    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, MAX_SEALED, Ranges, Removal, SealedAs, invalid_key,
-    named_key,
+    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, MAX_SEALED, Ranges, Removal, SealedAs,
+    invalid_key, named_key,
 };
 pub(crate) use sealed_personal::{SEALED, SealedDetails, is_sealed, subject_hash};
 pub(crate) use strict::{StrictTarget, numbers_are_exact, object, parse as parse_strict};

@@ -6,7 +6,9 @@ use tenancy_core::{ActionKey, Actor, Event, Origin, Outcome, Target, TenantCtx};
 use crate::{
     AuditEntryId, Draft, EntryKey, Error, ErrorKind, Limits, Oversize, Record, RecordedActor,
     Redaction,
-    model::{ORIGIN_DETAILS, Personal, Place, SALT_LEN, SCHEMA_VERSION, SEALED, Sanitizer, resource_of},
+    model::{
+        ORIGIN_DETAILS, Personal, Place, SALT_LEN, SCHEMA_VERSION, SEALED, Sanitizer, resource_of,
+    },
 };
 
 /// What the caller of a request can say about himself is cut off here, never refused.

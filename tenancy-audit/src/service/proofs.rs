@@ -251,7 +251,8 @@ impl OperatorProofs {
     }
 
     async fn record(&self, what: &'static str) -> Result<(), Error> {
-        let event = PlatformEvent::new(PlatformEventKind::LogExported, what).with_tenant(self.tenant);
+        let event =
+            PlatformEvent::new(PlatformEventKind::LogExported, what).with_tenant(self.tenant);
         let events = PlatformEvents::new(self.operator.clone());
         Ok(events.record(&event).await?)
     }

@@ -148,7 +148,10 @@ async fn seals_that_a_restore_took_away_are_told_as_lost_and_later_ones_are_not_
     }
     let report = moved.report().await;
     assert!(report.is_intact(), "{:?}", report.findings);
-    assert_eq!((report.adoptions[0].number, report.adoptions[0].lost.len()), (1, 2));
+    assert_eq!(
+        (report.adoptions[0].number, report.adoptions[0].lost.len()),
+        (1, 2)
+    );
     // What was sealed since then and is taken away is no part of what the restore lost.
     moved
         .as_superuser("DELETE FROM tenancy.audit_seals WHERE number > 2")

@@ -378,10 +378,7 @@ async fn an_address_is_not_searched_for_where_others_seal_addresses() {
         .unwrap();
     for query in [by_ip.clone(), without] {
         let searched = house.log.search(&house.a, &query).await.map(drop);
-        let counted = house
-            .log
-            .count(&house.a, &query, CountBy::Total, 10)
-            .await;
+        let counted = house.log.count(&house.a, &query, CountBy::Total, 10).await;
         let tailed = house.log.tail(&house.a, &query).await.map(drop);
         let before = house.entries(&house.a).await.len();
         let exported = house

@@ -35,10 +35,10 @@ fn routes() -> Router {
         note.action("thing.touched").target("thing", 7);
     };
     let may_say = |note: Option<AuditNote>| async move {
-        match note {
-            Some(note) => note.action("thing.touched").target("thing", 8),
-            None => return StatusCode::ACCEPTED,
+        let Some(note) = note else {
+            return StatusCode::ACCEPTED;
         };
+        note.action("thing.touched").target("thing", 8);
         StatusCode::OK
     };
     Router::new()

@@ -111,13 +111,23 @@ impl Listed {
     }
 
     /// The id under which a key stands in the tenant, of what is kept or about to be.
-    fn under(key: &EntryKey, tenant: TenantId, all: &[&Kept]) -> Result<Option<AuditEntryId>, Error> {
+    fn under(
+        key: &EntryKey,
+        tenant: TenantId,
+        all: &[&Kept],
+    ) -> Result<Option<AuditEntryId>, Error> {
         let same = |kept: &&&Kept| {
-            let theirs = kept.key.is_some_and(|theirs| theirs.key_hash == key.key_hash);
+            let theirs = kept
+                .key
+                .is_some_and(|theirs| theirs.key_hash == key.key_hash);
             theirs && kept.entry().tenant == tenant
         };
         match all.iter().find(same) {
-            Some(kept) if kept.key.is_some_and(|of| of.content_hash != key.content_hash) => {
+            Some(kept)
+                if kept
+                    .key
+                    .is_some_and(|of| of.content_hash != key.content_hash) =>
+            {
                 let message = "the key was used for another event";
                 Err(Error::new(ErrorKind::Conflict, "audit_key_reused", message))
             }
@@ -283,5 +293,9 @@ async fn the_log_reads_tails_and_exports_from_such_a_store() {
         .await
         .unwrap();
     let lines = export.next_lines().await.unwrap().unwrap();
-    assert_eq!(lines.lines().count(), 1, "what was there when it began: {lines}");
+    assert_eq!(
+        lines.lines().count(),
+        1,
+        "what was there when it began: {lines}"
+    );
 }

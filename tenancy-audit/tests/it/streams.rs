@@ -35,7 +35,7 @@ pub(crate) fn target(url: &str) -> WebhookTarget {
         .unwrap();
     WebhookTarget::new(url, keys(), Arc::new(transport))
         .unwrap()
-        .with_most(7)
+        .with_max_entries(7)
 }
 
 pub(crate) fn quick() -> StreamOptions {

@@ -76,15 +76,6 @@ impl Removal {
         let signed = keys.verify(&self.key, &self.to_sign(), &self.signature)?;
         Some(signed && self.tenant == tenant)
     }
-
-    /// How many entries it names.
-    pub(crate) fn entries(&self) -> u64 {
-        let lengths = self
-            .ranges
-            .iter()
-            .map(|(first, last)| last.saturating_sub(*first).saturating_add(1));
-        lengths.fold(0, u64::saturating_add)
-    }
 }
 
 /// Places of entries, as stretches in their order.

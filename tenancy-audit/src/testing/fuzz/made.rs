@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::prepared;
 use crate::{
-    Adoption, ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, LostSeal,
-    Seal, SealHead, SealKeys, SealSignature, SealSigner as _,
+    Adoption, ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, LostSeal, Seal,
+    SealHead, SealKeys, SealSignature, SealSigner as _,
     merkle::{consistency_path, inclusion_path, leaf_hash},
     model::{
         Batch, Chain, Leaf, ProofLine, Ranges, Removal, SealedAs, consistency_line, inclusion_line,
