@@ -260,6 +260,7 @@ async fn pages(
         let mut seen = Vec::new();
         loop {
             let page = store.search(ctx, &query).await?;
+            assert!(page.entries.len() <= 7, "a page is longer than asked for");
             seen.extend(page.entries.iter().map(|entry| entry.id));
             // What is recorded meanwhile moves no page.
             writer.record(ctx, Event::new("suite.paged")).await?;

@@ -137,11 +137,11 @@ impl Listed {
 
     /// What to keep of the drafts, and under which id each stands.
     fn check(
-        &self,
+        kept: &[Kept],
         ctx: &TenantCtx,
         drafts: &[Draft],
     ) -> Result<(Vec<Kept>, Vec<AuditEntryId>), Error> {
-        let (kept, mut fresh, mut ids) = (self.0.lock().unwrap(), Vec::<Kept>::new(), Vec::new());
+        let (mut fresh, mut ids) = (Vec::<Kept>::new(), Vec::new());
         for draft in drafts {
             let own = draft.tenant == ctx.tenant();
             if !own || draft.actor.id != ctx.principal().actor.id() {
@@ -188,8 +188,9 @@ fn place(mark: &Mark) -> Result<usize, Error> {
 #[async_trait]
 impl AuditStore for Listed {
     async fn append(&self, ctx: &TenantCtx, drafts: &[Draft]) -> Result<Vec<AuditEntryId>, Error> {
-        let (fresh, ids) = self.check(ctx, drafts)?;
-        self.0.lock().unwrap().extend(fresh);
+        let mut kept = self.0.lock().unwrap();
+        let (fresh, ids) = Self::check(&kept, ctx, drafts)?;
+        kept.extend(fresh);
         Ok(ids)
     }
 
@@ -198,7 +199,7 @@ impl AuditStore for Listed {
         tx: &mut TenantTx,
         drafts: &[Draft],
     ) -> Result<Vec<AuditEntryId>, Error> {
-        let (fresh, ids) = self.check(tx.ctx(), drafts)?;
+        let (fresh, ids) = Self::check(&self.0.lock().unwrap(), tx.ctx(), drafts)?;
         let kept = self.0.clone();
         tx.after_commit(move || kept.lock().unwrap().extend(fresh));
         Ok(ids)
