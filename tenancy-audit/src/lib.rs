@@ -38,8 +38,8 @@ pub use postgres::{
 pub use service::{
     Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,
     BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
-    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Retention,
-    RetentionFailure, RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed,
-    Sealer, StreamOptions, StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered,
-    Verification, Verifier, perm,
+    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Retention, RetentionFailure,
+    RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed, Sealer, StreamOptions,
+    StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered, Verification, Verifier,
+    perm,
 };

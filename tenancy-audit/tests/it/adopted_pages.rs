@@ -49,10 +49,10 @@ async fn what_no_seal_holds_is_read_in_pages_and_sealed_once() {
     for (ctx, sealed, loose, seals) in [(&house.a, 18, 12, 1), (&house.b, 8, 6, 1)] {
         let report = report(&house, ctx, &keys).await;
         assert!(report.is_intact(), "{:?}", report.findings);
-        let restore = &report.restores[0];
-        assert_eq!((report.entries, report.restores.len()), (sealed, 1));
+        let adoption = &report.adoptions[0];
+        assert_eq!((report.entries, report.adoptions.len()), (sealed, 1));
         assert_eq!(
-            (restore.loose, restore.seals),
+            (adoption.loose, adoption.number),
             (loose, seals),
             "as it stood before"
         );
@@ -130,7 +130,7 @@ async fn a_log_that_was_never_sealed_goes_on_and_is_sealed_by_whoever_begins_to(
     seal_all(&house, &sealer, 7).await;
     let report = report(&house, &house.a, &keys).await;
     assert!(report.is_intact(), "{:?}", report.findings);
-    assert_eq!((report.entries, report.restores.len()), (7, 0));
+    assert_eq!((report.entries, report.adoptions.len()), (7, 0));
 }
 
 #[tokio::test]
@@ -155,7 +155,8 @@ async fn seals_that_an_anchor_knew_are_lost_also_where_the_log_has_none_left() {
     }
     let report = moved.report().await;
     assert!(report.is_intact(), "{:?}", report.findings);
-    assert_eq!((report.restores[0].seals, report.restores[0].lost), (0, 2));
+    let adoption = &report.adoptions[0];
+    assert_eq!((adoption.number, adoption.lost.len()), (0, 2));
     moved
         .as_superuser("DELETE FROM tenancy.audit_adoptions")
         .await;
