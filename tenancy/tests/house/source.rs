@@ -211,3 +211,16 @@ fn no_example_is_left_out_of_the_tests() -> Result {
     assert!(examples > 40, "{examples} examples");
     Ok(())
 }
+
+#[test]
+fn each_decision_has_a_number_of_its_own() -> Result {
+    let mut before = String::new();
+    for path in files(&root().join("docs/adr"), ".md")? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.split('-').next().unwrap_or_default().to_owned();
+        assert!(number != before, "{name} has the number of another one");
+        before = number;
+    }
+    assert!(!before.is_empty());
+    Ok(())
+}
