@@ -1,8 +1,10 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{ErrorKind as Io, Read as _, Result as IoResult, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -11,12 +13,16 @@ use tokio::sync::Mutex;
 use super::place;
 use crate::{Error, ErrorKind, SealAnchor, SealHead};
 
+/// How long a writer waits for another process to be done with the file, and between two looks.
+const PATIENCE: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_millis(20);
+
 /// Appends heads to a file, one a line, and waits until they are on disk.
 ///
 /// The file should lie where the database's server can't write: on another machine, or on storage that
 /// keeps what was written once. A [`Verifier`](crate::Verifier) reads it. Behind a line that was torn, by a full
 /// disk or a power cut, a new one begins, so that nothing is lost but what was being written then, which is given
-/// again.
+/// again. While another process keeps the file locked for three seconds, `audit_anchor_unavailable` says so.
 ///
 /// ```no_run
 /// # use std::{fs::File, io::BufReader, sync::Arc};
@@ -91,10 +97,22 @@ fn open(path: &Path) -> IoResult<(File, bool)> {
         Err(error) if error.kind() == Io::PermissionDenied => (how.open(path)?, false),
         file => (file?, true),
     };
-    // On storage without locks one write has to do.
-    let _ = file.lock();
+    lock(&file)?;
     let ends = readable && ends_with_a_line(&mut file)?;
     Ok((file, ends))
+}
+
+/// Waits for whoever holds the file, for a while: a process whose thread waits here can't end.
+fn lock(file: &File) -> IoResult<()> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(REST),
+            Err(TryLockError::WouldBlock) => return Err(Io::WouldBlock.into()),
+            // On storage without locks one write has to do.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
 }
 
 fn ends_with_a_line(file: &mut File) -> IoResult<bool> {

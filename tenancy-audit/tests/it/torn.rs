@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions, read_to_string},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -147,4 +148,22 @@ async fn lines_of_several_processes_do_not_mix() {
     }
     assert_eq!(whole(&path).len(), 400);
     assert_eq!(read_to_string(&path).unwrap().lines().count(), 400);
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_keeps_locked_holds_nobody_for_good() {
+    let mut log = Anchored::new().await;
+    log.seal().await;
+    let heads = whole(&log.path());
+    let anchor = FileAnchor::new(log.path());
+    let other = File::open(log.path()).unwrap();
+    other.lock().unwrap();
+    let kept_out = tokio::time::timeout(Duration::from_mins(1), anchor.publish(&heads)).await;
+    drop(other);
+    let error = kept_out.unwrap().unwrap_err();
+    assert_eq!(error.code(), "audit_anchor_unavailable");
+    assert!(error.retry().is_retryable());
+    assert_eq!(whole(&log.path()), heads);
+    anchor.publish(&heads).await.unwrap();
+    assert_eq!(whole(&log.path()).len(), 2 * heads.len());
 }
