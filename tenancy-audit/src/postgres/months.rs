@@ -8,8 +8,7 @@ use crate::{Error, Order};
 /// How much of the log a page is looked for at first: two months' partitions or three.
 const NEAR: u128 = (40 * 24 * 60 * 60 * 1_000) << 80;
 
-/// Opens a read of the log. None of a month's many CHECKs contradicts what is looked for, and asking them is most of
-/// planning.
+/// Opens a read of the log. None of a month's many CHECKs contradicts what is looked for, and planning would ask each.
 pub(super) async fn read(db: &TenantDb, ctx: &TenantCtx) -> Result<TenantTx, Error> {
     let options = TxOptions::default().without_constraint_exclusion();
     Ok(db.read_with(ctx, &options).await?)

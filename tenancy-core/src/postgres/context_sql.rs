@@ -35,8 +35,8 @@ pub struct TxOptions {
     /// serializable reads, and while the replica is away, the primary serves.
     pub replica: bool,
     /// Whether plans are made without asking of each partition if its CHECKs contradict the query
-    /// (`constraint_exclusion`). Their bounds rule partitions out as ever. With many partitions and many
-    /// CHECKs, the asking is most of planning.
+    /// (`constraint_exclusion`). Their bounds rule partitions out as ever. For tables of many partitions with
+    /// many CHECKs that no query contradicts: each of them is asked for each plan.
     pub no_constraint_exclusion: bool,
 }
 
