@@ -106,7 +106,8 @@ END
 $$;
 
 -- Begins to adopt the log: whether anything of it was ever sealed, and from which entry on entries without a seal are
--- looked for, which is two days before the newest seal. An older one was put in later, and stays without.
+-- looked for: two days before the newest seal, or the oldest one that the sealer has not come to. Older ones that it has
+-- passed were put in later, and stay without.
 CREATE FUNCTION tenancy.audit_adopt_start() RETURNS TABLE (begun boolean, oldest uuid)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -114,9 +115,15 @@ AS $$
 BEGIN
     PERFORM FROM tenancy.audit_sealer s FOR UPDATE;
     SELECT s.at_txid <> '0'::xid8 OR newest.at IS NOT NULL,
-        coalesce(tenancy.uuid_v7_floor(newest.at - interval '2 days'), '00000000-0000-0000-0000-000000000000')
+        CASE WHEN newest.at IS NULL THEN '00000000-0000-0000-0000-000000000000'::uuid
+            ELSE least(tenancy.uuid_v7_floor(newest.at - interval '2 days'), waiting.first) END
     INTO STRICT begun, oldest
-    FROM tenancy.audit_sealer s CROSS JOIN (SELECT max(n.sealed_at) AS at FROM tenancy.audit_seals n) newest;
+    FROM tenancy.audit_sealer s
+    CROSS JOIN (SELECT max(n.sealed_at) AS at FROM tenancy.audit_seals n) newest
+    CROSS JOIN LATERAL (
+        SELECT min(l.id::text COLLATE "C")::uuid AS first FROM tenancy.audit_logs l
+        WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)
+    ) waiting;
     RETURN NEXT;
 END
 $$;

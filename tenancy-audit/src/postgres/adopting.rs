@@ -68,7 +68,7 @@ impl Default for Reached {
 
 impl Adopting {
     pub(crate) async fn begin(operator: &OperatorDb) -> Result<Self, Error> {
-        let mut reading = Reading::Owner(operator.owner().await?);
+        let mut reading = Reading::owner(operator).await?;
         let state: String = sqlx::query_scalar(include_str!("sql/lock_log.sql"))
             .fetch_one(reading.conn())
             .await?;

@@ -1,5 +1,7 @@
 //! Reading seals and what they hold, as the tenant or as the operator.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 use tenancy_core::{OperatorDb, Retry, TenantCtx, TenantDb, TenantId, TenantTx};
@@ -9,7 +11,7 @@ use super::row::{At, Row};
 use crate::{
     Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Seal, SealSignature,
     error::code,
-    merkle::Frontier,
+    merkle::{Frontier, Hash},
     model::{Batch, Nodes, Removal, SealedAs, Unsealed},
 };
 
@@ -130,8 +132,13 @@ impl Reading {
         }
     }
 
+    /// The owner's, who reads nothing before it is said [of](Self::of) whom.
+    pub(crate) async fn owner(operator: &OperatorDb) -> Result<Self, Error> {
+        Ok(Self::Owner(operator.owner().await?))
+    }
+
     /// From now on reads this tenant's log; of the owner's transaction.
-    pub(super) async fn of(&mut self, tenant: TenantId) -> Result<&mut Self, Error> {
+    pub(crate) async fn of(&mut self, tenant: TenantId) -> Result<&mut Self, Error> {
         sqlx::query(include_str!("sql/read_tenant.sql"))
             .bind(tenant)
             .execute(self.conn())
@@ -257,6 +264,22 @@ impl Reading {
             Some((number, (hash.try_into().ok()?, frontier)))
         };
         Ok(rows.into_iter().filter_map(node).collect())
+    }
+
+    /// The hashes of these seals, of those that there are.
+    pub(crate) async fn seal_hashes(
+        &mut self,
+        tenant: TenantId,
+        numbers: &[u64],
+    ) -> Result<BTreeMap<u64, Hash>, Error> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(include_str!("sql/seal_hashes.sql"))
+            .bind(tenant)
+            .bind(numbers)
+            .fetch_all(self.conn())
+            .await?;
+        let hash = |(number, hash): (i64, Vec<u8>)| Some((number.cast_unsigned(), array(hash)?));
+        Ok(rows.into_iter().filter_map(hash).collect())
     }
 
     /// The seal that holds an entry.

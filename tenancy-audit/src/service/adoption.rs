@@ -11,14 +11,14 @@ use chrono::{SubsecRound as _, Utc};
 use tenancy_core::{OperatorDb, TenantId};
 use uuid::Uuid;
 
-use super::{retention::check_reason, sealer::sign, verify::Heads};
+use super::{lost::Lost, retention::check_reason, sealer::sign};
 use crate::{
-    Adoption, Error, LostSeal, SealKeys, SealSigner,
+    Adoption, Error, SealKeys, SealSigner,
     postgres::{Adopting, NewSeal, SealedTenant},
 };
 
-/// How many lost seals an adoption names; the newest.
-const MOST_LOST: usize = 10_000;
+/// How many lost seals one adoption names: of more, there are several.
+const MOST_NAMED: usize = 10_000;
 
 /// How many entries are looked at together, unless it is said otherwise.
 const BATCH: u32 = 32_768;
@@ -41,7 +41,7 @@ const BATCH: u32 = 32_768;
 /// # async fn run(operator: tenancy_core::OperatorDb, heads: std::io::BufReader<std::fs::File>) -> Result<(), Error> {
 /// let signer = Ed25519Signer::from_env()?;
 /// let keys = SealKeys::new([signer.public_key()]); // and those before it
-/// let adopter = Adopter::new(operator, Arc::new(signer), keys).with_anchor(heads)?;
+/// let adopter = Adopter::new(operator, Arc::new(signer), keys).with_anchor(heads).await?;
 /// let adopted = adopter.adopt("restored from the backup of 3 a.m.").await?;
 /// # Ok(()) }
 /// ```
@@ -50,7 +50,7 @@ pub struct Adopter {
     operator: OperatorDb,
     signer: Arc<dyn SealSigner>,
     keys: SealKeys,
-    heads: Heads,
+    lost: Lost,
     batch: u32,
 }
 
@@ -86,17 +86,6 @@ impl Stood {
     }
 }
 
-impl Adopted {
-    fn add(&mut self, adoption: &Adoption) {
-        self.tenants += 1;
-        self.entries += adoption.loose;
-        if !adoption.lost.is_empty() {
-            self.lost
-                .push((adoption.tenant, adoption.lost.len() as u64));
-        }
-    }
-}
-
 impl Adopter {
     /// As the operator; signs with this signer, and believes heads under these keys.
     pub fn new(operator: OperatorDb, signer: Arc<dyn SealSigner>, keys: SealKeys) -> Self {
@@ -104,19 +93,29 @@ impl Adopter {
             operator,
             signer,
             keys,
-            heads: Heads::new(None),
+            lost: Lost::default(),
             batch: BATCH,
         }
     }
 
-    /// Compares the log with what an anchor kept: one head a line. A million heads are kept in memory at most, of each
-    /// tenant the newest.
+    /// Compares the log with what an anchor kept, one head a line, and keeps those of seals that are not there. Of each
+    /// tenant these are the newest 100,000, as many as a [`Verifier`](crate::Verifier) compares.
     ///
     /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_seal_key_unknown` if a seal that is not there was signed
+    /// with a key that was not given, `audit_proof_format` if a line, or every line, is no head, `audit_lost_too_many` if there are more than
+    /// [`with_most_lost`](Self::with_most_lost) says;
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable`.
-    pub fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
-        self.heads.read(heads, &self.keys)?;
+    pub async fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
+        self.lost.read(heads, &self.operator, &self.keys).await?;
         Ok(self)
+    }
+
+    /// Keeps so many lost seals in memory, of all tenants together and some 60 bytes each; 10 million by default. Call it
+    /// before [`with_anchor`](Self::with_anchor).
+    pub fn with_most_lost(mut self, seals: usize) -> Self {
+        self.lost.at_most(seals);
+        self
     }
 
     /// Looks at so many entries at once, 1 to 100,000; 32,768 by default. What one look finds without a seal gets seals
@@ -126,8 +125,8 @@ impl Adopter {
         self
     }
 
-    /// Adopts the log of every tenant: all or nothing. It holds one batch of entries in memory, and a few numbers for
-    /// each tenant.
+    /// Adopts the log of every tenant: all or nothing. It holds one batch of entries in memory, a few numbers for each
+    /// tenant, and the seals that are lost.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_reason_invalid`;
@@ -140,7 +139,7 @@ impl Adopter {
             ..Adopted::default()
         };
         let mut stood = self.seal_rest(&mut adopting).await?;
-        let mut unseen: BTreeSet<TenantId> = self.heads.tenants().collect();
+        let mut unseen: BTreeSet<TenantId> = self.lost.tenants().collect();
         let mut after = TenantId::from_uuid(Uuid::nil());
         loop {
             let sealed = adopting.tenants(after).await?;
@@ -149,16 +148,15 @@ impl Adopter {
             for of in sealed {
                 unseen.remove(&of.tenant_id);
                 let stood = stood.remove(&of.tenant_id).unwrap_or_else(|| Stood::of(of));
-                let lost = self.lost(&mut adopting, of.tenant_id).await?;
                 let of = (of.tenant_id, stood);
-                adopted.add(&self.keep(&mut adopting, of, lost, reason).await?);
+                self.keep(&mut adopting, of, reason, &mut adopted).await?;
             }
         }
         // An anchor knows seals of them, and the log has none.
         for tenant in unseen {
-            let lost = self.lost(&mut adopting, tenant).await?;
             let of_none = (tenant, Stood::default());
-            adopted.add(&self.keep(&mut adopting, of_none, lost, reason).await?);
+            self.keep(&mut adopting, of_none, reason, &mut adopted)
+                .await?;
         }
         adopting.commit().await?;
         Ok(adopted)
@@ -183,47 +181,32 @@ impl Adopter {
         Ok(stood)
     }
 
+    /// Keeps that this tenant's log was adopted, and what of it is lost.
     async fn keep(
         &self,
         adopting: &mut Adopting,
         (tenant, stood): (TenantId, Stood),
-        lost: Vec<LostSeal>,
         reason: &str,
-    ) -> Result<Adoption, Error> {
-        let state = (stood.seals, stood.entries, stood.loose);
-        let key = self.signer.key_name();
-        let (mut adoption, bytes) = Adoption::new(tenant, state, lost, reason, &key);
-        adoption.signature = self.signer.sign(&bytes).await?;
-        adopting.keep(&adoption).await?;
-        Ok(adoption)
-    }
-
-    /// The seals that an anchor knew and that are not there, or are others there.
-    async fn lost(
-        &self,
-        adopting: &mut Adopting,
-        tenant: TenantId,
-    ) -> Result<Vec<LostSeal>, Error> {
-        let known = self.heads.known(tenant);
-        let known: Vec<_> = known
-            .map(|(number, known)| LostSeal::new(number, known.seal))
-            .collect();
-        let numbers: Vec<u64> = known.iter().map(|seal| seal.number).collect();
-        if numbers.is_empty() {
-            return Ok(Vec::new());
+        adopted: &mut Adopted,
+    ) -> Result<(), Error> {
+        let reading = adopting.reading(tenant).await?;
+        let lost = self.lost.of(tenant, reading).await?;
+        adopted.tenants += 1;
+        adopted.entries += stood.loose;
+        if !lost.is_empty() {
+            adopted.lost.push((tenant, lost.len() as u64));
         }
-        let nodes = adopting
-            .reading(tenant)
-            .await?
-            .nodes(tenant, &numbers)
-            .await?;
-        let is_there = |lost: &LostSeal| {
-            let node = nodes.get(&lost.number);
-            node.is_some_and(|(hash, _)| *hash == lost.seal)
-        };
-        let mut lost: Vec<LostSeal> = known.into_iter().filter(|seal| !is_there(seal)).collect();
-        lost.sort_unstable();
-        Ok(lost.split_off(lost.len().saturating_sub(MOST_LOST)))
+        let (mut loose, mut named) = (stood.loose, lost.chunks(MOST_NAMED));
+        let mut next = Some(named.next().unwrap_or_default());
+        while let Some(lost) = next {
+            let state = (stood.seals, stood.entries, std::mem::take(&mut loose));
+            let key = self.signer.key_name();
+            let (mut adoption, bytes) = Adoption::new(tenant, state, lost.to_vec(), reason, &key);
+            adoption.signature = self.signer.sign(&bytes).await?;
+            adopting.keep(&adoption).await?;
+            next = named.next();
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod anchors;
 mod buffered;
 mod export;
 mod log;
+mod lost;
 mod prepare;
 mod proof_export;
 mod proofs;

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use crate::{
     adoption::Moved,
     retention::old_month,
-    seals::{record, seal_all, signer},
+    seals::{record, seal_all, sealed, signer},
     support::House,
     verify::report,
 };
@@ -57,6 +57,42 @@ async fn what_no_seal_holds_is_read_in_pages_and_sealed_once() {
             "as it stood before"
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_sealer_had_still_before_it_is_sealed_however_old_it_is() {
+    let house = House::new().await;
+    let (signer, keys) = signer("one");
+    // Months of before anybody sealed, of which a sealer has come through the first entry.
+    record(&house, &house.a, 1).await;
+    let superuser = house.superuser().await;
+    let mut early = superuser.begin().await.unwrap();
+    sqlx::query("SELECT pg_current_xact_id()")
+        .execute(&mut *early)
+        .await
+        .unwrap();
+    old_month(&house).await;
+    record(&house, &house.a, 3).await;
+    let sealer = Sealer::new(house.db.worker.clone(), signer.clone());
+    seal_all(&house, &sealer, 1).await;
+    assert_eq!(sealed(&superuser).await, 1);
+    early.rollback().await.unwrap();
+    move_away(&house).await;
+    let adopter = Adopter::new(house.db.operator.clone(), signer, keys.clone());
+    let done = adopter.adopt("restored").await.unwrap();
+    assert_eq!((done.tenants, done.entries), (2, 7));
+    let unsealed: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM tenancy.audit_logs l WHERE NOT EXISTS (SELECT FROM tenancy.audit_seals s
+         WHERE s.tenant_id = l.tenant_id AND position(uuid_send(l.id) IN s.ids) > 0)",
+    )
+    .fetch_one(&superuser)
+    .await
+    .unwrap();
+    assert_eq!(unsealed, 0);
+    record(&house, &house.a, 1).await;
+    seal_all(&house, &sealer, 9).await;
+    let report = report(&house, &house.a, &keys).await;
+    assert!(report.is_intact(), "{:?}", report.findings);
 }
 
 #[tokio::test]
@@ -145,7 +181,11 @@ async fn seals_that_an_anchor_knew_are_lost_also_where_the_log_has_none_left() {
         UPDATE tenancy.audit_sealer SET at_txid = '0', at_tenant = '00000000-0000-0000-0000-000000000000',
             at_entry = '00000000-0000-0000-0000-000000000000'";
     moved.as_superuser(restore).await;
-    let adopter = moved.adopter().with_anchor(&*moved.anchored()).unwrap();
+    let adopter = moved
+        .adopter()
+        .with_anchor(&*moved.anchored())
+        .await
+        .unwrap();
     let done = adopter.adopt("restored").await.unwrap();
     assert_eq!(done.lost, [(moved.house.a.tenant(), 2)]);
     assert_eq!((done.sealing, done.tenants), (false, 1));

@@ -15,7 +15,7 @@ use tenancy_audit::{
 
 pub(crate) struct Moved {
     pub(crate) house: House,
-    signer: Arc<Ed25519Signer>,
+    pub(crate) signer: Arc<Ed25519Signer>,
     keys: SealKeys,
     pub(crate) sealer: Sealer,
     heads: tempfile::TempDir,
@@ -53,8 +53,13 @@ impl Moved {
     }
 
     pub(crate) async fn report(&self) -> ProofReport {
+        self.report_with(&self.anchored()).await
+    }
+
+    pub(crate) async fn report_with(&self, heads: &[u8]) -> ProofReport {
+        let verifier = Verifier::new(self.house.a.tenant(), self.keys.clone());
         let file = export(&self.house, &self.house.a).await;
-        self.verifier().verify(&*file).unwrap()
+        verifier.with_anchor(heads).unwrap().verify(&*file).unwrap()
     }
 
     pub(crate) async fn as_superuser(&self, sql: &'static str) {
@@ -139,7 +144,11 @@ async fn seals_that_a_restore_took_away_are_told_as_lost_and_later_ones_are_not_
     moved.as_superuser(restore).await;
     let found = moved.report().await;
     assert_eq!(found.findings[0].fault, Fault::AnchorAhead(3));
-    let with_heads = moved.adopter().with_anchor(&*moved.anchored()).unwrap();
+    let with_heads = moved
+        .adopter()
+        .with_anchor(&*moved.anchored())
+        .await
+        .unwrap();
     let done = with_heads.adopt("restored").await.unwrap();
     assert_eq!(done.lost, [(house.a.tenant(), 2)]);
     for all in [5, 7] {
@@ -188,7 +197,7 @@ impl Moved {
     }
 
     async fn adopt(&self, lost: u64) {
-        let adopter = self.adopter().with_anchor(&*self.anchored()).unwrap();
+        let adopter = self.adopter().with_anchor(&*self.anchored()).await.unwrap();
         let done = adopter.adopt("restored").await.unwrap();
         assert_eq!(done.lost, [(self.house.a.tenant(), lost)]);
     }

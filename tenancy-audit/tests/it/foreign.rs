@@ -93,7 +93,11 @@ async fn an_adoption_of_another_tenants_log_is_none() {
         seal_all(house, &moved.sealer, all).await;
     }
     restore(house, house.b.tenant()).await;
-    let adopter = moved.adopter().with_anchor(&*moved.anchored()).unwrap();
+    let adopter = moved
+        .adopter()
+        .with_anchor(&*moved.anchored())
+        .await
+        .unwrap();
     let done = adopter.adopt("restored").await.unwrap();
     assert_eq!(done.lost, [(house.b.tenant(), 1)]);
     let verifier = moved.verifier();

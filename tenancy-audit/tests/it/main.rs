@@ -46,6 +46,7 @@ mod layer_order;
 mod layer_paths;
 mod limits;
 mod looks;
+mod lost;
 mod malformed;
 mod many_writers;
 mod mutating;

@@ -181,7 +181,12 @@ impl Making {
         record(house, &house.a, 3).await;
         seal_all(house, &self.sealer, 61).await;
         restore(house, house.a.tenant()).await;
-        let adopter = self.adopter.clone().with_anchor(&*self.heads()).unwrap();
+        let adopter = self
+            .adopter
+            .clone()
+            .with_anchor(&*self.heads())
+            .await
+            .unwrap();
         let done = adopter.adopt("restored").await.unwrap();
         assert_eq!(done.lost, [(house.a.tenant(), 1)]);
         let before = crate::seals::sealed(&house.superuser().await).await;

@@ -74,6 +74,19 @@ impl Restored {
     }
 }
 
+/// As in a cluster that is not new: it counts transactions further than the one of the restore.
+async fn count_far(house: &House) {
+    let superuser = house.superuser().await;
+    sqlx::raw_sql(
+        "CREATE TEMP TABLE counted (n int); DO $$ BEGIN FOR n IN 1..20000 LOOP
+             BEGIN INSERT INTO counted VALUES (n); EXCEPTION WHEN others THEN NULL; END;
+         END LOOP; END $$",
+    )
+    .execute(&superuser)
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_in_another_cluster_is_verified_adopted_and_written_on() {
     let house = House::new().await;
@@ -82,6 +95,7 @@ async fn a_dump_in_another_cluster_is_verified_adopted_and_written_on() {
     let path = folder.path().join("heads");
     let sealer = Sealer::new(house.db.worker.clone(), signer.clone())
         .with_anchor(Arc::new(FileAnchor::new(&path)));
+    count_far(&house).await;
     record(&house, &house.a, 3).await;
     record(&house, &house.b, 1).await;
     seal_all(&house, &sealer, 4).await;
@@ -107,7 +121,7 @@ async fn a_dump_in_another_cluster_is_verified_adopted_and_written_on() {
     there.made(7).await;
 
     let adopter = Adopter::new(there.operator.clone(), signer, keys.clone());
-    let adopter = adopter.with_anchor(&*heads).unwrap();
+    let adopter = adopter.with_anchor(&*heads).await.unwrap();
     let done = adopter.adopt("from the dump of 3 a.m.").await.unwrap();
     assert_eq!(done.lost, [(house.a.tenant(), 1)]);
     let mut tail = there.log.tail(&there.a, &all).await.unwrap();

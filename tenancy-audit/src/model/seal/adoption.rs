@@ -13,7 +13,7 @@ use crate::{merkle::Hash, model::canonical::Encoder};
 
 /// Says that a tenant's log was adopted by an operator, after a restore or an upgrade: where it stood then, and
 /// which seals that an anchor knew did not come along. They are lost, and that is told; without an adoption they
-/// count as taken away.
+/// count as taken away. Of more than 10,000 that are lost there are several, which together are one adoption.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -27,8 +27,8 @@ pub struct Adoption {
     pub number: u64,
     /// How many entries.
     pub entries: u64,
-    /// How many entries were sealed with it. Transactions of two clusters can't be compared: that these stand in
-    /// the order in which they were written is not proved.
+    /// How many entries were sealed with it; none with a further one that names more of the lost. Transactions of two
+    /// clusters can't be compared: that these stand in the order in which they were written is not proved.
     pub loose: u64,
     /// The seals that are lost.
     pub lost: Vec<LostSeal>,

@@ -4,14 +4,14 @@ use std::io::BufRead;
 
 use crate::{Error, ErrorKind, model::LONGEST};
 
-pub(super) struct Lines<R> {
+pub(in crate::service) struct Lines<R> {
     file: R,
     line: Vec<u8>,
     number: u64,
 }
 
 /// A line with its number, from 1.
-pub(super) struct Line<'a> {
+pub(in crate::service) struct Line<'a> {
     number: u64,
     bytes: Option<&'a [u8]>,
 }
@@ -23,18 +23,18 @@ impl<'a> Line<'a> {
         Self { number, bytes }
     }
 
-    pub(super) fn number(&self) -> u64 {
+    pub(in crate::service) fn number(&self) -> u64 {
         self.number
     }
 
     /// Without the line feed; `None` of a line that is too long.
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
+    pub(in crate::service) fn bytes(&self) -> Option<&[u8]> {
         self.bytes
     }
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(file: R) -> Self {
+    pub(in crate::service) fn new(file: R) -> Self {
         Self {
             file,
             line: Vec::with_capacity(4_096),
@@ -42,7 +42,12 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Error> {
+    /// How many lines were read.
+    pub(in crate::service) fn read(&self) -> u64 {
+        self.number
+    }
+
+    pub(in crate::service) fn next(&mut self) -> Result<Option<Line<'_>>, Error> {
         self.line.clear();
         let (mut whole, mut any) = (true, false);
         loop {

@@ -12,8 +12,10 @@ use std::{fmt, io::BufRead};
 use tenancy_core::TenantId;
 
 use crate::{Error, SealKeys};
-pub(super) use heads::Heads;
-use lines::{Line, Lines};
+use heads::Heads;
+pub(super) use heads::{MOST_NUMBERS, is_torn};
+use lines::Line;
+pub(super) use lines::Lines;
 pub use report::{Fault, Finding, ProofReport};
 use run::Run;
 
@@ -55,7 +57,7 @@ impl Verifier {
         Self {
             tenant,
             keys,
-            heads: Heads::new(Some(tenant)),
+            heads: Heads::new(tenant),
         }
     }
 

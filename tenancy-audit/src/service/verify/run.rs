@@ -1,6 +1,6 @@
 //! One file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tenancy_core::TenantId;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ const MOST_NAMES: usize = 1_000_000;
 
 pub(super) struct Run<'a> {
     keys: &'a SealKeys,
-    heads: Option<&'a Numbers>,
+    heads: &'a Numbers,
     /// What an adoption says that is lost.
     lost: BTreeSet<LostSeal>,
     tenant: TenantId,
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
         let tenant = verifier.tenant;
         let mut run = Self {
             keys: &verifier.keys,
-            heads: verifier.heads.numbers(tenant),
+            heads: &verifier.heads.numbers,
             lost: BTreeSet::new(),
             tenant,
             newest: head.as_ref().map_or(0, |head| head.number),
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
 
     /// What an anchor saw of this number, and no adoption says that is lost.
     fn known(&self, number: u64) -> Vec<&'a Known> {
-        let kept = self.heads.and_then(|heads| heads.get(&number));
+        let kept = self.heads.get(&number);
         let is_lost = |known: &Known| self.lost.contains(&LostSeal::new(number, known.seal));
         let known = kept.into_iter().flatten();
         known.filter(|known| !is_lost(known)).collect()
@@ -214,9 +214,8 @@ impl<'a> Run<'a> {
 
     /// Compares the whole with what an anchor saw.
     fn anchored(&mut self, last: u64) {
-        let numbers = self.heads.into_iter().flat_map(BTreeMap::keys);
         let mut ahead = None;
-        for number in numbers.copied() {
+        for number in self.heads.keys().copied() {
             let known = self.known(number);
             if !known.is_empty() && number > last {
                 ahead = Some(number);

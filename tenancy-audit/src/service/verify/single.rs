@@ -106,8 +106,7 @@ impl Single<'_> {
 
     /// Whether an anchor saw the same, but for what is lost.
     fn anchored(&mut self, head: &SealHead) {
-        let heads = self.verifier.heads.numbers(self.verifier.tenant);
-        let kept = heads.and_then(|heads| heads.get(&head.number));
+        let kept = self.verifier.heads.numbers.get(&head.number);
         let is_lost = |known: &Known| {
             let seal = LostSeal::new(head.number, known.seal);
             self.lost.contains(&seal)

@@ -121,6 +121,9 @@ pub(crate) struct Adopt {
     /// Heads that were kept outside the database: seals that they know and that are not there are named as lost.
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
+    /// Of all tenants together, so many lost seals are kept in memory (some 60 bytes each); ten million if not given.
+    #[arg(long, value_name = "SEALS", requires = "anchor")]
+    most_lost: Option<usize>,
     /// Why, for the record.
     #[arg(long)]
     reason: String,
@@ -130,8 +133,11 @@ pub(crate) async fn adopt(what: &Adopt) -> Result {
     let signer = Ed25519Signer::from_env()?;
     let keys = what.keys.read(&signer)?;
     let mut adopter = Adopter::new(connect(&what.operator).await?, Arc::new(signer), keys);
+    if let Some(seals) = what.most_lost {
+        adopter = adopter.with_most_lost(seals);
+    }
     if let Some(file) = &what.anchor {
-        adopter = adopter.with_anchor(open(file)?)?;
+        adopter = adopter.with_anchor(open(file)?).await?;
     }
     let done = adopter.adopt(&what.reason).await?;
     for (tenant, seals) in &done.lost {
