@@ -8,7 +8,7 @@ use tenancy_audit::{
     testing::MemoryAuditStore,
 };
 use tenancy_core::{
-    Error, TenantCtx,
+    Error, Event, TenantCtx,
     testing::conformance::{AuditReader, SeenEntry, audit_sink},
 };
 
@@ -93,4 +93,21 @@ async fn stores_conform() {
     tenancy_audit::testing::conformance::audit_store(Arc::new(house.store()), &house.db.app).await;
     let memory = Arc::new(MemoryAuditStore::new());
     tenancy_audit::testing::conformance::audit_store(memory, &house.db.app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_memory_too_a_key_is_taken_once_by_many_at_once() {
+    let house = House::new().await;
+    let store = Arc::new(MemoryAuditStore::new());
+    let writer = AuditWriter::new(store.clone());
+    for at in 0..200 {
+        let many = (0..4).map(|_| {
+            let (writer, ctx) = (writer.clone(), house.a.clone());
+            let event = Event::new("thing.made").idempotency_key(format!("key {at}"));
+            tokio::spawn(async move { writer.record_entry(&ctx, event).await.unwrap() })
+        });
+        let ids = futures_util::future::try_join_all(many).await.unwrap();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    }
+    assert_eq!(store.entries().len(), 200);
 }
