@@ -1,8 +1,9 @@
 //! The suites of the ports: `AuditSink` on every sink of this crate, `AuditStore` on every store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tenancy_audit::{
     AuditQuery, AuditStore, AuditWriter, BufferOptions, BufferedAudit, Entry, Order,
     testing::MemoryAuditStore,
@@ -95,19 +96,25 @@ async fn stores_conform() {
     tenancy_audit::testing::conformance::audit_store(memory, &house.db.app).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn in_memory_too_a_key_is_taken_once_by_many_at_once() {
     let house = House::new().await;
     let store = Arc::new(MemoryAuditStore::new());
     let writer = AuditWriter::new(store.clone());
-    for at in 0..200 {
-        let many = (0..4).map(|_| {
-            let (writer, ctx) = (writer.clone(), house.a.clone());
-            let event = Event::new("thing.made").idempotency_key(format!("key {at}"));
-            tokio::spawn(async move { writer.record_entry(&ctx, event).await.unwrap() })
-        });
-        let ids = futures_util::future::try_join_all(many).await.unwrap();
-        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    }
-    assert_eq!(store.entries().len(), 200);
+    let together = Arc::new(Barrier::new(4));
+    let many = (0..4).map(|_| {
+        let (writer, ctx, together) = (writer.clone(), house.a.clone(), together.clone());
+        tokio::task::spawn_blocking(move || {
+            let record = |at| {
+                let event = Event::new("thing.made").idempotency_key(format!("key {at}"));
+                together.wait();
+                let entry = writer.record_entry(&ctx, event).now_or_never();
+                entry.unwrap().unwrap()
+            };
+            (0..2_000).map(record).collect::<Vec<_>>()
+        })
+    });
+    let ids = futures_util::future::try_join_all(many).await.unwrap();
+    assert!(ids.iter().all(|some| *some == ids[0]));
+    assert_eq!(store.entries().len(), 2_000);
 }
