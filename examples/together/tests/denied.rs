@@ -287,7 +287,7 @@ async fn a_denial_of_several_permissions_at_once_is_one_entry() -> Result {
 async fn a_denial_in_a_service_of_another_crate_is_one_entry() -> Result {
     let host = Host::new().await?;
     let (app, authz, audit) = (&host.db.app, &host.authz, &host.audit);
-    let keys = LocalKeyring::parse(&LocalKeyring::generate_entry("one")?)?;
+    let keys = LocalKeyring::parse(LocalKeyring::generate_entry("one")?.expose())?;
     let vault = SecretVault::new(app.clone(), keys, authz.clone(), audit.clone());
     let jobs = JobQueue::new(app.clone(), authz.clone(), audit.clone());
     let log = AuditLog::new(app.clone(), authz.clone(), audit.clone());

@@ -40,7 +40,7 @@ impl Host {
         let db = Db::new(PARTS).await?;
         let plain = Arc::new(PgAuditLog::new(db.app.clone()));
         let authorizer = Arc::new(OwnerAuthorizer::new(db.app.clone(), plain.clone()));
-        let keys = LocalKeyring::parse(&LocalKeyring::generate_entry("one")?)?;
+        let keys = LocalKeyring::parse(LocalKeyring::generate_entry("one")?.expose())?;
         let secrets = SecretVault::new(db.app.clone(), keys, authorizer.clone(), plain.clone());
         let vault = SubjectVault::new(db.app.clone(), &secrets, authorizer.clone(), plain.clone());
         let audit = PgAuditLog::new(db.app.clone()).with_cipher(Arc::new(vault.clone()));

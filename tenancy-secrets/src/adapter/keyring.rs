@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq as _;
+use tenancy_core::SecretText;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -32,7 +33,7 @@ const FORMAT: u8 = 1;
 /// use tenancy_secrets::{KeyWrap as _, LocalKeyring};
 ///
 /// let line = LocalKeyring::generate_entry("2026-a").unwrap();
-/// let keyring = LocalKeyring::parse(&line).unwrap();
+/// let keyring = LocalKeyring::parse(line.expose()).unwrap();
 /// assert_eq!(keyring.primary(), "2026-a");
 /// ```
 pub struct LocalKeyring {
@@ -105,22 +106,20 @@ impl LocalKeyring {
     /// # Errors
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) for a name that is not 1 to 100 characters of
     /// `[A-Za-z0-9._-]`.
-    pub fn generate_entry(id: &str) -> Result<Zeroizing<String>, Error> {
+    pub fn generate_entry(id: &str) -> Result<SecretText, Error> {
         if !is_id(id) {
             return Err(invalid(
                 "a key's name is 1 to 100 characters of `[A-Za-z0-9._-]`",
             ));
         }
         let key = Zeroizing::new(random::<32>()?);
-        Ok(Zeroizing::new(format!(
-            "{id}:{}",
-            STANDARD.encode(key.as_ref())
-        )))
+        let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
+        Ok(SecretText::new(format!("{id}:{}", *encoded)))
     }
 
     /// A keyring of one new key, gone with this value: for tests and demonstrations.
     pub fn ephemeral() -> Result<Self, Error> {
-        Self::parse(&Self::generate_entry("ephemeral")?)
+        Self::parse(Self::generate_entry("ephemeral")?.expose())
     }
 
     /// The names of the keys, sorted.
@@ -226,9 +225,9 @@ mod tests {
 
     #[test]
     fn the_first_entry_wraps_and_errors_never_repeat_a_key() {
-        let a = LocalKeyring::generate_entry("a").unwrap();
-        let b = LocalKeyring::generate_entry("b").unwrap();
-        let both = LocalKeyring::parse(&format!("# keys\n{}\n\n{}\n", *a, *b)).unwrap();
+        let made = ["a", "b"].map(|id| LocalKeyring::generate_entry(id).unwrap());
+        let [a, b] = [0, 1].map(|at| made[at].expose());
+        let both = LocalKeyring::parse(&format!("# keys\n{a}\n\n{b}\n")).unwrap();
         assert_eq!(both.primary(), "a");
         assert_eq!(both.ids(), ["a", "b"]);
 
@@ -238,7 +237,7 @@ mod tests {
             "a:".into(),
             format!("a:{canary}"),
             canary.clone(),
-            format!("{},{}", *a, *a),
+            format!("{a},{a}"),
         ] {
             let error = LocalKeyring::parse(&bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misconfigured);

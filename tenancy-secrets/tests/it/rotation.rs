@@ -392,11 +392,11 @@ async fn a_new_key_encryption_key_rewraps_data_keys_and_touches_no_secret() -> R
 
     let new = LocalKeyring::generate_entry("new")?;
     let worker = world.db.worker.clone();
-    let alone = Rotation::new(worker.clone(), LocalKeyring::parse(&new)?);
+    let alone = Rotation::new(worker.clone(), LocalKeyring::parse(new.expose())?);
     assert_eq!(alone.rewrap_all().await.unwrap_err().code(), "kek_missing");
     let both = Rotation::new(
         worker,
-        LocalKeyring::parse(&format!("{}\n{}", *new, world.entry))?,
+        LocalKeyring::parse(&format!("{}\n{}", new.expose(), world.entry))?,
     );
     assert_eq!(both.rewrap_all().await?, 2);
     assert_eq!(both.rewrap_all().await?, 0);
@@ -414,7 +414,7 @@ async fn a_new_key_encryption_key_rewraps_data_keys_and_touches_no_secret() -> R
         ))
     };
     assert_eq!(
-        vault(&new)?.get(&world.a, stored.id).await?.value.expose(),
+        vault(new.expose())?.get(&world.a, stored.id).await?.value.expose(),
         "s3cr3t"
     );
     let old = vault(&world.entry)?

@@ -106,7 +106,12 @@ async fn key_stores_bind_a_key_to_its_tenant_and_id() -> Result {
         LocalKeyring::generate_entry("new")?,
         LocalKeyring::generate_entry("old")?,
     );
-    conformance::key_wrap(&LocalKeyring::parse(&format!("{}\n{}", *new, *old))?).await;
+    conformance::key_wrap(&LocalKeyring::parse(&format!(
+        "{}\n{}",
+        new.expose(),
+        old.expose()
+    ))?)
+    .await;
     Ok(())
 }
 

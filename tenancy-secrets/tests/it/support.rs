@@ -33,7 +33,7 @@ impl World {
             testing::tenant(&db.app).await?,
         );
         let audit = MemoryAudit::new();
-        let entry = LocalKeyring::generate_entry("test")?.to_string();
+        let entry = LocalKeyring::generate_entry("test")?.expose().to_owned();
         let keyring = LocalKeyring::parse(&entry)?;
         let authorizer = Arc::new(FakeAuthorizer::allowing_all());
         let vault = SecretVault::new(db.app.clone(), keyring, authorizer, Arc::new(audit.clone()));

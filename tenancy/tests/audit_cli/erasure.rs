@@ -30,7 +30,7 @@ async fn a_person_is_erased_by_hand() -> Result {
     let authz = std::sync::Arc::new(PgAuthorizer::new(db.app.clone(), plain.clone()));
     let secrets = SecretVault::new(
         db.app.clone(),
-        LocalKeyring::parse(&keys)?,
+        LocalKeyring::parse(keys.expose())?,
         authz.clone(),
         plain.clone(),
     );
@@ -64,7 +64,7 @@ async fn a_person_is_erased_by_hand() -> Result {
             .args(["audit", "erase"])
             .args(arguments)
             .env("TENANCY_APP_URL", db.server.app_url())
-            .env("TENANCY_KEYRING", &**keys)
+            .env("TENANCY_KEYRING", keys.expose())
             .output()?;
         let words = String::from_utf8([output.stdout, output.stderr].concat())?;
         Ok((output.status.code(), words))

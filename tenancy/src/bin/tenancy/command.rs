@@ -29,10 +29,8 @@ pub(crate) async fn run(command: Command) -> Result {
         Command::Doctor(options) => examine(&options).await,
         Command::Authz(which) => crate::authz::run(which).await,
         Command::Secrets(Secrets::Keygen { name }) => {
-            println!(
-                "{}",
-                *tenancy::secrets::LocalKeyring::generate_entry(&name)?
-            );
+            let entry = tenancy::secrets::LocalKeyring::generate_entry(&name)?;
+            println!("{}", entry.expose());
             Ok(ExitCode::SUCCESS)
         }
         Command::Secrets(Secrets::Rotate(keys)) => rotate(&keys).await,
