@@ -105,46 +105,68 @@ BEGIN
 END
 $$;
 
--- Begins to adopt the log: whether anything of it was ever sealed, and from which entry on entries without a seal are
--- looked for: two days before the newest seal, or the oldest one that the sealer has not come to. Older ones that it has
--- passed were put in later, and stay without.
-CREATE FUNCTION tenancy.audit_adopt_start() RETURNS TABLE (begun boolean, oldest uuid)
+-- Begins to adopt the log: whether anything of it was ever sealed. Entries without a seal are looked for from two days
+-- before the newest seal on (`recent`), and among those that the sealer has not come to, the first of which may be
+-- older (`oldest`). Others were put in later, and stay without. Nothing is read of a log that was never sealed. What
+-- was just restored has no statistics: with none, every month would be read from end to end.
+CREATE FUNCTION tenancy.audit_adopt_start()
+    RETURNS TABLE (begun boolean, oldest uuid, recent uuid, at_txid text, at_tenant uuid, at_entry uuid)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
 AS $$
+DECLARE
+    nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    place record;
+    last uuid := nobody;
+    sealed timestamptz;
+    newest timestamptz;
 BEGIN
-    PERFORM FROM tenancy.audit_sealer s FOR UPDATE;
-    SELECT s.at_txid <> '0'::xid8 OR newest.at IS NOT NULL,
-        CASE WHEN newest.at IS NULL THEN '00000000-0000-0000-0000-000000000000'::uuid
-            ELSE least(tenancy.uuid_v7_floor(newest.at - interval '2 days'), waiting.first) END
-    INTO STRICT begun, oldest
-    FROM tenancy.audit_sealer s
-    CROSS JOIN (SELECT max(n.sealed_at) AS at FROM tenancy.audit_seals n) newest
-    CROSS JOIN LATERAL (
-        SELECT min(l.id::text COLLATE "C")::uuid AS first FROM tenancy.audit_logs l
-        WHERE (l.txid, l.tenant_id, l.id) > (s.at_txid, s.at_tenant, s.at_entry)
-    ) waiting;
+    SELECT s.at_txid, s.at_tenant, s.at_entry INTO STRICT place FROM tenancy.audit_sealer s FOR UPDATE;
+    LOOP
+        SELECT max(t.id::text COLLATE "C")::uuid, max(h.sealed_at) INTO last, sealed
+        FROM tenancy.audit_sealed_tenants(last, 1000) AS t (id)
+        CROSS JOIN LATERAL (
+            SELECT s.sealed_at FROM tenancy.audit_seals s WHERE s.tenant_id = t.id ORDER BY s.number DESC LIMIT 1
+        ) h;
+        EXIT WHEN last IS NULL;
+        newest := greatest(newest, sealed);
+    END LOOP;
+    at_txid := place.at_txid::text;
+    at_tenant := place.at_tenant;
+    at_entry := place.at_entry;
+    begun := place.at_txid <> '0'::xid8 OR newest IS NOT NULL;
+    recent := coalesce(tenancy.uuid_v7_floor(newest - interval '2 days'), nobody);
+    oldest := recent;
+    IF newest IS NOT NULL THEN
+        SELECT least(recent, min(l.id::text COLLATE "C")::uuid) INTO oldest FROM tenancy.audit_logs l
+        WHERE (l.txid, l.tenant_id, l.id) > (place.at_txid, place.at_tenant, place.at_entry);
+    END IF;
     RETURN NEXT;
 END
 $$;
 
--- Of the next entries behind one, at most so many, those that no seal holds, tenant by tenant, and where each tenant's
--- seals end now; behind which entry to go on, also where all of them are sealed. Nothing at the end. The log is not
--- sorted: each page would read all of the rest.
-CREATE FUNCTION tenancy.audit_adopt_page(p_oldest uuid, p_txid text, p_tenant uuid, p_entry uuid, p_rows integer)
-    RETURNS TABLE (
+-- Of the next entries behind one, at most so many, of those whose ids are not below the first, and below the second if
+-- there is one: those that no seal holds, tenant by tenant, and where each tenant's seals end now; behind which entry to
+-- go on, also where all of them are sealed. Nothing at the end. The log is not sorted: each page would read all of the
+-- rest.
+CREATE FUNCTION tenancy.audit_adopt_page(
+    p_first uuid, p_beyond uuid, p_txid text, p_tenant uuid, p_entry uuid, p_rows integer
+) RETURNS TABLE (
         to_txid text, to_tenant uuid, to_entry uuid,
         tenant_id uuid, records bytea, seals bigint, entries bigint, hash bytea, frontier bytea)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET enable_sort = off
+    SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY
     WITH page AS MATERIALIZED (
         SELECT l.tenant_id, l.id, l.txid, l.created_at, l.content_hash
         FROM tenancy.audit_logs l
-        WHERE (l.txid, l.tenant_id, l.id) > (p_txid::xid8, p_tenant, p_entry) AND l.id >= p_oldest
+        WHERE (l.txid, l.tenant_id, l.id) > (p_txid::xid8, p_tenant, p_entry)
+          AND l.id >= p_first AND (p_beyond IS NULL OR l.id < p_beyond)
         ORDER BY l.txid, l.tenant_id, l.id
         LIMIT least(greatest(p_rows, 1), 100000)
     ), reach AS (
@@ -177,18 +199,40 @@ END
 $$;
 DROP FUNCTION tenancy.audit_adopt_begin();
 
--- The next tenants behind one with seals: how many, and how many entries these hold.
+-- Of seals by tenant, number and hash those that are not there: their places in these arrays, from 1 on. Each is looked
+-- for by its key: no number of them makes it read all seals.
+CREATE FUNCTION tenancy.audit_seals_missing(p_tenants uuid[], p_numbers bigint[], p_hashes bytea[]) RETURNS SETOF bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    BEGIN ATOMIC
+    SELECT a.place FROM unnest(p_tenants, p_numbers, p_hashes) WITH ORDINALITY AS a (tenant_id, number, hash, place)
+    WHERE NOT EXISTS (
+        SELECT FROM tenancy.audit_seals s WHERE s.tenant_id = a.tenant_id AND s.number = a.number AND s.hash = a.hash);
+    END;
+
+-- The next tenants behind one with seals: how many, how many entries these hold, and when something was signed for it
+-- last, by whatever clock: of one that runs far ahead no more than ten days.
 CREATE FUNCTION tenancy.audit_adopt_tenants(p_after uuid, p_tenants integer)
-    RETURNS TABLE (tenant_id uuid, seals bigint, entries bigint)
+    RETURNS TABLE (tenant_id uuid, seals bigint, entries bigint, signed_at timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-    SELECT t.tenant_id, h.number, h.first_entry + h.entries - 1
+    SELECT t.tenant_id, h.number, h.first_entry + h.entries - 1,
+        CASE WHEN s.at > now() THEN least(s.at, now() + interval '10 days') ELSE s.at END
     FROM tenancy.audit_sealed_tenants(p_after, p_tenants) AS t (tenant_id)
     CROSS JOIN LATERAL (
         SELECT s.number, s.first_entry, s.entries
         FROM tenancy.audit_seals s WHERE s.tenant_id = t.tenant_id ORDER BY s.number DESC LIMIT 1
     ) h
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+            (SELECT a.adopted_at FROM tenancy.audit_adoptions a
+             WHERE a.tenant_id = t.tenant_id ORDER BY a.id DESC LIMIT 1),
+            (SELECT r.removed_at FROM tenancy.audit_removals r
+             WHERE r.tenant_id = t.tenant_id ORDER BY r.id DESC LIMIT 1)) AS at
+    ) s
     ORDER BY t.tenant_id;
     END;
 
@@ -218,15 +262,17 @@ REVOKE EXECUTE ON FUNCTION
     tenancy.audit_policies_against(uuid, text, integer),
     tenancy.audit_stray_tenants(timestamptz, uuid, integer),
     tenancy.audit_adopt_start(),
-    tenancy.audit_adopt_page(uuid, text, uuid, uuid, integer),
-    tenancy.audit_adopt_tenants(uuid, integer)
+    tenancy.audit_adopt_page(uuid, uuid, text, uuid, uuid, integer),
+    tenancy.audit_adopt_tenants(uuid, integer),
+    tenancy.audit_seals_missing(uuid[], bigint[], bytea[])
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     tenancy.audit_policies_against(uuid, text, integer),
     tenancy.audit_stray_tenants(timestamptz, uuid, integer),
     tenancy.audit_adopt_start(),
-    tenancy.audit_adopt_page(uuid, text, uuid, uuid, integer),
-    tenancy.audit_adopt_tenants(uuid, integer)
+    tenancy.audit_adopt_page(uuid, uuid, text, uuid, uuid, integer),
+    tenancy.audit_adopt_tenants(uuid, integer),
+    tenancy.audit_seals_missing(uuid[], bigint[], bytea[])
 TO tenancy_owner;
 
 SET LOCAL ROLE NONE;

@@ -22,11 +22,11 @@ pub use error::{Error, ErrorKind};
 pub use model::EventSchemas;
 pub use model::merkle;
 pub use model::{
-    ActionFilter, ActionPrefix, ActorFilter, Adoption, AuditEntryId, AuditQuery, Change,
-    ConsistencyProof, CountBy, Counts, Cursor, Draft, Entry, EntryKey, Erasure, ExportFormat,
-    Filter, Followed, InclusionProof, IpRange, Limits, LostSeal, Mark, Masked, Order, Oversize,
-    Page, QueryError, Record, RecordedActor, Redaction, ResourceFilter, Seal, SealHead, SealKey,
-    SealKeys, SealSignature, SearchText, TimeRange, Verdict,
+    ActionFilter, ActionPrefix, ActorFilter, AuditEntryId, AuditQuery, Change, ConsistencyProof,
+    CountBy, Counts, Cursor, Draft, Entry, EntryKey, Erasure, ExportFormat, Filter, Followed,
+    InclusionProof, IpRange, Limits, Mark, Masked, Order, Oversize, Page, QueryError, Record,
+    RecordedActor, Redaction, ResourceFilter, Seal, SealHead, SealKey, SealKeys, SealSignature,
+    SearchText, TimeRange, Verdict,
 };
 pub use port::{AuditStore, SealAnchor, SealSigner, StreamTarget};
 #[cfg(feature = "testing")]
@@ -37,9 +37,9 @@ pub use postgres::{
 };
 pub use service::{
     Adopted, Adopter, Applied, AuditHealth, AuditLog, AuditProofs, AuditStream, AuditWriter,
-    BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogHolds,
-    MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Retention, RetentionFailure,
-    RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed, Sealer, StreamOptions,
-    StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered, Verification, Verifier,
-    perm,
+    BufferOptions, BufferStats, BufferedAudit, DetailRule, Export, Fault, Finding, LogAdoption,
+    LogHolds, MonthDropped, OperatorProofs, Overflow, ProofExport, ProofReport, Retention,
+    RetentionFailure, RetentionPolicies, RetentionPolicy, RetentionRule, SealOptions, Sealed,
+    Sealer, StreamOptions, StreamRound, StreamStart, StreamState, Streams, Tail, Undelivered,
+    Verification, Verifier, perm,
 };

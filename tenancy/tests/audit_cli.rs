@@ -1,5 +1,7 @@
 //! The commands of the audit log, as an operator runs them.
 
+#[path = "audit_cli/adopt.rs"]
+mod adopt;
 #[path = "audit_cli/erasure.rs"]
 mod erasure;
 #[path = "audit_cli/heads.rs"]

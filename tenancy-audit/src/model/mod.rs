@@ -47,8 +47,7 @@ pub use redact::{Masked, Redaction};
 #[cfg(feature = "schema")]
 pub use schema::EventSchemas;
 pub use seal::{
-    Adoption, ConsistencyProof, InclusionProof, LostSeal, Seal, SealHead, SealKey, SealKeys,
-    SealSignature,
+    ConsistencyProof, InclusionProof, Seal, SealHead, SealKey, SealKeys, SealSignature,
 };
 pub use verdict::{Change, Verdict};
 
@@ -67,8 +66,8 @@ pub(crate) use sanitize::Sanitizer;
 #[cfg(feature = "schema")]
 pub(crate) use schema::described;
 pub(crate) use seal::{
-    Batch, Chain, LEAF_RECORD, Leaf, MAX_REASON, MAX_SEALED, Ranges, Removal, SealedAs,
-    invalid_key, named_key,
+    Adoption, Batch, Chain, Ends, LEAF_RECORD, Leaf, LostSeal, MAX_REASON, MAX_SEALED, Ranges,
+    Removal, SealedAs, invalid_key, named_key,
 };
 pub(crate) use sealed_personal::{SEALED, SealedDetails, is_sealed, subject_hash};
 pub(crate) use strict::{StrictTarget, numbers_are_exact, object, parse as parse_strict};

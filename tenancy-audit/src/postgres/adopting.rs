@@ -9,7 +9,10 @@ use super::{
     proofs::Reading,
     seals::{NewSeal, Unsealed, UnsealedRow, bind_seals},
 };
-use crate::{Adoption, Error, ErrorKind};
+use crate::{
+    Error, ErrorKind,
+    model::{Adoption, LostSeal},
+};
 
 /// How many tenants are read at once.
 const TENANTS: i32 = 1_000;
@@ -18,15 +21,23 @@ const TENANTS: i32 = 1_000;
 pub(crate) struct Adopting {
     reading: Reading,
     start: Start,
-    reached: Reached,
+    /// What is still to be looked through, the next one last: ids from one to below another, and up to which entry it
+    /// was looked.
+    left: Vec<(Uuid, Option<Uuid>, Reached)>,
 }
 
 #[derive(sqlx::FromRow)]
 struct Start {
     /// Whether anything was ever sealed.
     begun: bool,
-    /// From which entry on entries without a seal are looked for.
+    /// From which entry on entries are looked for that the sealer has not come to.
     oldest: Uuid,
+    /// From which entry on also such that it has passed.
+    recent: Uuid,
+    /// Which one it has passed.
+    at_txid: String,
+    at_tenant: Uuid,
+    at_entry: Uuid,
 }
 
 /// Up to which entry it was looked.
@@ -54,6 +65,8 @@ pub(crate) struct SealedTenant {
     pub(crate) tenant_id: TenantId,
     pub(crate) seals: i64,
     pub(crate) entries: i64,
+    /// When something was signed for it last.
+    pub(crate) signed_at: Option<DateTime<Utc>>,
 }
 
 impl Default for Reached {
@@ -63,6 +76,25 @@ impl Default for Reached {
             tenant: Uuid::nil(),
             entry: Uuid::nil(),
         }
+    }
+}
+
+impl Start {
+    /// First what is older than what is looked at again: it lies behind what the sealer has passed.
+    fn ways(&self) -> Vec<(Uuid, Option<Uuid>, Reached)> {
+        if !self.begun {
+            return Vec::new();
+        }
+        let mut ways = vec![(self.recent, None, Reached::default())];
+        if self.oldest < self.recent {
+            let passed = Reached {
+                txid: self.at_txid.clone(),
+                tenant: self.at_tenant,
+                entry: self.at_entry,
+            };
+            ways.push((self.oldest, Some(self.recent), passed));
+        }
+        ways
     }
 }
 
@@ -80,13 +112,13 @@ impl Adopting {
                 message,
             ));
         }
-        let start = sqlx::query_as(include_str!("sql/adopt_start.sql"))
+        let start: Start = sqlx::query_as(include_str!("sql/adopt_start.sql"))
             .fetch_one(reading.conn())
             .await?;
         Ok(Self {
             reading,
+            left: start.ways(),
             start,
-            reached: Reached::default(),
         })
     }
 
@@ -98,28 +130,29 @@ impl Adopting {
     /// Looks at so many entries more: those that no seal holds, which may be none; `None` at the end. What was found
     /// before has to be sealed by then.
     pub(crate) async fn unsealed(&mut self, most: u32) -> Result<Option<Vec<Unsealed>>, Error> {
-        if !self.begun() {
-            return Ok(None);
-        }
-        let rows: Vec<PageRow> = sqlx::query_as(include_str!("sql/adopt_page.sql"))
-            .bind(self.start.oldest)
-            .bind(&self.reached.txid)
-            .bind(self.reached.tenant)
-            .bind(self.reached.entry)
-            .bind(i32::try_from(most).unwrap_or(i32::MAX))
-            .fetch_all(self.reading.conn())
-            .await?;
-        let (mut reached, mut unsealed) = (None, Vec::new());
-        for row in rows {
-            reached = Some(row.reached);
-            if row.of.tenant_id.is_some() {
-                unsealed.push(Unsealed::try_from(row.of)?);
+        while let Some((first, beyond, reached)) = self.left.pop() {
+            let rows: Vec<PageRow> = sqlx::query_as(include_str!("sql/adopt_page.sql"))
+                .bind(first)
+                .bind(beyond)
+                .bind(reached.txid)
+                .bind(reached.tenant)
+                .bind(reached.entry)
+                .bind(i32::try_from(most).unwrap_or(i32::MAX))
+                .fetch_all(self.reading.conn())
+                .await?;
+            let (mut reached, mut unsealed) = (None, Vec::new());
+            for row in rows {
+                reached = Some(row.reached);
+                if row.of.tenant_id.is_some() {
+                    unsealed.push(Unsealed::try_from(row.of)?);
+                }
+            }
+            if let Some(reached) = reached {
+                self.left.push((first, beyond, reached));
+                return Ok(Some(unsealed));
             }
         }
-        Ok(reached.map(|reached| {
-            self.reached = reached;
-            unsealed
-        }))
+        Ok(None)
     }
 
     /// The next tenants behind one that have seals.
@@ -161,9 +194,12 @@ impl Adopting {
         Ok(())
     }
 
-    /// Reads a tenant's log in this transaction.
-    pub(crate) async fn reading(&mut self, tenant: TenantId) -> Result<&mut Reading, Error> {
-        self.reading.of(tenant).await
+    /// Of these seals those that are not there, by their places.
+    pub(crate) async fn missing(
+        &mut self,
+        seals: &[(TenantId, LostSeal)],
+    ) -> Result<Vec<usize>, Error> {
+        missing(self.conn(), seals).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
@@ -180,4 +216,34 @@ impl Adopting {
     fn conn(&mut self) -> &mut PgConnection {
         self.reading.conn()
     }
+}
+
+/// Of these seals those that are not there now, by their places.
+pub(crate) async fn missing_now(
+    operator: &OperatorDb,
+    seals: &[(TenantId, LostSeal)],
+) -> Result<Vec<usize>, Error> {
+    let mut owner = operator.owner().await?;
+    missing(&mut owner, seals).await
+}
+
+/// Of these seals those that are not there, by their places.
+async fn missing(
+    conn: &mut PgConnection,
+    seals: &[(TenantId, LostSeal)],
+) -> Result<Vec<usize>, Error> {
+    let (mut tenants, mut numbers, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+    for (tenant, seal) in seals {
+        tenants.push(tenant.as_uuid());
+        numbers.push(seal.number.cast_signed());
+        hashes.push(&seal.seal[..]);
+    }
+    let places: Vec<i64> = sqlx::query_scalar(include_str!("sql/seals_missing.sql"))
+        .bind(tenants)
+        .bind(numbers)
+        .bind(hashes)
+        .fetch_all(conn)
+        .await?;
+    let place = |place: i64| usize::try_from(place - 1).ok();
+    Ok(places.into_iter().filter_map(place).collect())
 }

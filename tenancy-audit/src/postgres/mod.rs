@@ -27,7 +27,7 @@ pub use log::PgAuditLog;
 pub use partitions::{MonthMade, Partition, PartitionState, Partitions};
 pub use store::PgAuditStore;
 
-pub(crate) use adopting::{Adopting, SealedTenant};
+pub(crate) use adopting::{Adopting, SealedTenant, missing_now};
 pub(crate) use policies::PolicyChange;
 pub(crate) use proofs::{Reader, Reading};
 pub(crate) use retention::{HoldChange, OwnerTx, Untold, recent_month};

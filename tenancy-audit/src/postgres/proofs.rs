@@ -1,7 +1,5 @@
 //! Reading seals and what they hold, as the tenant or as the operator.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 use tenancy_core::{OperatorDb, Retry, TenantCtx, TenantDb, TenantId, TenantTx};
@@ -9,10 +7,10 @@ use uuid::Uuid;
 
 use super::row::{At, Row};
 use crate::{
-    Adoption, AuditEntryId, Entry, Error, ErrorKind, LostSeal, Seal, SealSignature,
+    AuditEntryId, Entry, Error, ErrorKind, Seal, SealSignature,
     error::code,
-    merkle::{Frontier, Hash},
-    model::{Batch, Nodes, Removal, SealedAs, Unsealed},
+    merkle::Frontier,
+    model::{Adoption, Batch, LostSeal, Nodes, Removal, SealedAs, Unsealed},
 };
 
 /// Who reads a tenant's log.
@@ -266,22 +264,6 @@ impl Reading {
         Ok(rows.into_iter().filter_map(node).collect())
     }
 
-    /// The hashes of these seals, of those that there are.
-    pub(crate) async fn seal_hashes(
-        &mut self,
-        tenant: TenantId,
-        numbers: &[u64],
-    ) -> Result<BTreeMap<u64, Hash>, Error> {
-        let numbers: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
-        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(include_str!("sql/seal_hashes.sql"))
-            .bind(tenant)
-            .bind(numbers)
-            .fetch_all(self.conn())
-            .await?;
-        let hash = |(number, hash): (i64, Vec<u8>)| Some((number.cast_unsigned(), array(hash)?));
-        Ok(rows.into_iter().filter_map(hash).collect())
-    }
-
     /// The seal that holds an entry.
     pub(crate) async fn holding(
         &mut self,
@@ -324,14 +306,45 @@ impl Reading {
         rows.into_iter().map(SealedRow::into_entry).collect()
     }
 
-    /// The newest thousand adoptions, the oldest first; one that has no meaning is missing.
-    pub(crate) async fn adoptions(&mut self, tenant: TenantId) -> Result<Vec<Adoption>, Error> {
-        let rows: Vec<AdoptionRow> = sqlx::query_as(include_str!("sql/adoptions.sql"))
+    /// Adoptions behind this one, up to ten; what one has that has no meaning is missing.
+    pub(crate) async fn adoptions(
+        &mut self,
+        tenant: TenantId,
+        after: Uuid,
+    ) -> Result<Vec<(Uuid, Option<Adoption>)>, Error> {
+        let query = sqlx::query_as::<_, AdoptionRow>(include_str!("sql/adoptions.sql"));
+        let rows = query
             .bind(tenant)
+            .bind(after)
             .fetch_all(self.conn())
             .await?;
-        let adoption = |row: AdoptionRow| row.into_adoption(tenant);
-        Ok(rows.into_iter().rev().filter_map(adoption).collect())
+        Ok(adoptions(tenant, rows))
+    }
+
+    /// The same of those that name one of these numbers as lost.
+    pub(crate) async fn adoptions_naming(
+        &mut self,
+        tenant: TenantId,
+        after: Uuid,
+        numbers: &[u64],
+    ) -> Result<Vec<(Uuid, Option<Adoption>)>, Error> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
+        let query = sqlx::query_as::<_, AdoptionRow>(include_str!("sql/adoptions_naming.sql"));
+        let query = query.bind(tenant).bind(after).bind(numbers);
+        Ok(adoptions(tenant, query.fetch_all(self.conn()).await?))
+    }
+
+    /// The same of those that name what lies between these numbers.
+    pub(crate) async fn adoptions_between(
+        &mut self,
+        tenant: TenantId,
+        after: Uuid,
+        (least, most): (u64, u64),
+    ) -> Result<Vec<(Uuid, Option<Adoption>)>, Error> {
+        let query = sqlx::query_as::<_, AdoptionRow>(include_str!("sql/adoptions_between.sql"));
+        let query = query.bind(tenant).bind(after);
+        let query = query.bind(least.cast_signed()).bind(most.cast_signed());
+        Ok(adoptions(tenant, query.fetch_all(self.conn()).await?))
     }
 
     /// Removals behind this one, up to a hundred; what one has that has no meaning is missing.
@@ -421,6 +434,11 @@ impl AdoptionRow {
             signature: SealSignature::from_bytes(array(self.signature)?),
         })
     }
+}
+
+fn adoptions(tenant: TenantId, rows: Vec<AdoptionRow>) -> Vec<(Uuid, Option<Adoption>)> {
+    let adoption = |row: AdoptionRow| (row.id, row.into_adoption(tenant));
+    rows.into_iter().map(adoption).collect()
 }
 
 /// Of the commit of an operator's transaction. What it does can be asked for twice.

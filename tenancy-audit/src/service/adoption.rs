@@ -7,18 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{SubsecRound as _, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use tenancy_core::{OperatorDb, TenantId};
 use uuid::Uuid;
 
 use super::{lost::Lost, retention::check_reason, sealer::sign};
 use crate::{
-    Adoption, Error, SealKeys, SealSigner,
+    Error, SealKeys, SealSigner,
+    model::{Adoption, LostSeal},
     postgres::{Adopting, NewSeal, SealedTenant},
 };
-
-/// How many lost seals one adoption names: of more, there are several.
-const MOST_NAMED: usize = 10_000;
 
 /// How many entries are looked at together, unless it is said otherwise.
 const BATCH: u32 = 32_768;
@@ -27,7 +25,7 @@ const BATCH: u32 = 32_768;
 /// sealer refuses with `audit_log_restored`: transactions are counted anew there, and their numbers mean nothing.
 ///
 /// Keeps everybody out of the log for as long as it takes, seals what no seal holds, goes on counting above
-/// everything that is there, and keeps a signed [`Adoption`] for each tenant. Given the heads of an anchor, it names the
+/// everything that is there, and keeps a signed record for each tenant. Given the heads of an anchor, it names the
 /// seals that are not there any more: verifiers then tell them as lost, and not as taken away. After a restore into
 /// the same cluster, which the sealer can't see, it is called for just that.
 ///
@@ -64,8 +62,10 @@ pub struct Adopted {
     pub tenants: u64,
     /// How many entries were sealed with it.
     pub entries: u64,
-    /// Tenants with seals that are lost, and how many the anchor knew.
+    /// Tenants with seals that are lost, and how many an anchor knew that no adoption had named before.
     pub lost: Vec<(TenantId, u64)>,
+    /// How many lines of anchors were no head that anybody signed: each is a finding of a verifier.
+    pub passed_over: u64,
 }
 
 /// Where a tenant's seals ended, and how many entries were sealed with the adoption.
@@ -98,21 +98,21 @@ impl Adopter {
         }
     }
 
-    /// Compares the log with what an anchor kept, one head a line, and keeps those of seals that are not there. Of each
-    /// tenant these are the newest 100,000, as many as a [`Verifier`](crate::Verifier) compares.
+    /// Compares the log with what an anchor kept, one head a line, and keeps those of seals that are not there and that
+    /// no adoption has named before. Call it after the restore; for several anchors, for each.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) `audit_seal_key_unknown` if a seal that is not there was signed
-    /// with a key that was not given, `audit_proof_format` if a line, or every line, is no head, `audit_lost_too_many` if there are more than
-    /// [`with_most_lost`](Self::with_most_lost) says;
+    /// with a key that was not given, `audit_lost_too_many` if there are more than
+    /// [`with_most_lost`](Self::with_most_lost) says, `audit_proof_format` if no line is a head;
     /// [`Unavailable`](crate::ErrorKind::Unavailable) `audit_proof_unreadable`.
     pub async fn with_anchor(mut self, heads: impl BufRead) -> Result<Self, Error> {
         self.lost.read(heads, &self.operator, &self.keys).await?;
         Ok(self)
     }
 
-    /// Keeps so many lost seals in memory, of all tenants together and some 60 bytes each; 10 million by default. Call it
-    /// before [`with_anchor`](Self::with_anchor).
+    /// Keeps so many lost seals in memory, of all tenants together and less than 100 bytes each; 5 million by default.
+    /// Call it before [`with_anchor`](Self::with_anchor).
     pub fn with_most_lost(mut self, seals: usize) -> Self {
         self.lost.at_most(seals);
         self
@@ -136,6 +136,7 @@ impl Adopter {
         let mut adopting = Adopting::begin(&self.operator).await?;
         let mut adopted = Adopted {
             sealing: adopting.begun(),
+            passed_over: self.lost.passed_over(),
             ..Adopted::default()
         };
         let mut stood = self.seal_rest(&mut adopting).await?;
@@ -147,15 +148,16 @@ impl Adopter {
             after = end.tenant_id;
             for of in sealed {
                 unseen.remove(&of.tenant_id);
+                let after = of.signed_at;
                 let stood = stood.remove(&of.tenant_id).unwrap_or_else(|| Stood::of(of));
-                let of = (of.tenant_id, stood);
-                self.keep(&mut adopting, of, reason, &mut adopted).await?;
+                let (of, told) = ((of.tenant_id, stood), (reason, later_than(after)));
+                self.keep(&mut adopting, of, told, &mut adopted).await?;
             }
         }
         // An anchor knows seals of them, and the log has none.
         for tenant in unseen {
-            let of_none = (tenant, Stood::default());
-            self.keep(&mut adopting, of_none, reason, &mut adopted)
+            let (of_none, told) = ((tenant, Stood::default()), (reason, Utc::now()));
+            self.keep(&mut adopting, of_none, told, &mut adopted)
                 .await?;
         }
         adopting.commit().await?;
@@ -186,28 +188,51 @@ impl Adopter {
         &self,
         adopting: &mut Adopting,
         (tenant, stood): (TenantId, Stood),
-        reason: &str,
+        told: (&str, DateTime<Utc>),
         adopted: &mut Adopted,
     ) -> Result<(), Error> {
-        let reading = adopting.reading(tenant).await?;
-        let lost = self.lost.of(tenant, reading).await?;
         adopted.tenants += 1;
         adopted.entries += stood.loose;
-        if !lost.is_empty() {
-            adopted.lost.push((tenant, lost.len() as u64));
+        let (mut lost, mut loose) = (0, Some(stood.loose));
+        for part in self.lost.parts(tenant) {
+            let missing = adopting.missing(&part).await?;
+            let seal = |place: usize| part.get(place).map(|(_, seal)| *seal);
+            let missing: Vec<LostSeal> = missing.into_iter().filter_map(seal).collect();
+            lost += missing.len() as u64;
+            if !missing.is_empty() {
+                let state = (stood.seals, stood.entries, loose.take().unwrap_or_default());
+                self.sign(adopting, tenant, state, missing, told).await?;
+            }
         }
-        let (mut loose, mut named) = (stood.loose, lost.chunks(MOST_NAMED));
-        let mut next = Some(named.next().unwrap_or_default());
-        while let Some(lost) = next {
-            let state = (stood.seals, stood.entries, std::mem::take(&mut loose));
-            let key = self.signer.key_name();
-            let (mut adoption, bytes) = Adoption::new(tenant, state, lost.to_vec(), reason, &key);
-            adoption.signature = self.signer.sign(&bytes).await?;
-            adopting.keep(&adoption).await?;
-            next = named.next();
+        if let Some(loose) = loose {
+            let state = (stood.seals, stood.entries, loose);
+            self.sign(adopting, tenant, state, Vec::new(), told).await?;
+        }
+        if lost > 0 {
+            adopted.lost.push((tenant, lost));
         }
         Ok(())
     }
+
+    async fn sign(
+        &self,
+        adopting: &mut Adopting,
+        tenant: TenantId,
+        state: (u64, u64, u64),
+        lost: Vec<LostSeal>,
+        told: (&str, DateTime<Utc>),
+    ) -> Result<(), Error> {
+        let key = self.signer.key_name();
+        let (mut adoption, bytes) = Adoption::new(tenant, state, lost, told, &key);
+        adoption.signature = self.signer.sign(&bytes).await?;
+        adopting.keep(&adoption).await
+    }
+}
+
+/// Now, but behind what was signed before, whatever the clocks say: what comes after what is told by these times.
+fn later_than(signed: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    let behind = signed.and_then(|at| at.checked_add_signed(TimeDelta::microseconds(1)));
+    Utc::now().max(behind.unwrap_or_default())
 }
 
 impl fmt::Debug for Adopter {

@@ -6,25 +6,42 @@ use std::{
 };
 
 use tenancy_core::{OperatorDb, TenantId};
+use uuid::Uuid;
 
-use super::verify::{Lines, MOST_NUMBERS, is_torn};
-use crate::{Error, LostSeal, SealHead, SealKeys, merkle::Hash, postgres::Reading};
+use super::verify::{Lines, is_torn};
+use crate::{
+    Error, SealHead, SealKeys,
+    model::LostSeal,
+    postgres::{Reading, missing_now},
+};
 
 /// How many seals are kept of all tenants together, unless it is said otherwise.
-const MOST: usize = 10_000_000;
+const MOST: usize = 5_000_000;
 
-/// How many seals are compared with the log at once.
-const PART: usize = 16_384;
+/// How many seals are compared with the log at once, and how many one adoption names.
+const PART: usize = 10_000;
 
 /// After so many bytes no further line is read to compare them.
 const PART_BYTES: usize = 16 * 1024 * 1024;
 
-/// Seals by number and hash, of each tenant as many as a verifier compares: no verifier knows more of them.
+/// After so many signatures others have a turn.
+const TURN: usize = 64;
+
+/// Seals by number and hash.
 #[derive(Clone)]
 pub(super) struct Lost {
     of: BTreeMap<TenantId, BTreeSet<LostSeal>>,
     kept: usize,
     most: usize,
+    /// Lines of anchors that are no head which somebody signed.
+    passed_over: u64,
+}
+
+/// Heads with their lines, and how many lines were something else.
+#[derive(Default)]
+struct Part {
+    heads: Vec<(u64, SealHead)>,
+    others: u64,
 }
 
 impl Default for Lost {
@@ -33,6 +50,7 @@ impl Default for Lost {
             of: BTreeMap::new(),
             kept: 0,
             most: MOST,
+            passed_over: 0,
         }
     }
 }
@@ -42,8 +60,13 @@ impl Lost {
         self.most = seals.max(1);
     }
 
-    /// Adds those of an anchor's file, one head a line, that are not in the log. Only of these the signatures are
-    /// looked at. What was torn, or was not signed, is passed over: verifiers tell of it.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    /// Adds those of an anchor's file, one head a line, that are not in the log, and that no adoption names. Only of
+    /// these the signatures are looked at. What was torn, was put there or was not signed is passed over: verifiers
+    /// tell of it.
     pub(super) async fn read(
         &mut self,
         file: impl BufRead,
@@ -51,50 +74,87 @@ impl Lost {
         keys: &SealKeys,
     ) -> Result<(), Error> {
         let (mut lines, mut any) = (Lines::new(file), false);
-        while let Some(heads) = part(&mut lines)? {
-            let mut reading = Reading::owner(operator).await?;
-            for (tenant, heads) in heads {
-                any = true;
-                let numbers: Vec<u64> = heads.iter().map(|head| head.number).collect();
-                let there = reading
-                    .of(tenant)
-                    .await?
-                    .seal_hashes(tenant, &numbers)
-                    .await?;
-                for head in heads {
-                    if !is_there(&there, head.number, &head.seal) && is_signed(&head, keys)? {
-                        self.add(tenant, LostSeal::new(head.number, head.seal))?;
+        while let Some(part) = part(&mut lines)? {
+            any |= !part.heads.is_empty();
+            self.passed_over += part.others;
+            self.add(&part.heads, operator, keys).await?;
+            if self.kept > self.most {
+                self.forget_named(operator, keys).await?;
+                self.has_room()?;
+            }
+        }
+        if !any && lines.read() > 0 {
+            let message = "the anchor's file has no head of a log: is it another file?";
+            return Err(Error::invalid("audit_proof_format", message));
+        }
+        self.forget_named(operator, keys).await
+    }
+
+    /// Adds those of these heads that somebody signed and that are not in the log.
+    async fn add(
+        &mut self,
+        heads: &[(u64, SealHead)],
+        operator: &OperatorDb,
+        keys: &SealKeys,
+    ) -> Result<(), Error> {
+        let seals: Vec<_> = heads.iter().map(|(_, head)| seal_of(head)).collect();
+        let missing = missing_now(operator, &seals).await?;
+        let missing = missing.into_iter().filter_map(|place| heads.get(place));
+        for (count, (line, head)) in missing.enumerate() {
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let signed = head.is_signed(keys);
+            if signed.ok_or_else(|| key_unknown(*line, head))? {
+                let (tenant, seal) = seal_of(head);
+                self.kept += usize::from(self.of.entry(tenant).or_default().insert(seal));
+            } else {
+                self.passed_over += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what an adoption names that is signed.
+    async fn forget_named(&mut self, operator: &OperatorDb, keys: &SealKeys) -> Result<(), Error> {
+        let mut reading = Reading::owner(operator).await?;
+        for (tenant, seals) in &mut self.of {
+            let (Some(first), Some(last)) = (seals.first(), seals.last()) else {
+                continue;
+            };
+            let between = (first.number, last.number);
+            let (reading, mut after) = (reading.of(*tenant).await?, Uuid::nil());
+            loop {
+                let adoptions = reading.adoptions_between(*tenant, after, between).await?;
+                let Some((newest, _)) = adoptions.last() else {
+                    break;
+                };
+                after = *newest;
+                for adoption in adoptions.into_iter().filter_map(|(_, adoption)| adoption) {
+                    if adoption.is_signed(*tenant, keys) == Some(true) {
+                        for named in &adoption.lost {
+                            seals.remove(named);
+                        }
                     }
                 }
             }
         }
-        if any || lines.read() == 0 {
-            Ok(())
-        } else {
-            Err(no_head(1))
-        }
+        self.of.retain(|_, seals| !seals.is_empty());
+        self.kept = self.of.values().map(BTreeSet::len).sum();
+        Ok(())
     }
 
-    fn add(&mut self, tenant: TenantId, seal: LostSeal) -> Result<(), Error> {
-        let of = self.of.entry(tenant).or_default();
-        self.kept += usize::from(of.insert(seal));
-        let newest = of.last().map_or(0, |seal| seal.number);
-        while of
-            .first()
-            .is_some_and(|seal| newest - seal.number >= MOST_NUMBERS)
-        {
-            of.pop_first();
-            self.kept -= 1;
+    /// There is room as long as an eighth is left: otherwise ever more would be forgotten for ever less.
+    fn has_room(&self) -> Result<(), Error> {
+        if self.kept <= self.most - self.most / 8 {
+            return Ok(());
         }
-        if self.kept > self.most {
-            let message = format!(
-                "more than {} seals that the anchor knew are not in the log: adopt it with room for more of them \
-                 (`Adopter::with_most_lost`), or restore a newer backup",
-                self.most
-            );
-            return Err(Error::invalid("audit_lost_too_many", message));
-        }
-        Ok(())
+        let message = format!(
+            "{} seals that the anchor knew are not in the log, and there may be more: adopt it with room for more of \
+             them (`Adopter::with_most_lost`), or restore a newer backup",
+            self.kept
+        );
+        Err(Error::invalid("audit_lost_too_many", message))
     }
 
     /// Whose seals they are.
@@ -102,41 +162,30 @@ impl Lost {
         self.of.keys().copied()
     }
 
-    /// Those of a tenant that the log, which is read here, doesn't have now either, by number.
-    pub(super) async fn of(
+    /// Those of a tenant, by number, in parts.
+    pub(super) fn parts(
         &self,
         tenant: TenantId,
-        reading: &mut Reading,
-    ) -> Result<Vec<LostSeal>, Error> {
-        let known: Vec<LostSeal> = self
-            .of
-            .get(&tenant)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
-        let mut lost = Vec::new();
-        for part in known.chunks(PART) {
-            let numbers: Vec<u64> = part.iter().map(|seal| seal.number).collect();
-            let there = reading.seal_hashes(tenant, &numbers).await?;
-            let gone = part
-                .iter()
-                .filter(|seal| !is_there(&there, seal.number, &seal.seal));
-            lost.extend(gone.copied());
-        }
-        Ok(lost)
+    ) -> impl Iterator<Item = Vec<(TenantId, LostSeal)>> {
+        let mut seals = self.of.get(&tenant).into_iter().flatten().peekable();
+        std::iter::from_fn(move || {
+            seals.peek()?;
+            let part = seals.by_ref().take(PART);
+            Some(part.map(|seal| (tenant, *seal)).collect())
+        })
     }
 }
 
-/// The heads of the next lines, tenant by tenant; `None` at the end.
-fn part(
-    lines: &mut Lines<impl BufRead>,
-) -> Result<Option<BTreeMap<TenantId, Vec<SealHead>>>, Error> {
-    let mut heads: BTreeMap<TenantId, Vec<SealHead>> = BTreeMap::new();
-    let (mut read, mut bytes) = (0, 0);
+fn seal_of(head: &SealHead) -> (TenantId, LostSeal) {
+    (head.tenant, LostSeal::new(head.number, head.seal))
+}
+
+/// What the next lines are; `None` at the end.
+fn part(lines: &mut Lines<impl BufRead>) -> Result<Option<Part>, Error> {
+    let (mut part, mut read, mut bytes) = (Part::default(), 0, 0);
     while read < PART && bytes < PART_BYTES {
         let Some(line) = lines.next()? else {
-            return Ok((read > 0).then_some(heads));
+            return Ok((read > 0).then_some(part));
         };
         read += 1;
         let (number, Some(line)) = (line.number(), line.bytes()) else {
@@ -144,66 +193,20 @@ fn part(
         };
         bytes += line.len();
         match serde_json::from_slice::<SealHead>(line) {
-            Ok(head) => heads.entry(head.tenant).or_default().push(head),
-            Err(_) if !is_torn(line) => return Err(no_head(number)),
-            Err(_) => {}
+            Ok(head) => part.heads.push((number, head)),
+            Err(_) => part.others += u64::from(!is_torn(line)),
         }
     }
-    Ok(Some(heads))
+    Ok(Some(part))
 }
 
-fn no_head(line: u64) -> Error {
-    let message =
-        format!("line {line} of the anchor's file is no head of a log: is it another file?");
-    Error::invalid("audit_proof_format", message)
-}
-
-fn is_there(there: &BTreeMap<u64, Hash>, number: u64, seal: &Hash) -> bool {
-    there.get(&number) == Some(seal)
-}
-
-/// Whether it was signed. Of a head under a key that is not given nobody can say, and one that an adoption did not
-/// name would be an alarm for ever.
-fn is_signed(head: &SealHead, keys: &SealKeys) -> Result<bool, Error> {
-    head.is_signed(keys).ok_or_else(|| {
-        let message = format!(
-            "the anchor has heads that the key `{}` signed, which is not among the keys: give its public key, too",
-            head.key.escape_debug()
-        );
-        Error::invalid("audit_seal_key_unknown", message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(lost: &Lost, tenant: TenantId) -> Vec<u64> {
-        lost.of[&tenant].iter().map(|seal| seal.number).collect()
-    }
-
-    #[test]
-    fn of_each_tenant_no_fewer_are_kept_than_a_verifier_compares() {
-        let (mut lost, ours, other) = (Lost::default(), TenantId::new(), TenantId::new());
-        lost.at_most(5);
-        let oldest = [7, 8, 9, MOST_NUMBERS + 6];
-        for number in oldest {
-            lost.add(ours, LostSeal::new(number, [0; 32])).unwrap();
-        }
-        assert_eq!(numbers(&lost, ours), oldest);
-        lost.add(ours, LostSeal::new(MOST_NUMBERS + 8, [0; 32]))
-            .unwrap();
-        assert_eq!(
-            numbers(&lost, ours),
-            [9, MOST_NUMBERS + 6, MOST_NUMBERS + 8]
-        );
-        // One that is older than all that is kept, one that is kept, and another of its number.
-        for (number, hash, kept) in [(8, [0; 32], 3), (9, [0; 32], 3), (9, [1; 32], 4)] {
-            lost.add(ours, LostSeal::new(number, hash)).unwrap();
-            assert_eq!(lost.kept, kept);
-        }
-        lost.add(other, LostSeal::new(1, [0; 32])).unwrap();
-        let refused = lost.add(other, LostSeal::new(2, [0; 32])).unwrap_err();
-        assert_eq!(refused.code(), "audit_lost_too_many");
-    }
+/// Of a head under a key that is not given nobody can say whose it is, and one that an adoption does not name would be
+/// an alarm for ever.
+fn key_unknown(line: u64, head: &SealHead) -> Error {
+    let message = format!(
+        "line {line} of the anchor's file is the head of a seal that is not there, signed with the key `{}`, which is \
+         not among the keys: give its public key, too, or a copy of the file without what is not this log's",
+        head.key.escape_debug()
+    );
+    Error::invalid("audit_seal_key_unknown", message)
 }

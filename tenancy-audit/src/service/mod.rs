@@ -31,7 +31,7 @@ pub use retention::{
 pub use sealer::{AuditHealth, SealOptions, Sealed, Sealer};
 pub use stream::{AuditStream, StreamOptions, StreamRound, StreamStart, StreamState, Streams};
 pub use tail::Tail;
-pub use verify::{Fault, Finding, ProofReport, Verifier};
+pub use verify::{Fault, Finding, LogAdoption, ProofReport, Verifier};
 pub use writer::AuditWriter;
 
 tenancy_core::permissions! {

@@ -39,6 +39,7 @@ pub struct ProofExport {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Header,
+    Adoptions { after: Uuid, newest: u64 },
     Seal { number: u64, newest: u64 },
     Unsealed { seals: u64 },
     Removals { after: Uuid, seals: u64 },
@@ -56,7 +57,7 @@ impl ProofExport {
         }
     }
 
-    /// The next lines, those of one seal at most, each ended by a line feed; `None` at the end.
+    /// The next lines, those of one seal or of ten adoptions at most, each ended by a line feed; `None` at the end.
     ///
     /// After an error the same lines can be asked for again.
     ///
@@ -77,10 +78,19 @@ impl ProofExport {
                     .await?
                     .map(|(seal, _)| seal.head());
                 ProofLine::header(tenant, head, self.horizon).write(&mut lines)?;
-                for adoption in reading.adoptions(tenant).await? {
+                At::Adoptions {
+                    after: Uuid::nil(),
+                    newest,
+                }
+            }
+            At::Adoptions { after, newest } => {
+                let mut reading = self.reader.begin().await?;
+                let adoptions = reading.adoptions(tenant, after).await?;
+                let last = adoptions.last().map(|(id, _)| *id);
+                for adoption in adoptions.into_iter().filter_map(|(_, adoption)| adoption) {
                     ProofLine::adoption(adoption).write(&mut lines)?;
                 }
-                At::seal(1, newest)
+                last.map_or(At::seal(1, newest), |after| At::Adoptions { after, newest })
             }
             At::Seal { number, newest } => {
                 self.seal(number, &mut lines).await?;

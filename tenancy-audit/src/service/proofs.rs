@@ -6,6 +6,7 @@ use tenancy_core::{
     AuditSink, Authorizer, AuthorizerExt as _, Event, OperatorDb, PlatformEvent, PlatformEventKind,
     PlatformEvents, TenantCtx, TenantDb, TenantId,
 };
+use uuid::Uuid;
 
 use super::{
     perm,
@@ -70,7 +71,8 @@ impl AuditProofs {
     }
 
     /// An entry and the proof that it is sealed, as the text of a file that [`Verifier::verify`] takes: a line, and
-    /// one for each time that the log was adopted behind it. Its details are in the file as the log holds them.
+    /// behind it one for each adoption that names the number of its seal as lost. Its details are in the file as the
+    /// log holds them.
     ///
     /// Records `audit.exported` before anything is handed out.
     ///
@@ -271,14 +273,14 @@ async fn inclusion_file(reader: &Reader, entry: AuditEntryId) -> Result<String, 
     let found = reading.entries_of(tenant, &[entry.as_uuid()]).await?;
     let (entry, stored) = found.first().ok_or_else(|| not_sealed(entry))?;
     let line = model::inclusion_line(entry, *stored, &proof)?;
-    with_adoptions(&mut reading, tenant, line).await
+    with_adoptions(&mut reading, tenant, &[proof.seal.number], line).await
 }
 
 async fn consistency_file(reader: &Reader, seals: (u64, u64)) -> Result<String, Error> {
     let (tenant, mut reading) = (reader.tenant(), reader.begin().await?);
     let proof = consistency(&mut reading, tenant, seals).await?;
     let line = model::consistency_line(&proof)?;
-    with_adoptions(&mut reading, tenant, line).await
+    with_adoptions(&mut reading, tenant, &[seals.0, seals.1], line).await
 }
 
 async fn inclusion(
@@ -323,16 +325,25 @@ async fn consistency(
     })
 }
 
-/// A proof with the log's adoptions, which say what an anchor knows and is lost.
+/// A proof with those of the log's adoptions that name one of its seals' numbers: an anchor knows a seal of that number
+/// that is lost.
 async fn with_adoptions(
     reading: &mut Reading,
     tenant: TenantId,
+    numbers: &[u64],
     mut lines: String,
 ) -> Result<String, Error> {
-    for adoption in reading.adoptions(tenant).await? {
-        ProofLine::adoption(adoption).write(&mut lines)?;
+    let mut after = Uuid::nil();
+    loop {
+        let adoptions = reading.adoptions_naming(tenant, after, numbers).await?;
+        let Some((last, _)) = adoptions.last() else {
+            return Ok(lines);
+        };
+        after = *last;
+        for adoption in adoptions.into_iter().filter_map(|(_, adoption)| adoption) {
+            ProofLine::adoption(adoption).write(&mut lines)?;
+        }
     }
-    Ok(lines)
 }
 
 fn not_sealed(entry: AuditEntryId) -> Error {

@@ -17,6 +17,7 @@ use axum::{
 };
 
 use crate::{
+    proof_files::restore,
     seals::{record, seal_all, sealed, signer},
     support::House,
 };
@@ -108,6 +109,22 @@ async fn each_of_several_anchors_gets_all_heads_and_one_that_is_away_gets_them_l
     let numbers: Vec<_> = heads(&away).iter().map(|head| head.number).collect();
     assert_eq!(numbers, [2], "the newest stands for all before it");
     assert_eq!(sealed(&house.superuser().await).await, 2);
+}
+
+#[tokio::test]
+async fn what_was_sealed_is_published_although_the_database_denies_it_by_then() {
+    let house = House::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("none/heads");
+    let sealer = Sealer::new(house.db.worker.clone(), signer("one").0)
+        .with_anchor(Arc::new(FileAnchor::new(&away)));
+    record(&house, &house.a, 1).await;
+    seal_all(&house, &sealer, 1).await;
+    restore(&house, house.a.tenant()).await;
+    std::fs::create_dir(away.parent().unwrap()).unwrap();
+    assert_eq!(sealer.seal().await.unwrap().unpublished, 0);
+    let numbers: Vec<_> = heads(&away).iter().map(|head| head.number).collect();
+    assert_eq!(numbers, [1]);
 }
 
 /// Serves on an address of its own, until the runtime ends.

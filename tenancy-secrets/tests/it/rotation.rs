@@ -414,7 +414,11 @@ async fn a_new_key_encryption_key_rewraps_data_keys_and_touches_no_secret() -> R
         ))
     };
     assert_eq!(
-        vault(new.expose())?.get(&world.a, stored.id).await?.value.expose(),
+        vault(new.expose())?
+            .get(&world.a, stored.id)
+            .await?
+            .value
+            .expose(),
         "s3cr3t"
     );
     let old = vault(&world.entry)?

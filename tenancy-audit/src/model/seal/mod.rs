@@ -8,12 +8,12 @@ mod proof;
 mod removal;
 mod sealed;
 
-pub use adoption::{Adoption, LostSeal};
 pub use bytes::SealSignature;
 pub use key::{SealKey, SealKeys};
 pub use proof::{ConsistencyProof, InclusionProof};
 pub use sealed::{Seal, SealHead};
 
+pub(crate) use adoption::{Adoption, Ends, LostSeal};
 pub(crate) use key::{invalid as invalid_key, named as named_key};
 pub(crate) use leaf::{LEAF_RECORD, Leaf, SealedAs};
 pub(crate) use removal::{MAX_REASON, Ranges, Removal};

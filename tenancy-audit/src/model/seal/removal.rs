@@ -1,11 +1,11 @@
 //! What was removed on purpose, signed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tenancy_core::TenantId;
 use uuid::Uuid;
 
-use super::{bytes::SealSignature, key::SealKeys};
+use super::{adoption::Ends, bytes::SealSignature, key::SealKeys};
 use crate::model::canonical::Encoder;
 
 /// The longest reason, in bytes.
@@ -35,20 +35,23 @@ pub(crate) struct Removal {
 }
 
 impl Removal {
-    /// A removal, which lacks its signature, and the bytes to sign.
+    /// A removal, which lacks its signature, and the bytes to sign. It comes after what the log was adopted with,
+    /// whatever the clock says.
     pub(crate) fn new(
         tenant: TenantId,
         ranges: &Ranges,
-        reason: &str,
+        (reason, adopted): (&str, &Ends),
         key: &str,
     ) -> (Self, Vec<u8>) {
-        let at = Utc::now().timestamp_micros();
+        let after = adopted.newest();
+        let after = after.and_then(|at| at.checked_add_signed(TimeDelta::microseconds(1)));
+        let at = Utc::now().max(after.unwrap_or_default());
         let removal = Self {
             id: Uuid::now_v7(),
             tenant,
             ranges: ranges.0.clone(),
             reason: reason.to_owned(),
-            removed_at: DateTime::from_timestamp_micros(at).unwrap_or_default(),
+            removed_at: at.trunc_subsecs(6),
             key: key.to_owned(),
             signature: SealSignature([0; 64]),
         };

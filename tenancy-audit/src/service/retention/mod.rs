@@ -151,7 +151,7 @@ impl Retention {
     async fn remove_into(&self, rule: &RetentionRule, removed: &mut Removed) -> Result<(), Error> {
         check_reason(&rule.reason)?;
         let times = (rule.before, self.waits(rule.before));
-        let mut hint = 0;
+        let (mut hint, mut prover) = (0, self.prover(rule.tenant));
         loop {
             let mut tx = OwnerTx::begin(&self.operator).await?;
             if tx.is_held(rule.tenant).await? {
@@ -168,10 +168,9 @@ impl Retention {
             if taken.is_empty() {
                 return Self::all_told(&mut tx, rule).await;
             }
-            let prover = self.prover(rule.tenant);
+            prover.look(tx.reading(rule.tenant).await?).await?;
             let ranges = prover.places_of(&mut tx, &taken, &mut hint).await?;
-            self.keep(&mut tx, rule.tenant, &ranges, &rule.reason)
-                .await?;
+            self.keep(&mut tx, &prover, &ranges, &rule.reason).await?;
             tx.commit().await?;
             removed.entries += taken.len() as u64;
             streams::tell(&overdue);
@@ -233,13 +232,13 @@ impl Retention {
             if of.unsealed > 0 {
                 return Err(unsealed("this month"));
             }
-            let prover = self.prover(of.tenant_id);
+            let mut prover = self.prover(of.tenant_id);
+            prover.look(tx.reading(of.tenant_id).await?).await?;
             let stretch = prover.places_in(&mut tx, (from, to)).await?;
             if stretch.entries != of.entries.cast_unsigned() {
                 return Err(prover.refuse("are in no seal", &[]));
             }
-            self.keep(&mut tx, of.tenant_id, &stretch.places, reason)
-                .await?;
+            self.keep(&mut tx, &prover, &stretch.places, reason).await?;
         }
         tx.drop_month(month).await?;
         tx.commit().await?;
@@ -248,23 +247,21 @@ impl Retention {
     }
 
     fn prover(&self, tenant: TenantId) -> Prover<'_> {
-        Prover {
-            tenant,
-            keys: &self.keys,
-        }
+        Prover::new(tenant, &self.keys)
     }
 
     /// Signs and keeps removals of these places.
     async fn keep(
         &self,
         tx: &mut OwnerTx,
-        tenant: TenantId,
+        of: &Prover<'_>,
         ranges: &Ranges,
         reason: &str,
     ) -> Result<(), Error> {
         let key = self.signer.key_name();
         for part in ranges.0.chunks(STRETCHES) {
-            let (mut removal, bytes) = Removal::new(tenant, &Ranges(part.to_vec()), reason, &key);
+            let part = Ranges(part.to_vec());
+            let (mut removal, bytes) = Removal::new(of.tenant, &part, (reason, &of.adopted), &key);
             removal.signature = self.signer.sign(&bytes).await?;
             tx.keep(&removal).await?;
         }

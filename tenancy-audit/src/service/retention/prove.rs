@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     AuditEntryId, Entry, Error, ErrorKind, Seal, SealKeys,
     merkle::Hash,
-    model::{Batch, Leaf, Ranges, SealedAs},
+    model::{Batch, Ends, Leaf, Ranges, SealedAs},
     postgres::{OwnerTx, Reading},
 };
 
@@ -20,7 +20,11 @@ const MOST_NAMED: usize = 5;
 
 pub(super) struct Prover<'a> {
     pub(super) tenant: TenantId,
-    pub(super) keys: &'a SealKeys,
+    keys: &'a SealKeys,
+    /// Where the log stood when it was adopted, as far as it was looked.
+    pub(super) adopted: Ends,
+    /// Up to which adoption.
+    looked: Uuid,
 }
 
 /// What was proved of a stretch of ids.
@@ -29,7 +33,16 @@ pub(super) struct Stretch {
     pub(super) entries: u64,
 }
 
-impl Prover<'_> {
+impl<'a> Prover<'a> {
+    pub(super) fn new(tenant: TenantId, keys: &'a SealKeys) -> Self {
+        Self {
+            tenant,
+            keys,
+            adopted: Ends::default(),
+            looked: Uuid::nil(),
+        }
+    }
+
     /// The places of these entries, each of which is as it was sealed. They are looked for behind the seal of
     /// the hint first, which then is where the next ones may lie.
     pub(super) async fn places_of(
@@ -148,10 +161,26 @@ impl Prover<'_> {
             after = *last;
             for removal in removals.into_iter().filter_map(|(_, removal)| removal) {
                 if removal.is_signed(self.tenant, self.keys) == Some(true) {
-                    ranges.extend(removal.ranges);
+                    ranges.extend(self.adopted.removed(&removal));
                 }
             }
             ranges = Ranges::merged(ranges).0;
+        }
+    }
+
+    /// Looks what the log was adopted with since the last look.
+    pub(super) async fn look(&mut self, reading: &mut Reading) -> Result<(), Error> {
+        loop {
+            let adoptions = reading.adoptions(self.tenant, self.looked).await?;
+            let Some((last, _)) = adoptions.last() else {
+                return Ok(());
+            };
+            self.looked = *last;
+            for adoption in adoptions.into_iter().filter_map(|(_, adoption)| adoption) {
+                if adoption.is_signed(self.tenant, self.keys) == Some(true) {
+                    self.adopted.add(&adoption);
+                }
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use tenancy_core::TenantId;
 
 use super::Verifier;
-use crate::{Adoption, AuditEntryId, Seal};
+use crate::{AuditEntryId, Seal, model::Adoption};
 
 /// How many findings a report names; more are counted.
 pub(super) const MOST_FINDINGS: usize = 1_000;
@@ -32,11 +33,31 @@ pub struct ProofReport {
     pub torn: u64,
     /// The first 1,000 times that the log was adopted, after a restore or another move into a new cluster. What is
     /// lost with one is no finding, but it is lost.
-    pub adoptions: Vec<Adoption>,
+    pub adoptions: Vec<LogAdoption>,
     /// The first 1,000 findings.
     pub findings: Vec<Finding>,
     /// How many there are.
     pub found: u64,
+}
+
+/// That the log was adopted, for which an operator signed: after a restore, or another move into a new cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LogAdoption {
+    /// When.
+    pub adopted_at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+    /// How many seals there were.
+    pub seals: u64,
+    /// How many entries these held.
+    pub entries: u64,
+    /// How many entries were sealed with it, as far as the file says. Transactions of two clusters can't be compared:
+    /// that these stand in the order in which they were written is not proved.
+    pub loose: u64,
+    /// How many seals that an anchor knew are lost, as far as the file says: with a single proof comes only what names
+    /// the numbers of its seals, among up to 10,000.
+    pub lost: u64,
 }
 
 /// Something that was changed, and where.
@@ -144,9 +165,25 @@ impl ProofReport {
         self.found == 1 && self.findings.iter().all(ahead)
     }
 
-    pub(super) fn adopted(&mut self, adoption: Adoption) {
-        if self.adoptions.len() < MOST_FINDINGS {
-            self.adoptions.push(adoption);
+    /// What lost more seals than one record names has several of one time.
+    pub(super) fn adopted(&mut self, adoption: &Adoption) {
+        let lost = adoption.lost.len() as u64;
+        let same = |told: &&mut LogAdoption| {
+            (told.adopted_at, told.seals, &*told.reason)
+                == (adoption.adopted_at, adoption.number, &*adoption.reason)
+        };
+        if let Some(told) = self.adoptions.iter_mut().find(same) {
+            told.loose = told.loose.saturating_add(adoption.loose);
+            told.lost = told.lost.saturating_add(lost);
+        } else if self.adoptions.len() < MOST_FINDINGS {
+            self.adoptions.push(LogAdoption {
+                adopted_at: adoption.adopted_at,
+                reason: adoption.reason.clone(),
+                seals: adoption.number,
+                entries: adoption.entries,
+                loose: adoption.loose,
+                lost,
+            });
         }
     }
 

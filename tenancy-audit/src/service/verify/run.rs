@@ -1,22 +1,21 @@
 //! One file.
 
-use std::collections::BTreeSet;
-
 use tenancy_core::TenantId;
 use uuid::Uuid;
 
 use super::{
     Verifier,
-    heads::{Known, Numbers},
+    adoptions::Adoptions,
+    heads::{Heads, Known},
     lines::Line,
     open::{Judged, Open},
     report::{Fault, Finding, ProofReport},
 };
 use crate::{
-    Adoption, AuditEntryId, Error, LostSeal, SealHead, SealKeys,
+    AuditEntryId, Error, SealHead, SealKeys,
     model::{
-        Chain, Damaged, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, Removal, Scratch,
-        SealLine, Unsealed, numbers_are_exact,
+        Adoption, Chain, Damaged, End, EntrySeen, FORMAT, Header, ProofLine, Ranges, Removal,
+        Scratch, SealLine, Unsealed, numbers_are_exact,
     },
 };
 
@@ -28,10 +27,10 @@ const MOST_STRETCHES: usize = 1_000_000;
 const MOST_NAMES: usize = 1_000_000;
 
 pub(super) struct Run<'a> {
+    verifier: &'a Verifier,
     keys: &'a SealKeys,
-    heads: &'a Numbers,
-    /// What an adoption says that is lost.
-    lost: BTreeSet<LostSeal>,
+    heads: &'a Heads,
+    adoptions: Adoptions,
     tenant: TenantId,
     /// The newest seal by the first line.
     newest: u64,
@@ -97,9 +96,10 @@ impl<'a> Run<'a> {
         }
         let tenant = verifier.tenant;
         let mut run = Self {
+            verifier,
             keys: &verifier.keys,
-            heads: &verifier.heads.numbers,
-            lost: BTreeSet::new(),
+            heads: &verifier.heads,
+            adoptions: Adoptions::default(),
             tenant,
             newest: head.as_ref().map_or(0, |head| head.number),
             report: ProofReport::new(verifier),
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
             return self.entry(seen);
         }
         match serde_json::from_slice::<ProofLine<'_>>(bytes).ok() {
-            Some(ProofLine::Adoption(adoption)) => self.adoption(adoption),
+            Some(ProofLine::Adoption(adoption)) => self.adoption(&adoption),
             Some(ProofLine::Seal(seal)) => self.seal(*seal),
             Some(ProofLine::Entry(entry)) => {
                 self.entries += 1;
@@ -190,35 +190,31 @@ impl<'a> Run<'a> {
     }
 
     /// Adoptions come before the seals: what they name has to be known then.
-    fn adoption(&mut self, adoption: Adoption) {
+    fn adoption(&mut self, adoption: &Adoption) {
         if self.next > 1 || self.open.is_some() {
             return self.add(Fault::Malformed);
         }
-        match adoption.is_signed(self.tenant, self.keys) {
-            Some(true) => {
-                self.lost.extend(&adoption.lost);
-                self.report.adopted(adoption);
-            }
-            None => self.add(Fault::key_unknown(&adoption.key)),
-            _ => self.add(Fault::AdoptionForged),
+        let added = self
+            .adoptions
+            .add(adoption, self.verifier, &mut self.report);
+        if let Err(fault) = added {
+            self.add(fault);
         }
     }
 
     /// What an anchor saw of this number, and no adoption says that is lost.
     fn known(&self, number: u64) -> Vec<&'a Known> {
-        let kept = self.heads.get(&number);
-        let is_lost = |known: &Known| self.lost.contains(&LostSeal::new(number, known.seal));
-        let known = kept.into_iter().flatten();
-        known.filter(|known| !is_lost(known)).collect()
+        let is_there = |known: &&Known| !self.adoptions.has_lost(known);
+        self.heads.of(number).filter(is_there).collect()
     }
 
     /// Compares the whole with what an anchor saw.
     fn anchored(&mut self, last: u64) {
         let mut ahead = None;
-        for number in self.heads.keys().copied() {
+        for number in self.heads.numbers() {
             let known = self.known(number);
             if !known.is_empty() && number > last {
-                ahead = Some(number);
+                ahead = ahead.max(Some(number));
             }
             for known in known.into_iter().skip(1) {
                 let forked = Fault::AnchorForked.at(known.line);
@@ -342,7 +338,7 @@ impl<'a> Run<'a> {
                 if self.removed.len() > MOST_STRETCHES {
                     self.removed = Ranges::merged(std::mem::take(&mut self.removed)).0;
                 }
-                self.removed.extend_from_slice(&removal.ranges);
+                self.removed.extend(self.adoptions.removed(removal));
             }
             None => self.add(Fault::key_unknown(&removal.key)),
             _ => self.add(Fault::RemovalForged),

@@ -1,23 +1,23 @@
 //! A file with one proof, and what was adopted since behind it.
 
-use std::{collections::BTreeSet, io::BufRead};
+use std::io::BufRead;
 
 use super::{
     Verifier,
-    heads::Known,
+    adoptions::Adoptions,
     lines::Lines,
     report::{Fault, ProofReport},
 };
 use crate::{
-    Adoption, ConsistencyProof, Error, LostSeal, SealHead,
-    model::{InclusionDocument, ProofDocument, ProofLine, numbers_are_exact},
+    ConsistencyProof, Error, SealHead,
+    model::{Adoption, InclusionDocument, ProofDocument, ProofLine, numbers_are_exact},
 };
 
 /// A proof that is being verified.
 struct Single<'a> {
     verifier: &'a Verifier,
-    /// What an adoption says that is lost: an anchor knows that, too.
-    lost: BTreeSet<LostSeal>,
+    /// They say what is lost, which an anchor knows, too.
+    adoptions: Adoptions,
     report: ProofReport,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn verify(
     };
     let mut single = Single {
         verifier,
-        lost: BTreeSet::new(),
+        adoptions: Adoptions::default(),
         report: ProofReport::new(verifier),
     };
     while let Some(line) = rest.next()? {
@@ -40,7 +40,7 @@ pub(super) fn verify(
             .bytes()
             .and_then(|bytes| serde_json::from_slice::<ProofLine<'_>>(bytes).ok());
         if let Some(ProofLine::Adoption(adoption)) = parsed {
-            single.adopted(adoption, line.number());
+            single.adopted(&adoption, line.number());
         }
     }
     match document {
@@ -54,14 +54,12 @@ pub(super) fn verify(
 }
 
 impl Single<'_> {
-    fn adopted(&mut self, adoption: Adoption, line: u64) {
-        match adoption.is_signed(self.verifier.tenant, &self.verifier.keys) {
-            Some(true) => {
-                self.lost.extend(&adoption.lost);
-                self.report.adopted(adoption);
-            }
-            None => self.report.add(Fault::key_unknown(&adoption.key).at(line)),
-            _ => self.report.add(Fault::AdoptionForged.at(line)),
+    fn adopted(&mut self, adoption: &Adoption, line: u64) {
+        let added = self
+            .adoptions
+            .add(adoption, self.verifier, &mut self.report);
+        if let Err(fault) = added {
+            self.report.add(fault.at(line));
         }
     }
 
@@ -106,13 +104,8 @@ impl Single<'_> {
 
     /// Whether an anchor saw the same, but for what is lost.
     fn anchored(&mut self, head: &SealHead) {
-        let kept = self.verifier.heads.numbers.get(&head.number);
-        let is_lost = |known: &Known| {
-            let seal = LostSeal::new(head.number, known.seal);
-            self.lost.contains(&seal)
-        };
-        let mut known = kept.into_iter().flatten();
-        let known = known.find(|known| !is_lost(known));
+        let mut known = self.verifier.heads.of(head.number);
+        let known = known.find(|known| !self.adoptions.has_lost(known));
         if known.is_some_and(|known| !known.is(head)) {
             let differs = Fault::AnchorDiffers.at(1);
             self.report.add(differs.seal(head.number));

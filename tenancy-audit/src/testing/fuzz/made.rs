@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::prepared;
 use crate::{
-    Adoption, ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, LostSeal, Seal,
-    SealHead, SealKeys, SealSignature, SealSigner as _,
+    ConsistencyProof, Ed25519Signer, Entry, InclusionProof, Limits, Seal, SealHead, SealKeys,
+    SealSignature, SealSigner as _,
     merkle::{consistency_path, inclusion_path, leaf_hash},
     model::{
-        Batch, Chain, Leaf, ProofLine, Ranges, Removal, SealedAs, consistency_line, inclusion_line,
+        Adoption, Batch, Chain, Ends, Leaf, LostSeal, ProofLine, Ranges, Removal, SealedAs,
+        consistency_line, inclusion_line,
     },
 };
 
@@ -140,7 +141,8 @@ impl Making {
             .write(&mut file)
             .ok()?;
         let lost = vec![LostSeal::new(lost.number, lost.seal)];
-        let (mut adoption, bytes) = Adoption::new(self.tenant, (1, 3, 0), lost, "restored", &key);
+        let (mut adoption, bytes) =
+            Adoption::new(self.tenant, (1, 3, 0), lost, ("restored", self.at), &key);
         adoption.signature = self.sign(&bytes)?;
         ProofLine::adoption(adoption).write(&mut file).ok()?;
         let mut written = 0;
@@ -155,7 +157,12 @@ impl Making {
             }
         }
         let places = Ranges::merged(vec![(2, 2)]);
-        let (mut removal, bytes) = Removal::new(self.tenant, &places, "past its time", &key);
+        let (mut removal, bytes) = Removal::new(
+            self.tenant,
+            &places,
+            ("past its time", &Ends::default()),
+            &key,
+        );
         removal.signature = self.sign(&bytes)?;
         ProofLine::removal(removal).write(&mut file).ok()?;
         let end = ProofLine::end(self.seals.len() as u64, written);

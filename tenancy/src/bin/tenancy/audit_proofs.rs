@@ -118,10 +118,11 @@ pub(crate) struct Adopt {
     operator: Operator,
     #[command(flatten)]
     keys: MoreKeys,
-    /// Heads that were kept outside the database: seals that they know and that are not there are named as lost.
+    /// Heads that were kept outside the database, of each place: seals that they know and that are not there are named
+    /// as lost.
     #[arg(long, value_name = "FILE")]
-    anchor: Option<PathBuf>,
-    /// Of all tenants together, so many lost seals are kept in memory (some 60 bytes each); ten million if not given.
+    anchor: Vec<PathBuf>,
+    /// Of all tenants together, so many lost seals are kept in memory (less than 100 bytes each); five million if not given.
     #[arg(long, value_name = "SEALS", requires = "anchor")]
     most_lost: Option<usize>,
     /// Why, for the record.
@@ -136,7 +137,7 @@ pub(crate) async fn adopt(what: &Adopt) -> Result {
     if let Some(seals) = what.most_lost {
         adopter = adopter.with_most_lost(seals);
     }
-    if let Some(file) = &what.anchor {
+    for file in &what.anchor {
         adopter = adopter.with_anchor(open(file)?).await?;
     }
     let done = adopter.adopt(&what.reason).await?;
@@ -147,6 +148,12 @@ pub(crate) async fn adopt(what: &Adopt) -> Result {
         "{} logs adopted, {} entries sealed",
         done.tenants, done.entries
     );
+    if done.passed_over > 0 {
+        println!(
+            "lines of the anchor that are no head anybody signed: {}; verify the logs with it",
+            done.passed_over
+        );
+    }
     if !done.sealing {
         println!(
             "nothing was ever sealed: the log goes on in this cluster, and a sealer begins with its first entry"
@@ -170,8 +177,8 @@ fn say(report: &ProofReport) {
         println!(
             "adopted on {} behind seal {}, {} seals lost, {} entries out of order: {}",
             adoption.adopted_at.format("%Y-%m-%d %H:%M:%S"),
-            adoption.number,
-            adoption.lost.len(),
+            adoption.seals,
+            adoption.lost,
             adoption.loose,
             adoption.reason.escape_debug()
         );

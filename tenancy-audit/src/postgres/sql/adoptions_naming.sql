@@ -1,0 +1,5 @@
+-- role: app
+-- The next adoptions of a tenant's log that name one of these numbers as lost. Parameters: tenant; the adoption behind
+-- which to go on; numbers. Index: primary key.
+SELECT id, number, entries, loose, lost_numbers, lost_hashes, reason, adopted_at, key_name, signature
+FROM tenancy.audit_adoptions WHERE tenant_id = $1 AND id > $2 AND lost_numbers && $3 ORDER BY id LIMIT 10
