@@ -111,8 +111,8 @@ impl Adopter {
         Ok(self)
     }
 
-    /// Keeps so many lost seals in memory, of all tenants together and less than 100 bytes each; 5 million by default.
-    /// Call it before [`with_anchor`](Self::with_anchor).
+    /// Keeps so many lost seals in memory, of all tenants together: a number and a hash each; 5 million by default. Call
+    /// it before [`with_anchor`](Self::with_anchor).
     pub fn with_most_lost(mut self, seals: usize) -> Self {
         self.lost.at_most(seals);
         self

@@ -122,7 +122,7 @@ pub(crate) struct Adopt {
     /// as lost.
     #[arg(long, value_name = "FILE")]
     anchor: Vec<PathBuf>,
-    /// Of all tenants together, so many lost seals are kept in memory (less than 100 bytes each); five million if not given.
+    /// Of all tenants together, so many lost seals are kept in memory; five million if not given.
     #[arg(long, value_name = "SEALS", requires = "anchor")]
     most_lost: Option<usize>,
     /// Why, for the record.
