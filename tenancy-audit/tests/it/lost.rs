@@ -309,3 +309,25 @@ fn hex(bytes: &[u8]) -> String {
     let add = |text: String, byte: &u8| text + &format!("{byte:02x}");
     bytes.iter().fold(String::new(), add)
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_adopt_at_once_each_entry_is_sealed_once() {
+    let (moved, heads) = after_a_restore(2).await;
+    let one = moved.adopter().with_anchor(&*heads).await.unwrap();
+    let two = moved.adopter().with_batch(1).with_anchor(&*heads).await;
+    let two = two.unwrap();
+    let both = futures_util::future::join(one.adopt("restored"), two.adopt("restored"));
+    let (one, two) = both.await;
+    let mut entries = 0;
+    for done in [&one, &two] {
+        match done {
+            Ok(done) => entries += done.entries,
+            Err(error) => assert_eq!(error.code(), "audit_log_busy"),
+        }
+    }
+    assert_eq!(entries, 3, "{one:?} {two:?}");
+    record(&moved.house, &moved.house.a, 1).await;
+    seal_all(&moved.house, &moved.sealer, 6).await;
+    let report = moved.report_with(&heads).await;
+    assert!(report.is_intact(), "{:?}", report.findings);
+}
